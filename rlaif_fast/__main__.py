@@ -1,0 +1,5 @@
+"""``python -m rlaif_fast``."""
+
+from rlaif_fast.cli import main
+
+main()

@@ -1,0 +1,71 @@
+"""The command line: the group, and errors as one line."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+import click
+
+from rlaif_fast.commands.export import export
+from rlaif_fast.commands.inspect import inspect
+from rlaif_fast.commands.judge import judge
+from rlaif_fast.errors import RlaifFastError
+from rlaif_fast.version import __version__
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.version_option(__version__, message="rlaif-fast %(version)s")
+@click.option("--debug", is_flag=True, help="Show the traceback of an error. May stand anywhere in the command.")
+def cli(debug: bool) -> None:
+    """Judge preference pairs with a causal language model, fast and faithful on a CPU.
+
+    \b
+      rlaif-fast judge pairs.jsonl -o verdicts.jsonl     judge with the embedded default model
+      rlaif-fast export microsoft/phi-1_5                convert another model, once
+      rlaif-fast judge pairs.jsonl -b microsoft/phi-1_5  judge with it
+    """
+
+
+for command in (export, judge, inspect):
+    cli.add_command(command)
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run the command line; exit status 0 done, 1 the work failed, 2 wrong usage."""
+    arguments = sys.argv[1:] if arguments is None else arguments
+    debug = "--debug" in arguments
+    sys.exit(_run([a for a in arguments if a != "--debug"], debug))
+
+
+def _run(arguments: list[str], debug: bool) -> int:
+    try:
+        return int(cli.main(arguments, prog_name="rlaif-fast", standalone_mode=False) or 0)
+    except click.exceptions.NoArgsIsHelpError as error:
+        click.echo(error.format_message())
+        return 2
+    except click.UsageError as error:
+        command = error.ctx.command_path if error.ctx else "rlaif-fast"
+        return _fail(f"{error.format_message()} (see {command} --help)", 2)
+    except BrokenPipeError:  # who read us has enough (`| head`)
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except (KeyboardInterrupt, click.exceptions.Abort):
+        return _fail("interrupted", 130)
+    except RlaifFastError as error:
+        if debug:
+            raise
+        return _fail(str(error), 1)
+    except OSError as error:  # a full disk, no permission: named by the system
+        if debug:
+            raise
+        return _fail(f"{error.filename or 'output'}: {error.strerror or error}", 1)
+    except MemoryError:
+        if debug:
+            raise
+        return _fail("out of memory; use fewer --threads, shorter rows or a smaller model", 1)
+
+
+def _fail(message: str, status: int) -> int:
+    click.echo(f"error: {' '.join(message.split())}", err=True)
+    return status

@@ -1,0 +1,40 @@
+"""Everything this package raises on purpose.
+
+::
+
+    RlaifFastError
+    ├── PairError       a row is no pair that can be judged (file, line, id)
+    ├── TemplateError   a template, or a label that is not one token in it
+    ├── BundleError     a folder is no bundle, or no longer the one that was exported
+    ├── ExportError     a model cannot be exported, or its bundle deviates from PyTorch
+    └── JudgeError      the runtime gave no valid answer
+
+The message is one line: what, where, what to do. The command line prints it after ``error:``
+and exits with status 1; wrong usage is click's own and exits with 2.
+"""
+
+from __future__ import annotations
+
+
+class RlaifFastError(Exception):
+    """Base of every error raised on purpose; its text is one line for the user."""
+
+
+class PairError(RlaifFastError):
+    """A row that is not a pair, or a pair that does not fit the judge."""
+
+
+class TemplateError(RlaifFastError):
+    """A template that cannot be used with this tokenizer."""
+
+
+class BundleError(RlaifFastError):
+    """A folder that is no bundle, or whose files are not the ones that were exported."""
+
+
+class ExportError(RlaifFastError):
+    """A model that cannot be exported, or whose bundle deviates from the reference."""
+
+
+class JudgeError(RlaifFastError):
+    """The engine failed or answered with something that is no verdict."""

@@ -1,0 +1,31 @@
+"""Where bundles live on this machine, and what the default judge is."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+
+import platformdirs
+
+DEFAULT_MODEL = "smollm2-135m-instruct"
+
+
+def home() -> Path:
+    """The cache folder: RLAIF_FAST_HOME, else the platform's own for rlaif-fast."""
+    moved = os.environ.get("RLAIF_FAST_HOME")
+    return Path(moved).expanduser() if moved else Path(platformdirs.user_cache_dir("rlaif-fast", appauthor=False))
+
+
+def bundle_folder(model: str, precision: str = "fp32", template: str = "summary", revision: str | None = None) -> Path:
+    """The folder a bundle of ``model`` has where the user names none."""
+    path = Path(model)
+    name = path.stem if path.suffix == ".gguf" else path.name if path.exists() else model
+    parts = [name, revision, template, precision]
+    return home() / "bundles" / "-".join(re.sub(r"[^A-Za-z0-9._]+", "-", part) for part in parts if part)
+
+
+def find_bundle(path_or_id: str | Path) -> Path:
+    """A bundle's folder: the path itself where it exists, else where an exported model of that id lies."""
+    path = Path(path_or_id)
+    return path if path.exists() else next((f for f in [bundle_folder(str(path_or_id))] if f.exists()), path)

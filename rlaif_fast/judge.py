@@ -1,0 +1,122 @@
+"""The judge: pairs in, verdicts out. Joins template, tokens, packing and engine."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from rlaif_fast.bundle import Bundle
+from rlaif_fast.engine import EngineOptions, OnnxRuntimeEngine
+from rlaif_fast.errors import PairError
+from rlaif_fast.home import find_bundle
+from rlaif_fast.manifest import Manifest
+from rlaif_fast.packing import pack
+from rlaif_fast.pairs import Pair
+from rlaif_fast.planning import plan
+from rlaif_fast.tokens import PromptTokenizer
+from rlaif_fast.verdict import Verdict, log_odds
+
+Orders = Literal["both", "forward"]
+_WINDOW = 32  # pairs looked at together for shared instructions
+_TREE_LIMIT = 4096  # new tokens of a tree of several pairs; its bias takes 4 * S * (P + S) bytes
+
+
+class Judge:
+    """A judge over one bundle. Not safe for use from several threads at once.
+
+    ::
+
+        judge = Judge.load("smollm2-135m-instruct")
+        verdict = judge.judge(Pair("Explain gravity.", "Mass attracts mass.", "It is a fruit."))
+        verdict.p1  # probability in [0, 1] that response_0 is preferred, averaged over both orders
+    """
+
+    def __init__(self, bundle: Bundle, options: EngineOptions = EngineOptions()) -> None:
+        self._bundle = bundle
+        self._tokenizer = PromptTokenizer.from_file(bundle.tokenizer)
+        self._engine = OnnxRuntimeEngine(bundle.model, options)
+
+    @classmethod
+    def load(cls, path_or_id: str | Path, *, threads: int = 0) -> Judge:
+        """Open a bundle.
+
+        Args:
+            path_or_id: a bundle's folder, or the id of a model exported into the cache folder.
+            threads: of the runtime; 0 for the usable physical cores.
+
+        Raises:
+            BundleError: there is no bundle, or a file of it was changed.
+        """
+        return cls(Bundle(find_bundle(path_or_id)), EngineOptions(threads))
+
+    @property
+    def manifest(self) -> Manifest:
+        """What the judge is, and how faithful."""
+        return self._bundle.manifest
+
+    def describe(self) -> str:
+        """How the runtime was set up and why, a few lines for people."""
+        return self._engine.describe()
+
+    def judge(self, pair: Pair, orders: Orders = "both") -> Verdict:
+        """The verdict of one pair: one forward pass. Raises PairError, JudgeError."""
+        return next(self.judge_many([pair], orders))
+
+    def judge_many(self, pairs: Iterable[Pair], orders: Orders = "both", *, group: bool = True) -> Iterator[Verdict]:
+        """Verdicts in the order of ``pairs``, which may be endless: a bounded window is read ahead.
+
+        Args:
+            pairs: consumed lazily.
+            orders: ``both`` averages over the two orders; ``forward`` shows response_0 first only.
+            group: let pairs of the window with the same instruction share a pass. Verdicts do not
+                depend on it beyond rounding (1e-4 in log-odds).
+
+        Raises:
+            PairError: a prompt is longer than the model's context.
+            JudgeError: the runtime failed.
+        """
+        source = iter(pairs)
+        while window := list(islice(source, _WINDOW if group else 1)):
+            yield from self._judge_window(window, orders)
+
+    def prompt_tokens(self, pair: Pair, orders: Orders = "both") -> list[list[int]]:
+        """Token ids of the pair's prompts, one an order. Raises PairError where one is too long."""
+        render = self.manifest.template.render
+        prompts = [render(pair.instruction, pair.response_0, pair.response_1)]
+        if orders == "both":
+            prompts.append(render(pair.instruction, pair.response_1, pair.response_0))
+        sequences = self._tokenizer.encode_many(prompts)
+        longest, limit = max(map(len, sequences)), self.manifest.maximum_length
+        if longest > limit:
+            raise PairError(
+                f"{pair}: the prompt has {longest:,} tokens, {self.manifest.model.id} takes {limit:,};"
+                " shorten the instruction or the responses"
+            )
+        return sequences
+
+    def log_odds_of(self, sequences: Sequence[Sequence[int]]) -> npt.NDArray[np.float64]:
+        """log(p1/p2) [n] of token sequences as they are, packed into one tree: for tests and benchmarks."""
+        self._bundle.verified()
+        logits = self._engine.run(pack(sequences, self.manifest.prefix_ids)).astype(np.float64)
+        return logits[:, 0] - logits[:, 1]
+
+    def _judge_window(self, window: list[Pair], orders: Orders) -> Iterator[Verdict]:
+        prompts = [self.prompt_tokens(pair, orders) for pair in window]
+        manifest = self.manifest
+        groups = plan(prompts, [p.instruction for p in window], manifest.prefix_ids, manifest.cost, _TREE_LIMIT)
+        ready: dict[int, Verdict] = {}
+        done = 0
+        for group in groups:
+            logits = self._engine.run(group.tree.build())  # [J, 2]
+            self._bundle.verified()
+            per_pair = logits.reshape(len(group.members), -1, 2)
+            for index, of_pair in zip(group.members, per_pair, strict=True):
+                ready[index] = Verdict(window[index], log_odds(of_pair.tolist()))
+            while done in ready:
+                yield ready.pop(done)
+                done += 1

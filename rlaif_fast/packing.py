@@ -1,0 +1,111 @@
+"""From token sequences to one packed tree. Integers and masks only.
+
+Sequences that begin alike share the tokens they begin with: a tree, written out as one
+sequence in which every token sees its own ancestors and nothing else. Positions restart at
+each branch, so a token is computed exactly as in its own sequence::
+
+    prefix | text ─┬─ A B answer=      both orders of a pair, one forward pass
+                   └─ B A answer=
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+# Added to a score it leaves nothing of it; added twice (a sliding window's bias) it is still finite.
+HIDDEN = np.float32(np.finfo(np.float32).min / 2)
+
+
+@dataclass(frozen=True)
+class PackedTree:
+    """The graph's inputs: S packed tokens behind a baked prefix of P, J judged positions."""
+
+    input_ids: npt.NDArray[np.int64]  # [1, S]
+    position_ids: npt.NDArray[np.int64]  # [1, S]
+    attention_bias: npt.NDArray[np.float32]  # [1, 1, S, P+S]; 0 where a token sees another, else HIDDEN
+    judged: npt.NDArray[np.int64]  # [J], rows of the packed sequence, one a sequence added
+
+    @property
+    def tokens(self) -> int:
+        """S."""
+        return int(self.input_ids.shape[1])
+
+
+class TreeBuilder:
+    """Collects token sequences into a tree over ``prefix`` (P token ids).
+
+    A node is a column of the attention bias: 0..P-1 the prefix, P.. the packed tokens.
+    """
+
+    def __init__(self, prefix: Sequence[int]) -> None:
+        self._prefix = len(prefix)
+        self._children = {(column - 1, token): column for column, token in enumerate(prefix)}  # root is -1
+        self._ids: list[int] = []
+        self._positions: list[int] = []
+        self._segments: list[tuple[int, int, int]] = []  # (first row, end row, parent column)
+        self._judged: list[int] = []
+
+    @property
+    def tokens(self) -> int:
+        """S so far."""
+        return len(self._ids)
+
+    def _walk(self, tokens: Sequence[int]) -> tuple[int, int]:
+        """(column of the last token already in the tree, how many tokens are)."""
+        column = -1
+        for depth, token in enumerate(tokens):
+            child = self._children.get((column, token))
+            if child is None:
+                return column, depth
+            column = child
+        return column, len(tokens)
+
+    def new_tokens(self, tokens: Sequence[int]) -> int:
+        """How many tokens :meth:`add` would append."""
+        return len(tokens) - self._walk(tokens)[1]
+
+    def add(self, tokens: Sequence[int]) -> None:
+        """Add a sequence; its last token is judged. It must not end inside the baked prefix."""
+        column, depth = self._walk(tokens)
+        if depth < len(tokens):
+            first = len(self._ids)
+            self._segments.append((first, first + len(tokens) - depth, column))
+            for position in range(depth, len(tokens)):
+                child = self._prefix + len(self._ids)
+                self._children[column, tokens[position]] = child
+                self._ids.append(tokens[position])
+                self._positions.append(position)
+                column = child
+        if column < self._prefix:
+            raise ValueError("a sequence ends inside the baked prefix, there is nothing to judge")
+        self._judged.append(column - self._prefix)
+
+    def build(self) -> PackedTree:
+        """The arrays of everything added."""
+        size, prefix = len(self._ids), self._prefix
+        bias = np.full((size, prefix + size), HIDDEN, np.float32)
+        for first, end, parent in self._segments:
+            if parent >= prefix:
+                bias[first:end] = bias[parent - prefix]
+            else:
+                bias[first:end, : parent + 1] = 0
+            own = np.tri(end - first, dtype=bool)
+            bias[first:end, prefix + first : prefix + end][own] = 0
+        return PackedTree(
+            np.array([self._ids], np.int64),
+            np.array([self._positions], np.int64),
+            bias[None, None],
+            np.array(self._judged, np.int64),
+        )
+
+
+def pack(sequences: Sequence[Sequence[int]], prefix: Sequence[int]) -> PackedTree:
+    """The tree of ``sequences`` over ``prefix``; judged positions in the order given."""
+    builder = TreeBuilder(prefix)
+    for tokens in sequences:
+        builder.add(tokens)
+    return builder.build()

