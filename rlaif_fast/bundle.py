@@ -69,6 +69,8 @@ def read_manifest(folder: Path) -> Manifest:
     path = folder / MANIFEST
     if not folder.is_dir():
         raise BundleError(f"{folder}: no such folder; give a bundle, `rlaif-fast export MODEL` makes one")
+    if path.is_symlink():
+        raise BundleError(f"{path}: a symbolic link, no plain file; export the model again")
     try:
         if path.stat().st_size > _CAP_MANIFEST:
             raise BundleError(f"{path}: larger than a manifest can be")

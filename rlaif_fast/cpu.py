@@ -29,7 +29,7 @@ def _core(cpu: int) -> str:
 
 
 def _quota(root: Path = Path("/sys/fs/cgroup")) -> int | None:
-    """Whole cores the cgroup grants (v2, then v1), or None where it sets no limit."""
+    """Whole cores the cgroup grants (v2, then v1), or None where it sets no limit that can be read."""
     try:
         quota, period = (root / "cpu.max").read_text().split()
     except (OSError, ValueError):
@@ -38,6 +38,6 @@ def _quota(root: Path = Path("/sys/fs/cgroup")) -> int | None:
             period = (root / "cpu/cpu.cfs_period_us").read_text().strip()
         except OSError:
             return None
-    if not quota.isdigit() or not int(period):
+    if not (quota.isdigit() and period.isdigit() and int(period)):
         return None
     return max(1, int(quota) // int(period))

@@ -20,7 +20,7 @@ def home() -> Path:
 def bundle_folder(model: str, precision: str = "fp32", template: str = "summary", revision: str | None = None) -> Path:
     """The folder a bundle of ``model`` has where the user names none."""
     path = Path(model)
-    name = path.stem if path.suffix == ".gguf" else path.name if path.exists() else model
+    name = path.stem if path.suffix == ".gguf" else path.resolve().name if path.exists() else model
     parts = [name, revision, template, precision]
     return home() / "bundles" / "-".join(re.sub(r"[^A-Za-z0-9._]+", "-", part) for part in parts if part)
 

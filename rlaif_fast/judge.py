@@ -108,7 +108,8 @@ class Judge:
     def _judge_window(self, window: list[Pair], orders: Orders) -> Iterator[Verdict]:
         prompts = [self.prompt_tokens(pair, orders) for pair in window]
         manifest = self.manifest
-        groups = plan(prompts, [p.instruction for p in window], manifest.prefix_ids, manifest.cost, _TREE_LIMIT)
+        limit = min(_TREE_LIMIT, manifest.maximum_tree)
+        groups = plan(prompts, [p.instruction for p in window], manifest.prefix_ids, manifest.cost, limit)
         ready: dict[int, Verdict] = {}
         done = 0
         for group in groups:

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass, field
-from typing import Any
+import math
+from dataclasses import asdict, dataclass, field, fields
+from types import NoneType
+from typing import Any, TypeVar
 
 from rlaif_fast.errors import BundleError, TemplateError
 from rlaif_fast.template import Template
 
+T = TypeVar("T")
 SCHEMA = 1
 MODEL, WEIGHTS, TOKENIZER = "model.onnx", "model.onnx.data", "tokenizer.json"
 FILES = (MODEL, WEIGHTS, TOKENIZER)
 MANIFEST = "manifest.json"
+TREE_PER_CONTEXT = 2  # tokens of the largest packed tree, prefix included, in contexts: both orders of any pair fit
 
 
 @dataclass(frozen=True)
@@ -89,6 +93,11 @@ class Manifest:
     schema: int = SCHEMA
 
     @property
+    def maximum_tree(self) -> int:
+        """Most new tokens S of a packed tree."""
+        return TREE_PER_CONTEXT * self.maximum_length - len(self.prefix_ids)
+
+    @property
     def name(self) -> str:
         """What messages call the bundle."""
         return f"{self.model.id} ({self.precision}, {self.template.name})"
@@ -100,47 +109,87 @@ class Manifest:
     def from_json(cls, text: str, where: str) -> Manifest:
         """Raises BundleError, naming ``where``, for anything but a manifest of this schema."""
         try:
-            raw = json.loads(text)
+            raw = json.loads(text, parse_constant=_no_constant)
             schema = raw["schema"]
         except (ValueError, KeyError, TypeError, RecursionError) as error:
             raise BundleError(f"{where}: no manifest of a bundle ({type(error).__name__}: {error})") from None
-        if schema != SCHEMA:
+        if type(schema) is not int or schema != SCHEMA:
             raise BundleError(f"{where}: manifest schema {schema!r}, this version reads {SCHEMA}; export again")
         try:
-            return cls(
-                model=ModelSource(**raw["model"]),
-                template=Template(raw["template"]["name"], raw["template"]["text"], _pair(raw["template"]["labels"])),
-                label_ids=_pair(raw["label_ids"]),
-                precision=_typed(raw["precision"], str),
-                prefix_ids=tuple(_typed(i, int) for i in raw["prefix_ids"]),
-                maximum_length=_typed(raw["maximum_length"], int),
-                cost=Cost(**raw["cost"]),
-                passes=dict(raw["passes"]),
-                operators=dict(raw["operators"]),
-                fidelity=Agreement(**raw["fidelity"]),
-                probes=tuple(Probe(**{**p, "log_odds": _pair(p["log_odds"])}) for p in raw["probes"]),
-                tools=dict(raw["tools"]),
-                files={_name(n): FileEntry(_typed(e["sha256"], str), _typed(e["bytes"], int))
-                       for n, e in raw["files"].items()},
-            )  # fmt: skip
+            return cls._from(raw)
         except KeyError as error:
             raise BundleError(f"{where}: the manifest lacks {error}; export again") from None
         except (TypeError, ValueError, AttributeError, TemplateError) as error:
             raise BundleError(f"{where}: the manifest is not valid ({error}); export again") from None
 
+    @classmethod
+    def _from(cls, raw: dict[str, Any]) -> Manifest:
+        template = raw["template"]
+        return cls(
+            model=_record(ModelSource, raw["model"]),
+            template=Template(
+                _typed(template["name"], "str"), _typed(template["text"], "str"), _pair(template["labels"], "str")
+            ),
+            label_ids=_pair(raw["label_ids"], "int"),
+            precision=_typed(raw["precision"], "str"),
+            prefix_ids=tuple(_typed(i, "int") for i in _typed(raw["prefix_ids"], "list")),
+            maximum_length=_typed(raw["maximum_length"], "int"),
+            cost=_record(Cost, raw["cost"]),
+            passes=_mapping(raw["passes"], "int"),
+            operators=_mapping(raw["operators"], "int"),
+            fidelity=_record(Agreement, raw["fidelity"]),
+            probes=tuple(_record(Probe, probe) for probe in _typed(raw["probes"], "list")),
+            tools=_mapping(raw["tools"], "str"),
+            files={name: _record(FileEntry, entry) for name, entry in raw["files"].items() if _known(name)},
+        )
 
-def _pair(value: Any) -> tuple[Any, Any]:
-    first, second = value
-    return first, second
+
+_KINDS: dict[str, tuple[type, ...]] = {
+    "str": (str,), "int": (int,), "float": (float, int), "list": (list,), "str | None": (str, NoneType),
+    "float | None": (float, int, NoneType),
+}  # fmt: skip
 
 
-def _typed(value: Any, kind: type) -> Any:
-    if not isinstance(value, kind) or isinstance(value, bool):
-        raise TypeError(f"{value!r} is not of type {kind.__name__}")
+def _typed(value: Any, kind: str) -> Any:
+    """``value``, if it is of the kind its field is annotated with."""
+    if kind == "tuple[float, float]":
+        return _pair(value, "float")
+    if not isinstance(value, _KINDS[kind]) or isinstance(value, bool):
+        raise TypeError(f"{value!r} is not of type {kind}")
+    if isinstance(value, float) and not math.isfinite(value):
+        raise ValueError(f"{value!r} is not finite")
     return value
 
 
-def _name(name: str) -> str:
+def _record(cls: type[T], raw: Any) -> T:
+    """A flat dataclass from an object with exactly its fields, each of its annotated type."""
+    wanted = {f.name: str(f.type) for f in fields(cls)}  # type: ignore[arg-type]
+    unknown = set(_object(raw)) - set(wanted)
+    if unknown:
+        raise ValueError(f"unknown field {sorted(unknown)[0]!r}")
+    return cls(**{name: _typed(raw[name], kind) for name, kind in wanted.items()})
+
+
+def _mapping(raw: Any, kind: str) -> dict[str, Any]:
+    return {name: _typed(value, kind) for name, value in _object(raw).items()}
+
+
+def _object(raw: Any) -> dict[str, Any]:
+    if not isinstance(raw, dict):
+        raise TypeError(f"{raw!r} is no object")
+    return raw
+
+
+def _pair(value: Any, kind: str) -> tuple[Any, Any]:
+    first, second = _typed(value, "list")
+    return _typed(first, kind), _typed(second, kind)
+
+
+def _known(name: str) -> bool:
     if name not in FILES:
         raise ValueError(f"unknown file {name!r}")
-    return name
+    return True
+
+
+def _no_constant(name: str) -> Any:
+    raise ValueError(f"{name} is not JSON")

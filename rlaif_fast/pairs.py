@@ -46,6 +46,7 @@ def pair_from_row(row: Any, *, line: int | None = None, source: str = "") -> Pai
         PairError: not an object; a field missing, not a string, empty, or not valid Unicode.
     """
     where = source if line is None else f"{source}, line {line}" if source else f"line {line}"
+    where = where or "the row"
     if not isinstance(row, dict):
         raise PairError(f"{where}: a row is a JSON object, this is {_kind(row)}")
     key = row.get("id", line)
@@ -65,8 +66,15 @@ def pair_from_row(row: Any, *, line: int | None = None, source: str = "") -> Pai
             raise PairError(
                 f"{at}: field {name!r} has a lone surrogate at character {error.start}, not valid Unicode"
             ) from None
+    try:  # what the verdict's row could not hold is said now, not hours later
+        json.dumps(row, allow_nan=False, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        raise PairError(f"{at}: a carried field has a lone surrogate, not valid Unicode") from None
+    except (ValueError, TypeError, RecursionError) as error:
+        raise PairError(f"{at}: a carried field cannot be written as JSON ({_reason(error)})") from None
     carried = {name: value for name, value in row.items() if name not in _TEXTS and name != "id"}
-    return Pair(row["instruction"], row["response_0"], row["response_1"], key, carried, where)
+    place = "" if where == "the row" else where
+    return Pair(row["instruction"], row["response_0"], row["response_1"], key, carried, place)
 
 
 def read_pairs(lines: Iterable[bytes], source: str) -> Iterator[Pair]:
@@ -81,7 +89,7 @@ def read_pairs(lines: Iterable[bytes], source: str) -> Iterator[Pair]:
         if not line.strip():
             continue
         try:
-            row = json.loads(line.decode(), parse_constant=_no_constant)
+            row = json.loads(line.decode().rstrip(), parse_constant=_no_constant)
         except UnicodeDecodeError as error:
             raise PairError(f"{source}, line {number}: not UTF-8 at byte {error.start}") from None
         except (ValueError, RecursionError) as error:

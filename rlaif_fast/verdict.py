@@ -82,12 +82,12 @@ class Verdict:
                 strict=True,
             )
         )  # fmt: skip
-        for name, value in self.pair.carried.items():
-            if name == "label":
-                name = "human_label"
-            elif name in _OWN or (name == "human_label" and "label" in self.pair.carried):
-                name = f"input_{name}"
-            row[name] = value
+        carried = self.pair.carried
+        for name, value in sorted(carried.items(), key=lambda field: field[0] != "label"):  # a person's label first
+            kept = "human_label" if name == "label" else name
+            while kept in row or (kept not in (name, "human_label") and kept in carried):
+                kept = f"input_{kept}"
+            row[kept] = value
         return row
 
     def to_json(self) -> str:

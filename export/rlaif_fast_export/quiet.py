@@ -17,6 +17,7 @@ def quiet_libraries() -> None:
     hf_logging.set_verbosity_error()
     hf_logging.disable_progress_bar()
     gguf.tqdm = partial(tqdm, disable=True)
+    logging.getLogger("huggingface_hub").setLevel(logging.ERROR)  # it reports each retry; the last one raises
     logging.getLogger("optimum").setLevel(logging.ERROR)
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     warnings.filterwarnings("ignore")

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from huggingface_hub import ModelCard
+from huggingface_hub import ModelCard, hf_hub_download
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 
 from rlaif_fast.errors import ExportError
@@ -51,8 +51,13 @@ class Source:
         return tokenizer
 
     def model(self) -> Any:
-        """The causal LM in float32, in evaluation mode. Raises ExportError."""
-        return self._load(AutoModelForCausalLM.from_pretrained, dtype=torch.float32).eval()
+        """The causal LM in float32, in evaluation mode. Raises ExportError.
+
+        With eager attention, the model as it is defined: transformers' default (SDPA) leaves out
+        Gemma 2's softcap and GPT-2's scaling by layer.
+        """
+        load = AutoModelForCausalLM.from_pretrained
+        return self._load(load, dtype=torch.float32, attn_implementation="eager").eval()
 
     def card_licence(self) -> str | None:
         """The licence the model card or the GGUF file states, or None."""
@@ -62,7 +67,10 @@ class Source:
         if "gguf_file" in self.arguments:
             return _gguf_licence(folder / self.arguments["gguf_file"])
         try:
-            card = ModelCard.load(folder / "README.md" if folder.is_dir() else self.path, ignore_metadata_errors=True)
+            file = folder / "README.md"
+            if not folder.is_dir():
+                file = Path(hf_hub_download(self.path, file.name, revision=self.arguments.get("revision")))
+            card = ModelCard.load(file, ignore_metadata_errors=True)
             licence = card.data.get("license")
         except Exception:  # no card, or the hub would not say: the export does not hang on it
             return None

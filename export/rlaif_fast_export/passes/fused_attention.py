@@ -18,6 +18,7 @@ from collections.abc import Sequence
 import numpy as np
 import onnx_ir as ir
 
+from rlaif_fast.manifest import TREE_PER_CONTEXT
 from rlaif_fast_export.passes.graph import (
     MS,
     PassError,
@@ -75,7 +76,9 @@ class _Lowering:
         """cos and sin [positions, R/2] of a rotary table."""
         names = f"{module}.cos", f"{module}.sin"
         if names[0] not in self.graph.initializers:
-            for name, table in zip(names, self.weights.rotary_tables(module, self.maximum_length), strict=True):
+            # The operator wants a row for every packed token, though no position is beyond the context.
+            rows = TREE_PER_CONTEXT * self.maximum_length
+            for name, table in zip(names, self.weights.rotary_tables(module, rows), strict=True):
                 constant(self.graph, name, table)
         return self.graph.initializers[names[0]], self.graph.initializers[names[1]]
 

@@ -1,0 +1,24 @@
+"""Prints docs/cli.md: the commands' own help. `make help-text` writes it, test_docs checks it."""
+
+from __future__ import annotations
+
+import os
+
+import click
+
+from rlaif_fast.cli import cli
+
+
+def text() -> str:
+    """The page, the same on every machine: a fixed width, no colours."""
+    os.environ["COLUMNS"] = "100"
+    parts = ["# The command line\n\nGenerated from the commands' own help by `make help-text`.\n"]
+    for name, command in [("", cli), *sorted(cli.commands.items())]:
+        path = f"rlaif-fast {name}".strip()
+        context = click.Context(command, info_name=path, terminal_width=100)
+        parts.append(f"## {path}\n\n```\n{command.get_help(context)}\n```\n")
+    return "\n".join(parts)
+
+
+if __name__ == "__main__":
+    print(text(), end="")

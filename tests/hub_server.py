@@ -1,0 +1,154 @@
+"""A Hugging Face hub on the loopback: as much of its protocol as downloading a model takes.
+
+The answers are what the real hub gives, seen from huggingface_hub: an unknown repository is 401 for who sends
+no token, files have an ETag and the repository's commit, a missing file is told from a missing revision by
+``X-Error-Code``.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import threading
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+_REPOSITORY = r"(?P<repository>[^/]+/[^/]+)"
+_RESOLVE = re.compile(rf"/{_REPOSITORY}/resolve/(?P<revision>[^/]+)/(?P<file>.+)")
+_API = re.compile(rf"/api/models/{_REPOSITORY}(/(?P<what>revision|tree)/(?P<revision>[^/]+)(/(?P<under>.+))?)?")
+
+
+@dataclass
+class Repository:
+    """Revisions of a model; the files of each are a folder."""
+
+    folders: dict[str, Path] = field(default_factory=dict)  # commit -> folder
+    branches: dict[str, str] = field(default_factory=dict)  # branch -> commit
+    gated: bool = False  # readable with a token only
+
+    def commit(self, revision: str) -> str | None:
+        return revision if revision in self.folders else self.branches.get(revision)
+
+
+@dataclass(frozen=True)
+class Seen:
+    """A request the hub answered."""
+
+    method: str
+    path: str
+    authorization: str | None
+    status: int
+
+    @property
+    def file(self) -> str | None:
+        """The file of a repository that was asked for, with its folders."""
+        found = _RESOLVE.fullmatch(self.path)
+        return found["file"] if found else None
+
+
+class HubServer:
+    """The hub, serving from a port of its own while the ``with`` block runs."""
+
+    def __init__(self) -> None:
+        self.repositories: dict[str, Repository] = {}
+        self.seen: list[Seen] = []
+        self._http = ThreadingHTTPServer(("127.0.0.1", 0), type("Handler", (_Handler,), {"hub": self}))
+        self._http.daemon_threads = True
+
+    @property
+    def endpoint(self) -> str:
+        return f"http://127.0.0.1:{self._http.server_address[1]}"
+
+    def __enter__(self) -> HubServer:
+        threading.Thread(target=self._http.serve_forever, args=(0.05,), daemon=True).start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._http.shutdown()
+        self._http.server_close()
+
+    def put(self, name: str, folder: Path, branch: str = "main", gated: bool = False) -> str:
+        """Push a folder to a branch of a repository; its commit."""
+        repository = self.repositories.setdefault(name, Repository())
+        repository.gated = gated
+        sha = hashlib.sha1(f"{name}@{branch}".encode())
+        for path in _files(folder):
+            sha.update(path.relative_to(folder).as_posix().encode() + path.read_bytes())
+        commit = sha.hexdigest()
+        repository.folders[commit] = folder
+        repository.branches[branch] = commit
+        return commit
+
+
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    hub: HubServer
+
+    def do_GET(self) -> None:
+        self._answer()
+
+    def do_HEAD(self) -> None:
+        self._answer()
+
+    def log_message(self, format: str, *arguments: Any) -> None:
+        pass
+
+    def _answer(self) -> None:
+        path = self.path.partition("?")[0]
+        found = _RESOLVE.fullmatch(path) or _API.fullmatch(path)
+        if found is None:
+            return self._refuse(404, None)
+        repository = self.hub.repositories.get(found["repository"])
+        known = self.headers.get("Authorization") is not None
+        if repository is None:
+            return self._refuse(404 if known else 401, "RepoNotFound")
+        if repository.gated and not known and found.re is _RESOLVE:
+            return self._refuse(401, "GatedRepo", f"Access to model {found['repository']} is restricted.")
+        commit = repository.commit(found["revision"] or "main")
+        if commit is None:
+            return self._refuse(404, "RevisionNotFound", f"Invalid rev id: {found['revision']}")
+        folder = repository.folders[commit]
+        if found.re is _RESOLVE:
+            path = folder / found["file"]
+            if not path.is_file():
+                return self._refuse(404, "EntryNotFound", "Entry not found", {"X-Repo-Commit": commit})
+            content = path.read_bytes()
+            etag = {"ETag": f'"{hashlib.sha256(content).hexdigest()}"', "X-Repo-Commit": commit}
+            return self._send(200, content, etag)
+        if found["what"] == "tree":
+            under = found["under"] or ""
+            listed = [p for p in _files(folder / under) if p.parent == folder / under]
+            if not listed:
+                return self._refuse(404, "EntryNotFound", f"{under} does not exist on {found['revision']!r}")
+            rows: Any = [{"type": "file", "path": f"{p.relative_to(folder)}", "size": p.stat().st_size, "oid": "0" * 40}
+                         for p in listed]  # fmt: skip
+        else:
+            names = [p.relative_to(folder).as_posix() for p in _files(folder)]
+            rows = {"id": found["repository"], "sha": commit, "private": False, "gated": repository.gated,
+                    "tags": [], "siblings": [{"rfilename": name} for name in names]}  # fmt: skip
+        return self._send(200, json.dumps(rows).encode(), {"Content-Type": "application/json"})
+
+    def _refuse(self, status: int, code: str | None, message: str = "", more: dict[str, str] | None = None) -> None:
+        headers = {"X-Error-Code": code, "X-Error-Message": message or code} if code else {}
+        self._send(status, json.dumps({"error": message or "Not found"}).encode(), {**headers, **(more or {})})
+
+    def _send(self, status: int, content: bytes, headers: dict[str, str]) -> None:
+        path = self.path.partition("?")[0]
+        self.hub.seen.append(Seen(self.command, path, self.headers.get("Authorization"), status))
+        self.send_response(status)
+        for name, value in headers.items():
+            self.send_header(name, value)
+        self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        if self.command == "GET":
+            self.wfile.write(content)
+
+
+def _files(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.rglob("*") if path.is_file())

@@ -1,0 +1,220 @@
+"""The command line as users meet it: what is printed where, exit statuses, nothing left behind."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import ROOT, Run
+
+GOOD = {"instruction": "A text.", "response_0": "a fox", "response_1": "a dog"}
+Cli = Callable[..., Run]
+
+
+def _write(path: Path, *rows: object) -> Path:
+    path.write_bytes(b"".join(r if isinstance(r, bytes) else json.dumps(r).encode() + b"\n" for r in rows))
+    return path
+
+
+def test_judge_writes_the_contracts_rows(rlaif_fast: Cli, llama: Path, tmp_path: Path) -> None:
+    pairs = _write(
+        tmp_path / "pairs.jsonl", GOOD, {**GOOD, "id": "x", "label": 0, "task": "t", "note": {"deep": [1, None]}}
+    )
+    done = rlaif_fast("judge", pairs, "-b", llama)
+    assert done.status == 0, done.err
+    first, second = map(json.loads, done.out.splitlines())
+    assert list(first) == [
+        "id", "instruction", "chosen", "rejected", "label", "p1", "p2", "p1_by_order", "consistent", "truncated",
+    ]  # fmt: skip
+    assert (first["id"], second["id"]) == (1, "x")
+    assert (second["human_label"], second["task"], second["note"]) == (0, "t", {"deep": [1, None]})
+    assert first["p1"] + first["p2"] == 1
+    assert first["p1"] == pytest.approx(sum(first["p1_by_order"]) / 2, abs=1e-15)
+    assert "2 pairs, 2 judged, same position" in done.err
+    assert "pairs/s" in done.err
+
+
+def test_judge_reads_standard_input_and_writes_a_file(rlaif_fast: Cli, llama: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out.jsonl"
+    lines = b"\n".join(json.dumps({**GOOD, "instruction": f"t{i}"}).encode() for i in range(5))
+    done = rlaif_fast("judge", "-", "-b", llama, "-o", out, "--orders", "forward", "--limit", 3, stdin=lines)
+    assert done.status == 0, done.err
+    assert done.out == ""
+    rows = [json.loads(line) for line in out.read_text().splitlines()]
+    assert len(rows) == 3
+    assert rows[0]["consistent"] is None
+    assert [p.name for p in tmp_path.iterdir()] == ["out.jsonl"]
+
+
+def test_an_empty_file_is_no_error(rlaif_fast: Cli, llama: Path, tmp_path: Path) -> None:
+    done = rlaif_fast("judge", _write(tmp_path / "none.jsonl"), "-b", llama)
+    assert (done.status, done.out) == (0, "")
+    assert "0 pairs, 0 judged" in done.err
+
+
+LONG = {**GOOD, "instruction": "fox " * 5000}
+
+
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        ([GOOD, b"{not json}\n"], "line 2: not JSON"),
+        ([GOOD, b"\xff\xfe\n"], "line 2: not UTF-8"),
+        ([GOOD, [1, 2]], "line 2: a row is a JSON object"),
+        ([{"instruction": "a", "response_0": "b"}], "line 1: field 'response_1' is missing"),
+        ([{**GOOD, "response_1": ""}], "line 1: field 'response_1' is empty"),
+        ([{**GOOD, "id": "z", "response_0": 3}], "line 1, id 'z': field 'response_0' is a number"),
+        ([{**GOOD, "response_0": "\ud800"}], "line 1: field 'response_0' has a lone surrogate"),
+        ([GOOD, LONG], "line 2, id 2: the prompt has"),
+    ],
+)
+def test_a_bad_row_is_one_line_and_changes_nothing(
+    rlaif_fast: Cli, llama: Path, tmp_path: Path, rows: list[object], message: str
+) -> None:
+    pairs = _write(tmp_path / "pairs.jsonl", *rows)
+    done = rlaif_fast("judge", pairs, "-b", llama, "-o", tmp_path / "out.jsonl")
+    assert done.status == 1
+    assert done.out == ""
+    assert done.err.count("\n") == 1
+    assert done.err.startswith(f"error: {pairs}, {message}"), done.err
+    assert [p.name for p in tmp_path.iterdir()] == ["pairs.jsonl"]
+
+
+def test_bad_places_are_one_line(rlaif_fast: Cli, llama: Path, tmp_path: Path) -> None:
+    pairs = _write(tmp_path / "pairs.jsonl", GOOD)
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    changed = tmp_path / "changed"
+    shutil.copytree(llama, changed)
+    weights = bytearray((changed / "model.onnx.data").read_bytes())
+    weights[len(weights) // 2] ^= 1
+    (changed / "model.onnx.data").write_bytes(weights)
+    before = sorted(tmp_path.rglob("*"))
+    for arguments, message in [
+        (("judge", tmp_path / "none.jsonl", "-b", llama), "cannot be read (No such file or directory)"),
+        (("judge", tmp_path, "-b", llama), "cannot be read (Is a directory)"),
+        (("judge", pairs, "-b", tmp_path / "nowhere"), "no such folder"),
+        (("judge", pairs, "-b", empty), "no bundle"),
+        (("judge", pairs, "-b", pairs), "no such folder"),
+        (("judge", pairs, "-b", changed), "model.onnx.data: changed since it was exported"),
+        (("judge", pairs, "-b", llama, "-o", tmp_path / "no/where.jsonl"), "No such file or directory"),
+        (("inspect", empty), "no bundle"),
+        (("inspect", changed), "changed since it was exported"),
+        (("export", tmp_path / "nothing", "-o", tmp_path / "out"), "no folder, no .gguf file and no hub id"),
+        (("export", empty, "-o", tmp_path / "out"), "no config.json"),
+        (("export", empty, "-o", changed), "exists already, give --force"),
+        (("export", empty, "-o", tmp_path / "out", "--template", "poem"), "no template 'poem'"),
+    ]:
+        done = rlaif_fast(*arguments)
+        assert done.status == 1, arguments
+        assert done.err.startswith("error: "), done.err
+        assert done.err.count("\n") == 1, done.err
+        assert message in done.err
+        assert "Traceback" not in done.err
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_wrong_usage_is_status_2(rlaif_fast: Cli, llama: Path) -> None:
+    for arguments in (("judge",), ("judge", "x", "--orders", "some"), ("nonsense",), ("judge", "x", "--limit", "-1")):
+        done = rlaif_fast(*arguments)
+        assert done.status == 2, done.err
+        assert done.err.startswith("error: ")
+        assert done.err.count("\n") == 1
+
+
+def test_debug_shows_the_traceback(rlaif_fast: Cli, tmp_path: Path) -> None:
+    done = rlaif_fast("judge", tmp_path / "none.jsonl", "--debug")
+    assert done.status == 1
+    assert "Traceback" in done.err
+
+
+def test_a_stopped_run_keeps_its_verdicts(llama: Path, tmp_path: Path) -> None:
+    """Ctrl-C: what was judged is under the output's name and .partial; the output itself never half."""
+    out = tmp_path / "out.jsonl"
+    command = [sys.executable, "-m", "rlaif_fast", "judge", "-", "-b", str(llama), "-o", str(out), "--no-group"]
+    process = subprocess.Popen(command, stdin=subprocess.PIPE, stderr=subprocess.PIPE)
+    assert process.stdin is not None
+    partial = tmp_path / "out.jsonl.partial"
+    for i in range(20):
+        process.stdin.write(json.dumps({**GOOD, "instruction": f"t{i}"}).encode() + b"\n")
+    process.stdin.write(b"x" * 10)  # keeps the pipe's reader waiting for the line's end
+    process.stdin.flush()
+    while not partial.exists():
+        assert process.poll() is None
+    import time
+
+    time.sleep(2)
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate()
+    assert process.returncode == 130, err
+    assert not out.exists()
+    if partial.exists():  # nothing was judged yet on a slow machine otherwise
+        for line in partial.read_text().splitlines():
+            json.loads(line)
+
+
+def test_a_reader_that_leaves_is_no_error_message(llama: Path, tmp_path: Path) -> None:
+    pairs = _write(tmp_path / "pairs.jsonl", *[{**GOOD, "instruction": f"t{i}"} for i in range(300)])
+    command = f"{sys.executable} -m rlaif_fast judge {pairs} -b {llama} | head -n 1"
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True)
+    assert json.loads(done.stdout)["id"] == 1
+    assert "Traceback" not in done.stderr
+    assert "Exception" not in done.stderr
+
+
+def test_export_prints_the_path_last(rlaif_fast: Cli, tiny_folder: Callable[[str], Path], tmp_path: Path) -> None:
+    done = rlaif_fast("export", tiny_folder("gpt2"), home=tmp_path)
+    assert done.status == 0, done.err
+    path = Path(done.out.splitlines()[-1])
+    assert path == tmp_path / "bundles" / "gpt2-summary-fp32"
+    assert (path / "manifest.json").exists()
+    for step in ("loading", "asking PyTorch", "tracing", "writing the weights", "verifying against PyTorch"):
+        assert step in done.err
+    again = rlaif_fast("export", tiny_folder("gpt2"), home=tmp_path)
+    assert (again.status, again.err.count("\n")) == (1, 1)
+    pairs = _write(tmp_path / "pairs.jsonl", GOOD)
+    assert rlaif_fast("judge", pairs, "-b", tiny_folder("gpt2").name, home=tmp_path).status == 0
+
+
+def test_inspect_shows_the_manifest(rlaif_fast: Cli, llama: Path) -> None:
+    shown = rlaif_fast("inspect", llama)
+    assert shown.status == 0, shown.err
+    for text in ("llama", "fidelity", "2 of 3 layers fused", "digests match", "'1' = token"):
+        assert text in shown.out
+    as_json = json.loads(rlaif_fast("inspect", llama, "--json").out)
+    assert as_json == json.loads((llama / "manifest.json").read_text())
+
+
+def test_the_table(rlaif_fast: Cli, llama: Path) -> None:
+    done = rlaif_fast("judge", ROOT / "examples/pairs.jsonl", "-b", llama, "--table")
+    assert done.status == 0, done.err
+    assert "notebook-1" in done.out
+    assert "consistent" in done.out
+
+
+def test_verbose_says_how_the_runtime_is_set_up(rlaif_fast: Cli, llama: Path, tmp_path: Path) -> None:
+    done = rlaif_fast("judge", _write(tmp_path / "p.jsonl", GOOD), "-b", llama, "-v", "--threads", "1")
+    assert "1 thread" in done.err
+    assert "onnxruntime" in done.err
+
+
+def test_a_full_disk_is_one_line(llama: Path, tmp_path: Path) -> None:
+    if not Path("/dev/full").exists():
+        pytest.skip("no /dev/full on this system")
+    pairs = _write(tmp_path / "pairs.jsonl", GOOD)
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "rlaif_fast", "judge", str(pairs), "-b", str(llama)],
+            stdout=full, stderr=subprocess.PIPE, text=True, env=os.environ,
+        )  # fmt: skip
+    assert done.returncode == 1
+    assert "No space left on device" in done.stderr
+    assert "Traceback" not in done.stderr

@@ -1,0 +1,236 @@
+"""The export as a whole: whole and verified, or not at all."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from rlaif_fast import ExportError, Judge, TemplateError
+from rlaif_fast.template import SUMMARY, Template
+from rlaif_fast_export import exporter
+from rlaif_fast_export.exporter import export_bundle
+from rlaif_fast_export.families import check_supported
+from rlaif_fast_export.sources import find_source
+from rlaif_fast_export.verify import agreement
+from tests.families import save_tiny
+
+
+def _export(model: Path, output: Path, template: Template = SUMMARY, force: bool = False) -> Path:
+    return export_bundle(find_source(str(model)), output, template, force=force, progress=lambda what, share: None)
+
+
+def test_a_bundle_is_four_files(llama: Path) -> None:
+    assert sorted(p.name for p in llama.iterdir()) == [
+        "manifest.json", "model.onnx", "model.onnx.data", "tokenizer.json",
+    ]  # fmt: skip
+    manifest = json.loads((llama / "manifest.json").read_text())
+    assert manifest["fidelity"]["max"] < 1e-3
+    assert manifest["model"]["parameters"] > 100_000
+    assert "/" not in manifest["model"]["id"], "a bundle says nothing of the machine it was made on"
+
+
+def test_the_same_model_gives_the_same_bytes(tiny_folder: Callable[[str], Path], llama: Path, tmp_path: Path) -> None:
+    again = _export(tiny_folder("llama"), tmp_path / "again")
+    for name in ("model.onnx", "model.onnx.data", "tokenizer.json"):
+        assert (again / name).read_bytes() == (llama / name).read_bytes(), name
+
+
+def test_a_bundle_that_deviates_is_not_kept(
+    tiny_folder: Callable[[str], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    right = exporter.bake_prefix
+
+    def wrong(decoder: Any, ids: Any) -> Any:
+        made = right(decoder, ids)
+        made[1].value[:, :, 3] += 0.5  # one token of one layer
+        return made
+
+    monkeypatch.setattr(exporter, "bake_prefix", wrong)
+    with pytest.raises(ExportError, match=r"deviates from PyTorch by up to .* nothing was kept"):
+        _export(tiny_folder("llama"), tmp_path / "out")
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_nan_deviates() -> None:
+    from rlaif_fast_export.verify import require_faithful
+
+    found = agreement(np.array([[np.nan, 0.0]]), np.zeros((1, 2)), "one pair")
+    with pytest.raises(ExportError):
+        require_faithful(found, "x")
+
+
+def test_an_existing_folder_is_left_alone(tiny_folder: Callable[[str], Path], tmp_path: Path) -> None:
+    output = tmp_path / "mine"
+    output.mkdir()
+    (output / "thesis.txt").write_text("do not lose")
+    with pytest.raises(ExportError, match="exists already, give --force"):
+        _export(tiny_folder("llama"), output)
+    assert (output / "thesis.txt").read_text() == "do not lose"
+
+
+def test_force_replaces_only_once_the_new_bundle_stands(
+    tiny_folder: Callable[[str], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    output = _export(tiny_folder("llama"), tmp_path / "bundle")
+    before = (output / "manifest.json").read_bytes()
+    with monkeypatch.context() as broken:
+        broken.setattr(exporter, "_verify", lambda *_: (_ for _ in ()).throw(ExportError("no")))
+        with pytest.raises(ExportError, match="no"):
+            _export(tiny_folder("gpt2"), output, force=True)
+    assert (output / "manifest.json").read_bytes() == before
+    _export(tiny_folder("gpt2"), output, force=True)
+    assert Judge.load(output).manifest.model.architecture == "gpt2"
+    assert [p.name for p in tmp_path.iterdir()] == ["bundle"]
+
+
+def test_a_killed_export_leaves_nothing_at_the_output(tiny_folder: Callable[[str], Path], tmp_path: Path) -> None:
+    """Killed without a chance to clean up, at several points; the next export sweeps what was left beside it."""
+    output = tmp_path / "bundle"
+    command = [sys.executable, "-m", "rlaif_fast", "export", str(tiny_folder("llama")), "-o", str(output)]
+    killed = 0
+    for state in ("partial", "tokenizer.json", "model.onnx.data"):
+        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        while process.poll() is None:
+            names = [p.name for p in tmp_path.rglob("*")]
+            if any(state in name for name in names):
+                process.send_signal(signal.SIGKILL)
+                killed += process.wait() == -signal.SIGKILL
+                break
+            time.sleep(0.001)
+        if killed:
+            assert not output.exists()
+    assert killed
+    assert any(p.name.startswith(".bundle.partial-") for p in tmp_path.iterdir())
+    _export(tiny_folder("llama"), output)
+    assert [p.name for p in tmp_path.iterdir()] == ["bundle"]
+
+
+def test_another_exports_scratch_is_not_swept(tiny_folder: Callable[[str], Path], tmp_path: Path) -> None:
+    running = tmp_path / f".bundle.partial-{os.getppid()}"
+    running.mkdir()
+    _export(tiny_folder("llama"), tmp_path / "bundle")
+    assert running.exists()
+
+
+@pytest.mark.parametrize(
+    ("settings", "reason"),
+    [
+        ({"model_type": "t5"}, "architecture 't5' is not supported; supported are"),
+        ({"rope_scaling": {"rope_type": "dynamic", "factor": 2.0}}, "rope scaling 'dynamic'"),
+        ({"quantization_config": {"bits": 4}}, "quantized already"),
+        ({"use_bidirectional_attention": True}, "bidirectional"),
+    ],
+)
+def test_what_cannot_be_exported_is_said_from_the_configuration(settings: dict[str, Any], reason: str) -> None:
+    from transformers import LlamaConfig
+
+    config = LlamaConfig()
+    for name, value in settings.items():
+        object.__setattr__(config, name, value)
+    if "model_type" in settings:
+        config.__class__ = type("Other", (LlamaConfig,), {"model_type": settings["model_type"]})
+    with pytest.raises(ExportError, match="^a model: .*" + reason):
+        check_supported(config, "a model")
+
+
+def test_an_unsupported_folder_is_refused_before_its_weights_are_read(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text(json.dumps({"model_type": "mamba", "architectures": ["MambaForCausalLM"]}))
+    (tmp_path / "model.safetensors").write_bytes(b"not weights")
+    with pytest.raises(ExportError, match="architecture 'mamba' is not supported"):
+        _export(tmp_path, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("model", "reason"),
+    [("missing.gguf", "no such file"), ("a b/c", "no folder"), ("../x/y/z", "no folder, no .gguf file and no hub id")],
+)
+def test_a_model_that_names_nothing(model: str, reason: str) -> None:
+    with pytest.raises(ExportError, match=reason):
+        find_source(model)
+
+
+def test_a_folder_without_a_configuration(tmp_path: Path) -> None:
+    with pytest.raises(ExportError, match=r"no Hugging Face model \(the folder has no config.json\)"):
+        find_source(str(tmp_path))
+
+
+def test_a_label_of_several_tokens_is_refused(tiny_folder: Callable[[str], Path], tmp_path: Path) -> None:
+    template = Template("words", SUMMARY.text, ("the first one", "the second one"))
+    with pytest.raises(TemplateError, match="label 'the first one' is not one token"):
+        _export(tiny_folder("llama"), tmp_path / "out", template)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_sentencepiece_tokenizer_is_judged_by_its_labels(tmp_path: Path) -> None:
+    """Its labels alone both begin with a bare space token, which would make every verdict 0.5."""
+    folder = save_tiny("llama", tmp_path / "model", tokenizer="sentencepiece")
+    judge = Judge.load(_export(folder, tmp_path / "bundle"))
+    assert judge.manifest.label_ids[0] != judge.manifest.label_ids[1]
+    assert judge.manifest.fidelity.max < 1e-3
+
+
+def test_a_gguf_file(tmp_path: Path) -> None:
+    """A tiny Llama written as GGUF by the format's own library."""
+    gguf = pytest.importorskip("gguf")
+    from tests.families import tiny_model, tiny_tokenizer
+
+    model, tokenizer = tiny_model("llama"), tiny_tokenizer()
+    path = tmp_path / "tiny.gguf"
+    writer = gguf.GGUFWriter(path, "llama")
+    config = model.config
+    writer.add_context_length(config.max_position_embeddings)
+    writer.add_embedding_length(config.hidden_size)
+    writer.add_block_count(config.num_hidden_layers)
+    writer.add_feed_forward_length(config.intermediate_size)
+    writer.add_head_count(config.num_attention_heads)
+    writer.add_head_count_kv(config.num_key_value_heads)
+    writer.add_layer_norm_rms_eps(config.rms_norm_eps)
+    writer.add_rope_dimension_count(config.head_dim)
+    writer.add_rope_freq_base(config.rope_theta)
+    writer.add_vocab_size(config.vocab_size)
+    writer.add_license("mit")
+    backend = json.loads(tokenizer.backend_tokenizer.to_str())
+    tokens = sorted(backend["model"]["vocab"], key=backend["model"]["vocab"].get)
+    writer.add_tokenizer_model("gpt2")
+    writer.add_token_list(tokens)
+    writer.add_token_types([3 if i < 3 else 1 for i in range(len(tokens))])
+    writer.add_token_merges([" ".join(m) if isinstance(m, list) else m for m in backend["model"]["merges"]])
+    writer.add_bos_token_id(0)
+    writer.add_eos_token_id(1)
+    names = {"embed_tokens": "token_embd", "norm": "output_norm", "self_attn.q_proj": "attn_q",
+             "self_attn.k_proj": "attn_k", "self_attn.v_proj": "attn_v", "self_attn.o_proj": "attn_output",
+             "mlp.gate_proj": "ffn_gate", "mlp.up_proj": "ffn_up", "mlp.down_proj": "ffn_down",
+             "input_layernorm": "attn_norm", "post_attention_layernorm": "ffn_norm"}  # fmt: skip
+    for name, value in model.state_dict().items():
+        array = value.numpy()
+        if name == "lm_head.weight":
+            writer.add_tensor("output.weight", array)
+            continue
+        inner = name.removeprefix("model.").removesuffix(".weight")
+        if inner.startswith("layers."):
+            _, layer, part = inner.split(".", 2)
+            if part.endswith(("q_proj", "k_proj")):  # GGUF interleaves the rotary halves
+                heads = config.num_attention_heads if "q_proj" in part else config.num_key_value_heads
+                array = array.reshape(heads, 2, -1, array.shape[1]).swapaxes(1, 2).reshape(array.shape)
+            writer.add_tensor(f"blk.{layer}.{names[part]}.weight", np.ascontiguousarray(array))
+        else:
+            writer.add_tensor(f"{names[inner]}.weight", array)
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    judge = Judge.load(_export(path, tmp_path / "bundle"))
+    assert judge.manifest.model.id == "tiny"
+    assert judge.manifest.model.licence == "mit"
+    assert judge.manifest.fidelity.max < 1e-3

@@ -1,0 +1,66 @@
+"""Every family the exporter takes, as a tiny random model, against PyTorch in fp32."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from rlaif_fast import Judge, Pair
+from rlaif_fast_export.families import SUPPORTED
+from rlaif_fast_export.reference import reference_log_odds
+from tests.families import FAMILIES, VOCABULARY, tiny_model
+
+LIMIT = 1e-3  # |difference in log-odds|
+
+
+def test_every_supported_family_is_tested() -> None:
+    assert {family for family, *_ in FAMILIES.values()} == set(SUPPORTED)
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_log_odds_are_pytorchs(name: str, tiny_bundle: Callable[[str], Path]) -> None:
+    """Prompts of 5 to 500 tokens: behind the baked prefix, leaving it halfway, and without it."""
+    judge = Judge.load(tiny_bundle(name))
+    manifest, random = judge.manifest, np.random.default_rng(3)
+    prefix = list(manifest.prefix_ids)
+    assert len(prefix) > 10
+    prompts = []
+    for length in (5, 6, 41, 80, 200, 500):
+        tokens = random.integers(3, VOCABULARY, length).tolist()
+        prompts += [tokens, [*prefix[: len(prefix) // 2], *tokens], [*prefix, *tokens]]
+    reference = reference_log_odds(tiny_model(name), prompts, manifest.label_ids)
+    assert np.std(reference) > 0.1, "a model that answers everything alike tests nothing"
+    alone = np.array([judge.log_odds_of([prompt])[0] for prompt in prompts])
+    assert np.abs(alone - reference).max() < LIMIT
+    # Many in one packed tree: a prompt must not see its neighbours.
+    for some in (slice(0, 13), slice(13, 15), slice(16, 18)):
+        assert np.abs(judge.log_odds_of(prompts[some]) - reference[some]).max() < LIMIT
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_verdicts_are_pytorchs(name: str, tiny_bundle: Callable[[str], Path]) -> None:
+    """Whole pairs through the template, both orders, alone and sharing a tree."""
+    judge = Judge.load(tiny_bundle(name))
+    model, manifest = tiny_model(name), judge.manifest
+    texts = ["A fox jumps.", "Seven wizards brew hot jam, quickly!", "1 or 2?\n\nLazy dog", "output 12"]
+    pairs = [Pair("The quick brown fox. " * n, a, b) for n in (1, 6) for a in texts for b in texts if a != b]
+    grouped = list(judge.judge_many(pairs))
+    for pair, together in zip(pairs, grouped, strict=True):
+        forward, swapped = reference_log_odds(model, judge.prompt_tokens(pair), manifest.label_ids)
+        for verdict in (together, judge.judge(pair)):
+            assert verdict.pair is pair
+            np.testing.assert_allclose(verdict.log_odds_by_order, (forward, -swapped), rtol=0, atol=LIMIT)
+
+
+def test_every_layer_is_fused(tiny_bundle: Callable[[str], Path]) -> None:
+    for name in FAMILIES:
+        manifest = Judge.load(tiny_bundle(name)).manifest
+        assert manifest.passes["fused_attention"] == 2
+        assert manifest.passes["attention_of_judged"] == 1
+        assert manifest.operators["com.microsoft.GroupQueryAttention"] == 2
+        assert not {"Sigmoid", "Pow", "ReduceMean", "Erf", "Where"} & set(manifest.operators) - (
+            {"Where"} if "window" in str(FAMILIES[name][3]) else set()
+        )

@@ -1,0 +1,232 @@
+"""Rows in: what is a pair, what is not, and whether the message says where."""
+
+from __future__ import annotations
+
+import io
+import json
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from rlaif_fast.errors import PairError
+from rlaif_fast.pairs import Pair, open_lines, pair_from_row, read_pairs
+from rlaif_fast.verdict import Verdict
+
+ROW = {"instruction": "i", "response_0": "a", "response_1": "b"}
+GOOD = json.dumps(ROW).encode()
+
+
+def read(data: bytes) -> list[Pair]:
+    return list(read_pairs(io.BytesIO(data), "pairs.jsonl"))
+
+
+def read_or_reason(data: bytes) -> list[Pair] | str:
+    try:
+        return read(data)
+    except PairError as error:
+        return str(error)
+
+
+def refusal(data: bytes) -> str:
+    with pytest.raises(PairError) as caught:
+        read(data)
+    return str(caught.value)
+
+
+def with_field(name: str, value: Any) -> bytes:
+    return json.dumps(ROW | {name: value}).encode()
+
+
+def test_a_row_is_a_pair() -> None:
+    row = {"note": 1, **ROW, "id": "x", "label": 2}
+    assert read(json.dumps(row).encode()) == [
+        Pair("i", "a", "b", id="x", carried={"note": 1, "label": 2}, where="pairs.jsonl, line 1")
+    ]
+    assert list(read(json.dumps(row).encode())[0].carried) == ["note", "label"]
+
+
+def test_texts_are_kept_as_they_are() -> None:
+    texts = ["  led by blanks\r\n", "é 日本 \U0001f600 \u2028", "\x00 nul\tand tab "]
+    row = dict(zip(ROW, texts, strict=True))
+    for ascii_only in (True, False):
+        (pair,) = read(json.dumps(row, ensure_ascii=ascii_only).encode())
+        assert [pair.instruction, pair.response_0, pair.response_1] == texts
+
+
+@pytest.mark.parametrize("id", ["x", "", 7, -1.5, True, False, None])
+def test_id_is_any_scalar(id: Any) -> None:
+    (pair,) = read(b"\n" + with_field("id", id))
+    assert pair.id is id or (pair.id == id and type(pair.id) is type(id))
+
+
+def test_id_defaults_to_the_line_and_blank_lines_count() -> None:
+    pairs = read(GOOD + b"\n\n  \t\r\n" + GOOD + b"\r\n" + GOOD)
+    assert [pair.id for pair in pairs] == [1, 4, 5]
+    assert [pair.where for pair in pairs] == [f"pairs.jsonl, line {n}" for n in (1, 4, 5)]
+
+
+@pytest.mark.parametrize("data", [b"", b"\n", b"\r\n \n", b"\xef\xbb\xbf", b"\xef\xbb\xbf\n"])
+def test_nothing_is_no_pairs(data: bytes) -> None:
+    assert read(data) == []
+
+
+def test_byte_order_mark_and_crlf() -> None:
+    assert read(b"\xef\xbb\xbf" + GOOD + b"\r\n" + GOOD + b"\r\n") == [
+        Pair("i", "a", "b", id=n, where=f"pairs.jsonl, line {n}") for n in (1, 2)
+    ]
+
+
+def test_byte_order_mark_inside_is_not_json() -> None:
+    assert refusal(GOOD + b"\n\xef\xbb\xbf" + GOOD).startswith("pairs.jsonl, line 2: not JSON (")
+
+
+@pytest.mark.parametrize(
+    ("line", "reason"),
+    [
+        (b'{"a" 1}', "not JSON (Expecting ':' delimiter at column 6)"),
+        (b'{"a": 1} x', "not JSON (Extra data at column 10)"),
+        (b"{'a': 1}", "not JSON (Expecting property name enclosed in double quotes at column 2)"),
+        (b'{"a": NaN}', "not JSON (NaN is not JSON)"),
+        (b'{"a": -Infinity}', "not JSON (-Infinity is not JSON)"),
+        (b"[" * 100_000, "not JSON (nested too deeply)"),
+        (b'{"instruction": "\xff"}', "not UTF-8 at byte 17"),
+        (b'"\xed\xa0\x80"', "not UTF-8 at byte 1"),  # a surrogate, encoded all the same
+        (GOOD.decode().encode("utf-16"), "not UTF-8 at byte 0"),
+        (b"null", "a row is a JSON object, this is null"),
+        (b"[1]", "a row is a JSON object, this is an array"),
+        (b'"text"', "a row is a JSON object, this is a string"),
+        (b"true", "a row is a JSON object, this is a boolean"),
+        (b"1.5", "a row is a JSON object, this is a number"),
+        (b"{}", "field 'instruction' is missing (the row has none)"),
+        (b'{"response_0": "a", "x": 1}', "field 'instruction' is missing (the row has 'response_0', 'x')"),
+        (with_field("response_0", None), "field 'response_0' is null, it must be a string"),
+        (with_field("response_0", ["a"]), "field 'response_0' is an array, it must be a string"),
+        (with_field("response_1", 3), "field 'response_1' is a number, it must be a string"),
+        (with_field("response_1", {}), "field 'response_1' is an object, it must be a string"),
+        (with_field("instruction", True), "field 'instruction' is a boolean, it must be a string"),
+        (with_field("instruction", ""), "field 'instruction' is empty, remove the row or fill it"),
+        (with_field("response_0", " \n\u3000"), "field 'response_0' is empty, remove the row or fill it"),
+        (with_field("response_1", "ab\ud800"), "field 'response_1' has a lone surrogate at character 2,"),
+        (with_field("id", [1]), "id is an array, make it a string or a number"),
+        (with_field("id", {"a": 1}), "id is an object, make it a string or a number"),
+    ],
+)
+def test_what_is_no_pair_is_said_with_its_line(line: bytes, reason: str) -> None:
+    """The third line of a file, the blank one counted."""
+    for data in (GOOD + b"\n\n" + line, GOOD + b"\r\n\r\n" + line + b"\r\n" + GOOD):
+        said = refusal(data)
+        assert said.startswith(f"pairs.jsonl, line 3: {reason}")
+        assert "\n" not in said
+
+
+def test_a_row_with_an_id_is_said_with_it() -> None:
+    row = json.dumps({"id": "x'y", "instruction": "i", "response_0": "a"}).encode()
+    assert refusal(row).startswith("""pairs.jsonl, line 1, id "x'y": field 'response_1' is missing""")
+    assert refusal(with_field("response_0", "")[:-1] + b', "id": 7}').startswith("pairs.jsonl, line 1, id 7: field")
+
+
+def test_pairs_before_the_bad_row_come_first() -> None:
+    pairs = read_pairs(io.BytesIO(GOOD + b"\nnot json\n"), "pairs.jsonl")
+    assert next(pairs).id == 1
+    with pytest.raises(PairError, match="line 2"):
+        next(pairs)
+
+
+def test_rows_of_code_have_no_line() -> None:
+    assert pair_from_row(ROW) == Pair("i", "a", "b")
+    with pytest.raises(PairError, match=r"^rows: a row is a JSON object, this is null$"):
+        pair_from_row(None, source="rows")
+    with pytest.raises(PairError, match=r"^line 4: a row"):
+        pair_from_row(None, line=4)
+
+
+def test_message_of_a_row_without_place_starts_with_what_is_wrong() -> None:
+    for row in (None, {}, {"id": "x"}, {"id": []}):
+        with pytest.raises(PairError) as caught:
+            pair_from_row(row)
+        assert str(caught.value)[0].isalpha()
+
+
+def test_a_pair_names_itself() -> None:
+    assert str(Pair("i", "a", "b")) == "the pair"
+    assert str(Pair("i", "a", "b", id="x")) == "id 'x'"
+    assert str(Pair("i", "a", "b", id=0, where="f, line 1")) == "f, line 1, id 0"
+
+
+def test_open_lines_reads_bytes_of_files_and_standard_input(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "pairs.jsonl"
+    path.write_bytes(GOOD + b"\r\n")
+    with open_lines(path) as lines:
+        assert list(lines) == [GOOD + b"\r\n"]
+    assert lines.closed
+    monkeypatch.setattr("sys.stdin", SimpleNamespace(buffer=io.BytesIO(GOOD)))
+    with open_lines("-") as lines:
+        assert list(lines) == [GOOD]
+    assert not lines.closed
+
+
+def test_file_that_cannot_be_read(tmp_path: Path) -> None:
+    for path, reason in [(tmp_path / "none", "No such file or directory"), (tmp_path, "Is a directory")]:
+        with pytest.raises(PairError) as caught, open_lines(path):
+            pass
+        assert str(caught.value) == f"{path}: cannot be read ({reason}), give a file of pairs or - for stdin"
+
+
+def test_an_error_of_the_block_is_not_the_files(tmp_path: Path) -> None:
+    path = tmp_path / "pairs.jsonl"
+    path.touch()
+    with pytest.raises(OSError, match="disk full"), open_lines(path):
+        raise OSError("disk full")
+
+
+@settings(deadline=None)
+@given(st.binary(max_size=60) | st.text(max_size=60).map(lambda text: text.encode("utf-8", "surrogatepass")))
+def test_any_bytes_are_pairs_or_a_pair_error(line: bytes) -> None:
+    for data in (line, GOOD + b"\n" + line):
+        found = read_or_reason(data)
+        if isinstance(found, str):
+            assert found.startswith("pairs.jsonl, line ")
+        else:
+            assert all(isinstance(pair, Pair) for pair in found)
+
+
+_ANY_TEXT = st.text(st.characters() | st.just("\ud800"), max_size=6)
+_JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | _ANY_TEXT,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(_ANY_TEXT, inner, max_size=3),
+    max_leaves=6,
+)
+
+
+@settings(deadline=None)
+@given(st.dictionaries(st.sampled_from([*ROW, "id", "note"]) | _ANY_TEXT, _JSON, max_size=3))
+def test_any_row_that_is_read_can_be_written(more: dict[str, Any]) -> None:
+    """What is accepted here must not fail hours later when its verdict is written."""
+    row = ROW | more
+    found = read_or_reason(json.dumps(row).encode())
+    if isinstance(found, str):
+        assert found.startswith("pairs.jsonl, line 1")
+    else:
+        written = Verdict(found[0], (0.5, 0.5)).to_json().encode()
+        assert json.loads(written)["id"] == row.get("id", 1)
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        b'"id": 1e999', b'"note": 1e999', b'"note": [-1e999]', b'"id": "\\ud800"', b'"note": "\\udc00"',
+        b'"\\ud800": 1', b'"note": ' + b"[" * 900 + b"]" * 900,
+    ],
+    ids=["id-inf", "inf", "inner-inf", "id-surrogate", "surrogate", "name-surrogate", "deep"],
+)  # fmt: skip
+def test_what_no_output_can_hold_is_refused_or_written(more: bytes) -> None:
+    """An overflowing number, a lone surrogate, a deep nest: JSON to read, perhaps none to write."""
+    found = read_or_reason(GOOD[:-1] + b", " + more + b"}")
+    if isinstance(found, str):
+        assert found.startswith("pairs.jsonl, line 1")
+    else:
+        json.loads(Verdict(found[0], (0.5,)).to_json().encode())
