@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING
 
 from rlaif_fast.errors import (
+    BenchError,
     BundleError,
     ExportError,
     JudgeError,
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from rlaif_fast.judge import Judge
 
 __all__ = [
+    "BenchError",
     "BundleError",
     "ExportError",
     "Judge",

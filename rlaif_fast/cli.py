@@ -7,6 +7,7 @@ import sys
 
 import click
 
+from rlaif_fast.commands.bench import bench
 from rlaif_fast.commands.export import export
 from rlaif_fast.commands.inspect import inspect
 from rlaif_fast.commands.judge import judge
@@ -27,7 +28,7 @@ def cli(debug: bool) -> None:
     """
 
 
-for command in (export, judge, inspect):
+for command in (export, judge, inspect, bench):
     cli.add_command(command)
 
 

@@ -7,7 +7,8 @@
     ├── TemplateError   a template, or a label that is not one token in it
     ├── BundleError     a folder is no bundle, or no longer the one that was exported
     ├── ExportError     a model cannot be exported, or its bundle deviates from PyTorch
-    └── JudgeError      the runtime gave no valid answer
+    ├── JudgeError      the runtime gave no valid answer
+    └── BenchError      nothing to measure, or nothing to compare with
 
 The message is one line: what, where, what to do. The command line prints it after ``error:``
 and exits with status 1; wrong usage is click's own and exits with 2.
@@ -38,3 +39,7 @@ class ExportError(RlaifFastError):
 
 class JudgeError(RlaifFastError):
     """The engine failed or answered with something that is no verdict."""
+
+
+class BenchError(RlaifFastError):
+    """Nothing to measure, a process that failed, or a baseline that cannot be compared."""

@@ -51,8 +51,8 @@ class Cost:
 
 
 @dataclass(frozen=True)
-class Agreement:
-    """How far log-odds are from the fp32 PyTorch reference, over ``orders`` single prompts."""
+class Fidelity:
+    """How far the bundle was from PyTorch fp32 when it was exported: log-odds of single prompts, two a pair."""
 
     prompts: str  # which
     pairs: int
@@ -86,7 +86,7 @@ class Manifest:
     cost: Cost
     passes: dict[str, int]  # what each graph pass did
     operators: dict[str, int]  # what the graph is made of
-    fidelity: Agreement
+    fidelity: Fidelity
     probes: tuple[Probe, ...]
     tools: dict[str, str]
     files: dict[str, FileEntry] = field(default_factory=dict)
@@ -137,7 +137,7 @@ class Manifest:
             cost=_record(Cost, raw["cost"]),
             passes=_mapping(raw["passes"], "int"),
             operators=_mapping(raw["operators"], "int"),
-            fidelity=_record(Agreement, raw["fidelity"]),
+            fidelity=_record(Fidelity, raw["fidelity"]),
             probes=tuple(_record(Probe, probe) for probe in _typed(raw["probes"], "list")),
             tools=_mapping(raw["tools"], "str"),
             files={name: _record(FileEntry, entry) for name, entry in raw["files"].items() if _known(name)},

@@ -9,6 +9,8 @@ import torch
 import transformers
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 
+from rlaif_fast_export.families import needs_eager
+
 torch.set_num_threads(1)  # tiny products: more threads only wait for each other
 
 VOCABULARY = 400
@@ -47,7 +49,8 @@ def tiny_model(name: str) -> Any:
     torch.manual_seed(7)
     settings = _COMMON | {"vocab_size": VOCABULARY, "bos_token_id": 0, "eos_token_id": 1} | particular
     model = getattr(transformers, model_class)(getattr(transformers, config_class)(**settings)).eval()
-    model.set_attn_implementation("eager")
+    if needs_eager(model.config):
+        model.set_attn_implementation("eager")
     for name_, parameter in model.named_parameters():
         if parameter.dim() == 1:
             parameter.data.add_(0.1 * torch.randn_like(parameter))

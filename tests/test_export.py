@@ -21,7 +21,7 @@ from rlaif_fast_export import exporter
 from rlaif_fast_export.exporter import export_bundle
 from rlaif_fast_export.families import check_supported
 from rlaif_fast_export.sources import find_source
-from rlaif_fast_export.verify import agreement
+from rlaif_fast_export.verify import fidelity
 from tests.families import save_tiny
 
 
@@ -64,7 +64,7 @@ def test_a_bundle_that_deviates_is_not_kept(
 def test_a_nan_deviates() -> None:
     from rlaif_fast_export.verify import require_faithful
 
-    found = agreement(np.array([[np.nan, 0.0]]), np.zeros((1, 2)), "one pair")
+    found = fidelity(np.array([[np.nan, 0.0]]), np.zeros((1, 2)), "one pair")
     with pytest.raises(ExportError):
         require_faithful(found, "x")
 

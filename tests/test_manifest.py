@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from rlaif_fast.bundle import read_manifest
 from rlaif_fast.errors import BundleError
-from rlaif_fast.manifest import FILES, SCHEMA, Agreement, Cost, FileEntry, Manifest, ModelSource, Probe
+from rlaif_fast.manifest import FILES, SCHEMA, Cost, Fidelity, FileEntry, Manifest, ModelSource, Probe
 from rlaif_fast.template import SUMMARY
 
 EXAMPLE = Manifest(
@@ -28,7 +28,7 @@ EXAMPLE = Manifest(
     cost=Cost(1000, 10),
     passes={"fused_attention": 2, "attention_of_judged": 1},
     operators={"MatMul": 9},
-    fidelity=Agreement("8 probe pairs", 8, 1e-6, 0.1 + 0.2, 5e-324, 0.125, 0.999),
+    fidelity=Fidelity("8 probe pairs", 8, 1e-6, 0.1 + 0.2, 5e-324, 0.125, 0.999),
     probes=(Probe("é\n", "a", "b", (0.1, -1 / 3)), Probe("i", "c", "d", (2.0, 3.0))),
     tools={"torch": "2"},
     files={name: FileEntry("0" * 64, 7) for name in FILES},

@@ -34,7 +34,7 @@ from rlaif_fast_export.prefix import bake_prefix
 from rlaif_fast_export.reference import reference_log_odds
 from rlaif_fast_export.sources import Source
 from rlaif_fast_export.trace import LabelJudge, trace
-from rlaif_fast_export.verify import agreement, probe_pairs, require_faithful
+from rlaif_fast_export.verify import fidelity, probe_pairs, require_faithful
 from rlaif_fast_export.weights import UnsupportedModule, Weights
 
 Progress = Callable[[str, float], None]  # (what is being done, share of it done in [0, 1])
@@ -112,7 +112,7 @@ def _build(
         cost=_cost(graph, config),
         passes=counts,
         operators=dict(Counter(f"{n.domain}.{n.op_type}".lstrip(".") for n in graph.graph).most_common()),
-        fidelity=agreement(prepared.reference, prepared.reference, "nothing yet"),
+        fidelity=fidelity(prepared.reference, prepared.reference, "nothing yet"),
         probes=tuple(
             Probe(p.instruction, p.response_0, p.response_1, (float(d[0]), float(d[1])))
             for p, d in zip(prepared.pairs, prepared.reference, strict=True)
@@ -181,7 +181,7 @@ def _verify(folder: Path, manifest: Manifest, prepared: _Prepared, progress: Pro
     for number, pair in enumerate(prepared.pairs):
         progress("verifying against PyTorch", number / len(prepared.pairs))
         got.append(judge.judge(pair).log_odds_by_order)
-    found = agreement(np.array(got), prepared.reference, f"{len(got)} probe pairs in both orders")
+    found = fidelity(np.array(got), prepared.reference, f"{len(got)} probe pairs in both orders")
     require_faithful(found, manifest.model.id)
     (folder / MANIFEST).write_text(replace(draft, fidelity=found).to_json(), encoding="utf-8")
 

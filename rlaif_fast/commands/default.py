@@ -1,0 +1,26 @@
+"""What a command judges with: the bundle that was named, else the embedded default."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import click
+
+from rlaif_fast.errors import ExportError
+from rlaif_fast.home import DEFAULT_MODEL, bundle_folder, find_bundle
+
+
+def bundle_folder_of(bundle: str | None) -> Path:
+    """The bundle's folder; the embedded default is exported where it is missing."""
+    if bundle is not None:
+        return find_bundle(bundle)
+    folder = bundle_folder(DEFAULT_MODEL)
+    if not folder.exists():
+        click.echo(f"the default judge {DEFAULT_MODEL} is not exported yet, doing it now, once", err=True)
+        # A process of its own: PyTorch stays out of the judging process.
+        command = [sys.executable, "-m", "rlaif_fast", "export", DEFAULT_MODEL, "-o", str(folder)]
+        if subprocess.run(command, stdout=subprocess.DEVNULL).returncode:
+            raise ExportError("the default judge could not be exported; see above, or give a bundle with -b")
+    return folder
