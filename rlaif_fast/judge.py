@@ -17,12 +17,12 @@ from rlaif_fast.home import find_bundle
 from rlaif_fast.manifest import Manifest
 from rlaif_fast.packing import pack
 from rlaif_fast.pairs import Pair
-from rlaif_fast.planning import plan
+from rlaif_fast.planning import alike, plan
 from rlaif_fast.tokens import PromptTokenizer
 from rlaif_fast.verdict import Verdict, log_odds
 
 Orders = Literal["both", "forward"]
-_WINDOW = 32  # pairs looked at together for shared instructions
+WINDOW = 32  # pairs looked at together for shared instructions, where the source may be slow
 _TREE_LIMIT = 4096  # new tokens of a tree of several pairs; its bias takes 4 * S * (P + S) bytes
 
 
@@ -67,22 +67,22 @@ class Judge:
         """The verdict of one pair: one forward pass. Raises PairError, JudgeError."""
         return next(self.judge_many([pair], orders))
 
-    def judge_many(self, pairs: Iterable[Pair], orders: Orders = "both", *, group: bool = True) -> Iterator[Verdict]:
+    def judge_many(self, pairs: Iterable[Pair], orders: Orders = "both", *, window: int = WINDOW) -> Iterator[Verdict]:
         """Verdicts in the order of ``pairs``, which may be endless: a bounded window is read ahead.
 
         Args:
             pairs: consumed lazily.
             orders: ``both`` averages over the two orders; ``forward`` shows response_0 first only.
-            group: let pairs of the window with the same instruction share a pass. Verdicts do not
-                depend on it beyond rounding (1e-4 in log-odds).
+            window: pairs read ahead, at least 1. Those among them on the same instruction share a pass;
+                verdicts do not depend on it beyond rounding (1e-4 in log-odds).
 
         Raises:
             PairError: a prompt is longer than the model's context.
             JudgeError: the runtime failed.
         """
         source = iter(pairs)
-        while window := list(islice(source, _WINDOW if group else 1)):
-            yield from self._judge_window(window, orders)
+        while ahead := list(islice(source, window)):
+            yield from self._judge_window(ahead, orders)
 
     def prompt_tokens(self, pair: Pair, orders: Orders = "both") -> list[list[int]]:
         """Token ids of the pair's prompts, one an order. Raises PairError where one is too long."""
@@ -106,18 +106,18 @@ class Judge:
         return logits[:, 0] - logits[:, 1]
 
     def _judge_window(self, window: list[Pair], orders: Orders) -> Iterator[Verdict]:
-        prompts = [self.prompt_tokens(pair, orders) for pair in window]
         manifest = self.manifest
         limit = min(_TREE_LIMIT, manifest.maximum_tree)
-        groups = plan(prompts, [p.instruction for p in window], manifest.prefix_ids, manifest.cost, limit)
         ready: dict[int, Verdict] = {}
         done = 0
-        for group in groups:
-            logits = self._engine.run(group.tree.build())  # [J, 2]
-            self._bundle.verified()
-            per_pair = logits.reshape(len(group.members), -1, 2)
-            for index, of_pair in zip(group.members, per_pair, strict=True):
-                ready[index] = Verdict(window[index], log_odds(of_pair.tolist()))
+        for places in alike(pair.instruction for pair in window):
+            prompts = [self.prompt_tokens(window[place], orders) for place in places]
+            for group in plan(prompts, [None] * len(places), manifest.prefix_ids, manifest.cost, limit):
+                logits = self._engine.run(group.tree.build())  # [J, 2]
+                self._bundle.verified()
+                per_pair = logits.reshape(len(group.members), -1, 2)
+                for member, of_pair in zip(group.members, per_pair, strict=True):
+                    ready[places[member]] = Verdict(window[places[member]], log_odds(of_pair.tolist()))
             while done in ready:
                 yield ready.pop(done)
                 done += 1

@@ -7,7 +7,7 @@ a tree only where one pass costs fewer multiply-adds than two.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass, field
 
 from rlaif_fast.manifest import Cost
@@ -20,6 +20,14 @@ class Group:
 
     tree: TreeBuilder
     members: list[int] = field(default_factory=list)
+
+
+def alike(keys: Iterable[Hashable]) -> list[list[int]]:
+    """Places of equal keys, in the order of their first ones."""
+    places: dict[Hashable, list[int]] = {}
+    for index, key in enumerate(keys):
+        places.setdefault(key, []).append(index)
+    return list(places.values())
 
 
 def plan(

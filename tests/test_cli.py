@@ -139,7 +139,7 @@ def test_debug_shows_the_traceback(rlaif_fast: Cli, tmp_path: Path) -> None:
 def test_a_stopped_run_keeps_its_verdicts(llama: Path, tmp_path: Path) -> None:
     """Ctrl-C: what was judged is under the output's name and .partial; the output itself never half."""
     out = tmp_path / "out.jsonl"
-    command = [sys.executable, "-m", "rlaif_fast", "judge", "-", "-b", str(llama), "-o", str(out), "--no-group"]
+    command = [sys.executable, "-m", "rlaif_fast", "judge", "-", "-b", str(llama), "-o", str(out), "--window", "1"]
     process = subprocess.Popen(command, stdin=subprocess.PIPE, stderr=subprocess.PIPE)
     assert process.stdin is not None
     partial = tmp_path / "out.jsonl.partial"
@@ -202,7 +202,7 @@ def test_the_table(rlaif_fast: Cli, llama: Path) -> None:
 
 def test_verbose_says_how_the_runtime_is_set_up(rlaif_fast: Cli, llama: Path, tmp_path: Path) -> None:
     done = rlaif_fast("judge", _write(tmp_path / "p.jsonl", GOOD), "-b", llama, "-v", "--threads", "1")
-    assert "1 thread" in done.err
+    assert "threads: 1 (as asked)" in done.err
     assert "onnxruntime" in done.err
 
 

@@ -30,7 +30,7 @@ def test_verdicts_come_in_the_order_of_the_pairs(llama_judge: Judge) -> None:
 def test_verdicts_do_not_depend_on_neighbours(llama_judge: Judge) -> None:
     """Alone, grouped, in reverse, shuffled: the same within 1e-4 in log-odds, and no flip."""
     pairs = _pairs(60)
-    alone = {v.pair.id: v for v in llama_judge.judge_many(pairs, group=False)}
+    alone = {v.pair.id: v for v in llama_judge.judge_many(pairs, window=1)}
     shuffled = [pairs[i] for i in np.random.default_rng(1).permutation(60)]
     for order in (pairs, pairs[::-1], shuffled):
         for verdict in llama_judge.judge_many(order):

@@ -178,7 +178,7 @@ def _packed_tokens(sequences: list[list[int]], manifest: Manifest) -> int:
 
 def _grouped(judge: Judge, pairs: list[Pair], alone: np.ndarray[tuple[int, ...], np.dtype[np.float64]]) -> Grouped:
     started = time.perf_counter()
-    verdicts: list[Verdict] = list(judge.judge_many(pairs))
+    verdicts: list[Verdict] = list(judge.judge_many(pairs, window=len(pairs)))
     seconds = time.perf_counter() - started
     together = np.array([verdict.log_odds_by_order for verdict in verdicts])
     return Grouped(len(pairs) / seconds, float(np.abs(together - alone).max()))

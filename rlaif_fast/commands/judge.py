@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from rlaif_fast.judge import Judge, Orders
     from rlaif_fast.verdict import Verdict
 
+_FILE_WINDOW = 1024  # a file does not keep its reader waiting
+
 
 @click.command()
 @click.argument("pairs", type=click.Path(allow_dash=True))
@@ -26,13 +28,13 @@ if TYPE_CHECKING:
               help="Both orders, averaged; or response_0 first only.")  # fmt: skip
 @click.option("--threads", type=click.IntRange(min=0), default=0, help="[default: the usable physical cores]")
 @click.option("--limit", type=click.IntRange(min=0), help="Judge the first N pairs only.")
-@click.option("--group/--no-group", default=True, show_default=True,
-              help="Let pairs on one instruction share a forward pass.")  # fmt: skip
+@click.option("--window", type=click.IntRange(min=1), help="Pairs read ahead; those on one instruction share"
+              " a forward pass. [default: 1024 of a file, 32 of a pipe]")  # fmt: skip
 @click.option("--table", is_flag=True, help="Print a table for people instead of rows.")
 @click.option("-v", "--verbose", is_flag=True, help="Say how the runtime was set up.")
 def judge(
     pairs: str, bundle: str | None, output: Path | None, orders: Orders, threads: int, limit: int | None,
-    group: bool, table: bool, verbose: bool,
+    window: int | None, table: bool, verbose: bool,
 ) -> None:  # fmt: skip
     """Judge PAIRS, a JSON Lines file or - for standard input.
 
@@ -43,7 +45,7 @@ def judge(
     """
     from rlaif_fast.commands.default import bundle_folder_of
     from rlaif_fast.console import progress_of, stderr
-    from rlaif_fast.judge import Judge
+    from rlaif_fast.judge import WINDOW, Judge
     from rlaif_fast.pairs import open_lines, read_pairs
 
     source = "stdin" if pairs == "-" else pairs
@@ -63,7 +65,8 @@ def judge(
         if seekable:
             lines.seek(0)
         tally = _Tally()
-        verdicts = loaded.judge_many(islice(read_pairs(lines, source), limit), orders, group=group)
+        ahead = window or (_FILE_WINDOW if seekable else WINDOW)
+        verdicts = loaded.judge_many(islice(read_pairs(lines, source), limit), orders, window=ahead)
         with _writer(output, tally) as out:
             shown = []
             for verdict in progress_of(verdicts, total):
