@@ -8,7 +8,7 @@ READY = $(VENV)/.ready
 
 # Judge the example pairs with the embedded default model (exported on the first run, about a minute).
 demo: $(READY)
-	$(BIN)/rlaif-fast judge examples/pairs.jsonl --table
+	@COLUMNS=100 $(BIN)/rlaif-fast judge examples/pairs.jsonl --table
 
 test: lint
 	$(BIN)/python -m pytest
