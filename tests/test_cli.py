@@ -140,7 +140,11 @@ def test_a_stopped_run_keeps_its_verdicts(llama: Path, tmp_path: Path) -> None:
     """Ctrl-C: what was judged is under the output's name and .partial; the output itself never half."""
     out = tmp_path / "out.jsonl"
     command = [sys.executable, "-m", "rlaif_fast", "judge", "-", "-b", str(llama), "-o", str(out), "--window", "1"]
-    process = subprocess.Popen(command, stdin=subprocess.PIPE, stderr=subprocess.PIPE)
+    process = subprocess.Popen(
+        command, stdin=subprocess.PIPE, stderr=subprocess.PIPE,
+        # A test run in the background has Ctrl-C ignored, and its children with it.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )  # fmt: skip
     assert process.stdin is not None
     partial = tmp_path / "out.jsonl.partial"
     for i in range(20):
