@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from rlaif_fast.cpu import usable_cores
 from tests.conftest import ROOT, SHARED_DATA, Run
 
 pytestmark = pytest.mark.default_model
@@ -17,7 +18,7 @@ pytestmark = pytest.mark.default_model
 
 @pytest.fixture(scope="module")
 def reference(default_home: Path) -> Callable[[list[dict[str, Any]]], np.ndarray[Any, Any]]:
-    """The seed notebook's own way, sharing nothing with the package but the weights' file."""
+    """The seed notebook's own way, sharing nothing with the package but the weights' file and a count of cores."""
     import importlib.util
 
     import torch
@@ -39,12 +40,15 @@ def reference(default_home: Path) -> Callable[[list[dict[str, Any]]], np.ndarray
 
     def log_odds(rows: list[dict[str, Any]]) -> np.ndarray[Any, Any]:
         out = []
+        threads = torch.get_num_threads()
+        torch.set_num_threads(usable_cores())  # the tiny models of other tests want one
         with torch.no_grad():
             for row in rows:
                 for sign, (a, b) in ((1, ("response_0", "response_1")), (-1, ("response_1", "response_0"))):
                     ids = tokenizer(prompt(row["instruction"], row[a], row[b]), return_tensors="pt")
                     logits = model(**ids).logits[0, -1]
                     out.append(sign * float(logits[one] - logits[two]))
+        torch.set_num_threads(threads)
         return np.array(out).reshape(-1, 2)
 
     return log_odds
