@@ -15,6 +15,7 @@ import click
 
 if TYPE_CHECKING:
     from rlaif_fast.judge import Judge, Orders
+    from rlaif_fast.pairs import Pair
     from rlaif_fast.verdict import Verdict
 
 _FILE_WINDOW = 1024  # a file does not keep its reader waiting
@@ -80,17 +81,14 @@ def judge(
     stderr().print(tally.line())
 
 
-def _check(judge: Judge, pairs: Iterator[object], orders: Orders) -> int:
+def _check(judge: Judge, pairs: Iterator[Pair], orders: Orders) -> int:
     """Count the pairs, and refuse a file with a prompt over the context before any is judged."""
-    from rlaif_fast.pairs import Pair
-
     total = 0
     limit = judge.manifest.maximum_length
     for pair in pairs:
-        assert isinstance(pair, Pair)
         total += 1
         texts = (pair.instruction, pair.response_0, pair.response_1)
-        if sum(len(text.encode()) for text in texts) > limit // 2:  # a token is hardly ever under two bytes
+        if sum(len(text.encode()) for text in texts) > limit // 2:  # a token is a byte or more, the template the rest
             judge.prompt_tokens(pair, orders)
     return total
 
