@@ -6,7 +6,7 @@ READY = $(VENV)/.ready
 
 .PHONY: demo test lint help-text clean
 
-# Judge the example pairs with the embedded default model (exported on the first run, about a minute).
+# Judge the example pairs with the embedded default model (exported on the first run, which takes a few minutes).
 demo: $(READY)
 	@COLUMNS=100 $(BIN)/rlaif-fast judge examples/pairs.jsonl --table
 

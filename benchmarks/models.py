@@ -36,7 +36,7 @@ def find_setup(
         model=model,
         folder=folder,
         gguf=gguf,
-        bundle=bundle or bundle_folder(model),
+        bundle=bundle or bundle_folder(model, ""),
         cache=cache,
         threads=threads,
         label_ids=tokenizer.label_ids(SUMMARY),

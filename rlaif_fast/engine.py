@@ -12,7 +12,8 @@ import onnxruntime as ort
 
 from rlaif_fast.cpu import usable_cores
 from rlaif_fast.errors import BundleError, JudgeError
-from rlaif_fast.packing import PackedTree
+from rlaif_fast.manifest import MINIMUM_TREE
+from rlaif_fast.packing import HIDDEN, PackedTree
 
 # Chosen by measurement, docs/performance.md has the figures. The flash path of GroupQueryAttention is the slower one
 # at these lengths; which one runs is fixed when the session is made.
@@ -68,6 +69,7 @@ class OnnxRuntimeEngine:
         Raises:
             JudgeError: the runtime failed, or a logit is not finite.
         """
+        tree = _filled(tree)
         feed = {
             "input_ids": tree.input_ids,
             "position_ids": tree.position_ids,
@@ -81,6 +83,17 @@ class OnnxRuntimeEngine:
         if not np.isfinite(logits).all():
             raise JudgeError(f"a label logit is not finite ({logits.tolist()}), the bundle or the CPU is broken")
         return logits
+
+
+def _filled(tree: PackedTree) -> PackedTree:
+    """A tree of too few tokens for the graph, with tokens behind it that nobody sees or judges."""
+    missing = MINIMUM_TREE - tree.tokens
+    if missing <= 0:
+        return tree
+    more = ((0, 0), (0, missing))
+    bias = np.pad(tree.attention_bias, ((0, 0), (0, 0), *more[1:], *more[1:]), constant_values=HIDDEN)
+    bias[..., -missing:, 0] = 0  # a softmax over nothing would be no number
+    return PackedTree(np.pad(tree.input_ids, more), np.pad(tree.position_ids, more), bias, tree.judged)
 
 
 def _first_line(error: Exception) -> str:

@@ -9,6 +9,7 @@ from pathlib import Path
 import platformdirs
 
 DEFAULT_MODEL = "smollm2-135m-instruct"
+PRECISIONS = ("int8", "fp32")  # the first is what an export makes unless told otherwise
 
 
 def home() -> Path:
@@ -17,7 +18,7 @@ def home() -> Path:
     return Path(moved).expanduser() if moved else Path(platformdirs.user_cache_dir("rlaif-fast", appauthor=False))
 
 
-def bundle_folder(model: str, precision: str = "fp32", template: str = "summary", revision: str | None = None) -> Path:
+def bundle_folder(model: str, precision: str = "int8", template: str = "summary", revision: str | None = None) -> Path:
     """The folder a bundle of ``model`` has where the user names none."""
     path = Path(model)
     name = path.stem if path.suffix == ".gguf" else path.resolve().name if path.exists() else model
@@ -28,4 +29,7 @@ def bundle_folder(model: str, precision: str = "fp32", template: str = "summary"
 def find_bundle(path_or_id: str | Path) -> Path:
     """A bundle's folder: the path itself where it exists, else where an exported model of that id lies."""
     path = Path(path_or_id)
-    return path if path.exists() else next((f for f in [bundle_folder(str(path_or_id))] if f.exists()), path)
+    if path.exists():
+        return path
+    folders = (bundle_folder(str(path_or_id), precision) for precision in PRECISIONS)
+    return next((folder for folder in folders if folder.exists()), path)

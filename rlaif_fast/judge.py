@@ -10,11 +10,12 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
+from rlaif_fast import selftest
 from rlaif_fast.bundle import Bundle
 from rlaif_fast.engine import EngineOptions, OnnxRuntimeEngine
 from rlaif_fast.errors import PairError
 from rlaif_fast.home import find_bundle
-from rlaif_fast.manifest import Manifest
+from rlaif_fast.manifest import Manifest, Probe
 from rlaif_fast.packing import pack
 from rlaif_fast.pairs import Pair
 from rlaif_fast.planning import alike, plan
@@ -50,9 +51,12 @@ class Judge:
             threads: of the runtime; 0 for the usable physical cores.
 
         Raises:
-            BundleError: there is no bundle, or a file of it was changed.
+            BundleError: there is no bundle, a file of it was changed, or this machine answers its probes
+                differently, which is tried once a machine.
         """
-        return cls(Bundle(find_bundle(path_or_id)), EngineOptions(threads))
+        judge = cls(Bundle(find_bundle(path_or_id)), EngineOptions(threads))
+        selftest.run_once(judge.manifest, judge.answer)
+        return judge
 
     @property
     def manifest(self) -> Manifest:
@@ -62,6 +66,10 @@ class Judge:
     def describe(self) -> str:
         """How the runtime was set up and why, a few lines for people."""
         return self._engine.describe()
+
+    def answer(self, probe: Probe) -> tuple[float, ...]:
+        """Log-odds of a probe's response_0, shown first, then second."""
+        return self.judge(Pair(probe.instruction, probe.response_0, probe.response_1)).log_odds_by_order
 
     def judge(self, pair: Pair, orders: Orders = "both") -> Verdict:
         """The verdict of one pair: one forward pass. Raises PairError, JudgeError."""
@@ -102,7 +110,8 @@ class Judge:
     def log_odds_of(self, sequences: Sequence[Sequence[int]]) -> npt.NDArray[np.float64]:
         """log(p1/p2) [n] of token sequences as they are, packed into one tree: for tests and benchmarks."""
         self._bundle.verified()
-        logits = self._engine.run(pack(sequences, self.manifest.prefix_ids)).astype(np.float64)
+        tree = pack(sequences, self.manifest.prefix_ids, self.manifest.ending)
+        logits = self._engine.run(tree).astype(np.float64)
         return logits[:, 0] - logits[:, 1]
 
     def _judge_window(self, window: list[Pair], orders: Orders) -> Iterator[Verdict]:
@@ -112,7 +121,8 @@ class Judge:
         done = 0
         for places in alike(pair.instruction for pair in window):
             prompts = [self.prompt_tokens(window[place], orders) for place in places]
-            for group in plan(prompts, [None] * len(places), manifest.prefix_ids, manifest.cost, limit):
+            alone = [None] * len(places)
+            for group in plan(prompts, alone, manifest.prefix_ids, manifest.cost, limit, manifest.ending):
                 logits = self._engine.run(group.tree.build())  # [J, 2]
                 self._bundle.verified()
                 per_pair = logits.reshape(len(group.members), -1, 2)

@@ -8,14 +8,16 @@ from dataclasses import asdict, dataclass, field, fields
 from types import NoneType
 from typing import Any, TypeVar
 
+from rlaif_fast.agreement import MarginBin
 from rlaif_fast.errors import BundleError, TemplateError
 from rlaif_fast.template import Template
 
 T = TypeVar("T")
-SCHEMA = 1
+SCHEMA = 2
 MODEL, WEIGHTS, TOKENIZER = "model.onnx", "model.onnx.data", "tokenizer.json"
 FILES = (MODEL, WEIGHTS, TOKENIZER)
 MANIFEST = "manifest.json"
+MINIMUM_TREE = 4  # new tokens a pass must have: the graph cuts them into parts for attention
 TREE_PER_CONTEXT = 2  # tokens of the largest packed tree, prefix included, in contexts: both orders of any pair fit
 
 
@@ -61,16 +63,18 @@ class Fidelity:
     max: float
     flips: float  # share of order-averaged labels that differ
     r: float | None  # Pearson correlation of order-averaged log-odds; None for fewer than 3 pairs
+    by_margin: tuple[MarginBin, ...]  # flips by the reference's margin
 
 
 @dataclass(frozen=True)
 class Probe:
-    """A pair with the reference's answer: log-odds of response_0 in the forward and the swapped order."""
+    """A pair with two answers: log-odds of response_0 in the forward and the swapped order."""
 
     instruction: str
     response_0: str
     response_1: str
-    log_odds: tuple[float, float]
+    reference: tuple[float, float]  # PyTorch's in fp32
+    answer: tuple[float, float]  # the bundle's own, where it was exported
 
 
 @dataclass(frozen=True)
@@ -83,10 +87,13 @@ class Manifest:
     precision: str
     prefix_ids: tuple[int, ...]
     maximum_length: int  # tokens of one prompt, prefix included
+    ending: int  # last tokens of every prompt that are packed behind all others; 0: packed as they come
     cost: Cost
     passes: dict[str, int]  # what each graph pass did
     operators: dict[str, int]  # what the graph is made of
     fidelity: Fidelity
+    bfloat16: Fidelity | None  # PyTorch bfloat16's on the same prompts; None for a float32 bundle
+    error_bound: float | None  # |p1 - PyTorch fp32's p1| stays below it (docs/agreement.md); None: exact
     probes: tuple[Probe, ...]
     tools: dict[str, str]
     files: dict[str, FileEntry] = field(default_factory=dict)
@@ -134,10 +141,13 @@ class Manifest:
             precision=_typed(raw["precision"], "str"),
             prefix_ids=tuple(_typed(i, "int") for i in _typed(raw["prefix_ids"], "list")),
             maximum_length=_typed(raw["maximum_length"], "int"),
+            ending=_typed(raw["ending"], "int"),
             cost=_record(Cost, raw["cost"]),
             passes=_mapping(raw["passes"], "int"),
             operators=_mapping(raw["operators"], "int"),
             fidelity=_record(Fidelity, raw["fidelity"]),
+            bfloat16=None if raw["bfloat16"] is None else _record(Fidelity, raw["bfloat16"]),
+            error_bound=_typed(raw["error_bound"], "float | None"),
             probes=tuple(_record(Probe, probe) for probe in _typed(raw["probes"], "list")),
             tools=_mapping(raw["tools"], "str"),
             files={name: _record(FileEntry, entry) for name, entry in raw["files"].items() if _known(name)},
@@ -154,6 +164,8 @@ def _typed(value: Any, kind: str) -> Any:
     """``value``, if it is of the kind its field is annotated with."""
     if kind == "tuple[float, float]":
         return _pair(value, "float")
+    if kind == "tuple[MarginBin, ...]":
+        return tuple(_record(MarginBin, one) for one in _typed(value, "list"))
     if not isinstance(value, _KINDS[kind]) or isinstance(value, bool):
         raise TypeError(f"{value!r} is not of type {kind}")
     if isinstance(value, float) and not math.isfinite(value):

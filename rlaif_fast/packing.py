@@ -38,14 +38,18 @@ class PackedTree:
 class TreeBuilder:
     """Collects token sequences into a tree over ``prefix`` (P token ids).
 
+    The last ``ending`` tokens of every sequence are packed behind all others, as far as nothing follows them: a
+    bundle's graph may compute them more precisely than the rest.
+
     A node is a column of the attention bias: 0..P-1 the prefix, P.. the packed tokens.
     """
 
-    def __init__(self, prefix: Sequence[int]) -> None:
-        self._prefix = len(prefix)
+    def __init__(self, prefix: Sequence[int], ending: int = 0) -> None:
+        self._prefix, self._ending = len(prefix), ending
         self._children = {(column - 1, token): column for column, token in enumerate(prefix)}  # root is -1
         self._ids: list[int] = []
         self._positions: list[int] = []
+        self._parents: list[int] = []  # columns
         self._segments: list[tuple[int, int, int]] = []  # (first row, end row, parent column)
         self._judged: list[int] = []
 
@@ -79,6 +83,7 @@ class TreeBuilder:
                 self._children[column, tokens[position]] = child
                 self._ids.append(tokens[position])
                 self._positions.append(position)
+                self._parents.append(column)
                 column = child
         if column < self._prefix:
             raise ValueError("a sequence ends inside the baked prefix, there is nothing to judge")
@@ -95,17 +100,37 @@ class TreeBuilder:
                 bias[first:end, : parent + 1] = 0
             own = np.tri(end - first, dtype=bool)
             bias[first:end, prefix + first : prefix + end][own] = 0
+        order = self._endings_last()
+        if order is None:
+            order = np.arange(size)
+        else:
+            bias = bias[order][:, np.concatenate((np.arange(prefix), prefix + order))]
         return PackedTree(
-            np.array([self._ids], np.int64),
-            np.array([self._positions], np.int64),
+            np.array(self._ids, np.int64)[None, order],
+            np.array(self._positions, np.int64)[None, order],
             bias[None, None],
-            np.array(self._judged, np.int64),
+            np.argsort(order)[self._judged],
         )
 
+    def _endings_last(self) -> npt.NDArray[np.int64] | None:
+        """The rows with every ending behind what is none; None where they stand right as they are."""
+        if not self._ending:
+            return None
+        children = np.bincount(np.array(self._parents) + 1, minlength=self._prefix + len(self._ids) + 1)[1:]
+        last = np.zeros(len(self._ids), bool)
+        for row in self._judged:
+            followers = 0
+            for _ in range(self._ending):
+                if row < 0 or children[self._prefix + row] != followers:
+                    break
+                last[row], followers = True, 1
+                row = self._parents[row] - self._prefix
+        return np.argsort(last, kind="stable")
 
-def pack(sequences: Sequence[Sequence[int]], prefix: Sequence[int]) -> PackedTree:
+
+def pack(sequences: Sequence[Sequence[int]], prefix: Sequence[int], ending: int = 0) -> PackedTree:
     """The tree of ``sequences`` over ``prefix``; judged positions in the order given."""
-    builder = TreeBuilder(prefix)
+    builder = TreeBuilder(prefix, ending)
     for tokens in sequences:
         builder.add(tokens)
     return builder.build()

@@ -31,8 +31,9 @@ def alike(keys: Iterable[Hashable]) -> list[list[int]]:
 
 
 def plan(
-    prompts: Sequence[Sequence[Sequence[int]]], keys: Sequence[object], prefix: Sequence[int], cost: Cost, limit: int
-) -> list[Group]:
+    prompts: Sequence[Sequence[Sequence[int]]], keys: Sequence[object], prefix: Sequence[int], cost: Cost, limit: int,
+    ending: int = 0,
+) -> list[Group]:  # fmt: skip
     """Groups of a window of pairs, in the order of their first members.
 
     Args:
@@ -41,11 +42,12 @@ def plan(
         prefix: the baked prefix, P tokens.
         cost: of a pass.
         limit: most new tokens a shared tree may have; bounds memory.
+        ending: last tokens of every prompt that are packed behind all others.
     """
     groups: list[Group] = []
     latest: dict[object, Group] = {}
     for index, (sequences, key) in enumerate(zip(prompts, keys, strict=True)):
-        alone = TreeBuilder(prefix)
+        alone = TreeBuilder(prefix, ending)
         for tokens in sequences:
             alone.add(tokens)
         group = latest.get(key)

@@ -79,6 +79,32 @@ def tiny_bundle(tiny_folder: Callable[[str], Path], tmp_path_factory: pytest.Tem
 
 
 @pytest.fixture(scope="session")
+def tiny_int8(tiny_folder: Callable[[str], Path], tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """A family's int8 bundle, exported once."""
+    from rlaif_fast_export.exporter import Int8Options, export_bundle
+    from rlaif_fast_export.sources import find_source
+
+    made: dict[str, Path] = {}
+
+    def bundle(name: str) -> Path:
+        if name not in made:
+            output = tmp_path_factory.mktemp("int8") / name
+            source = find_source(str(tiny_folder(name)))
+            made[name] = export_bundle(
+                source, output, SUMMARY, force=False, progress=lambda what, share: None, int8=Int8Options()
+            )
+        return made[name]
+
+    return bundle
+
+
+@pytest.fixture(scope="session", autouse=True)
+def own_home(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """What bundles leave in the cache folder goes to one of the session's own."""
+    os.environ["RLAIF_FAST_HOME"] = str(tmp_path_factory.mktemp("cache"))
+
+
+@pytest.fixture(scope="session")
 def llama(tiny_bundle: Callable[[str], Path]) -> Path:
     """The bundle most tests use."""
     return tiny_bundle("llama")

@@ -178,9 +178,10 @@ def test_export_prints_the_path_last(rlaif_fast: Cli, tiny_folder: Callable[[str
     done = rlaif_fast("export", tiny_folder("gpt2"), home=tmp_path)
     assert done.status == 0, done.err
     path = Path(done.out.splitlines()[-1])
-    assert path == tmp_path / "bundles" / "gpt2-summary-fp32"
+    assert path == tmp_path / "bundles" / "gpt2-summary-int8"
     assert (path / "manifest.json").exists()
-    for step in ("loading", "asking PyTorch", "tracing", "writing the weights", "verifying against PyTorch"):
+    for step in ("loading", "asking PyTorch", "tracing", "observing the calibration texts",
+                 "weighing every product's error", "writing the weights", "verifying against PyTorch"):  # fmt: skip
         assert step in done.err
     again = rlaif_fast("export", tiny_folder("gpt2"), home=tmp_path)
     assert (again.status, again.err.count("\n")) == (1, 1)

@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from rlaif_fast.agreement import MarginBin
 from rlaif_fast.bundle import read_manifest
 from rlaif_fast.errors import BundleError
 from rlaif_fast.manifest import FILES, SCHEMA, Cost, Fidelity, FileEntry, Manifest, ModelSource, Probe
@@ -28,8 +29,11 @@ EXAMPLE = Manifest(
     cost=Cost(1000, 10),
     passes={"fused_attention": 2, "attention_of_judged": 1},
     operators={"MatMul": 9},
-    fidelity=Fidelity("8 probe pairs", 8, 1e-6, 0.1 + 0.2, 5e-324, 0.125, 0.999),
-    probes=(Probe("é\n", "a", "b", (0.1, -1 / 3)), Probe("i", "c", "d", (2.0, 3.0))),
+    ending=5,
+    fidelity=Fidelity("8 probe pairs", 8, 1e-6, 0.1 + 0.2, 5e-324, 0.125, 0.999, (MarginBin(0.0, 0.1, 8, 1),)),
+    bfloat16=Fidelity("8 probe pairs", 8, 0.05, 0.1, 0.2, 0.125, 0.9, ()),
+    error_bound=0.03,
+    probes=(Probe("é\n", "a", "b", (0.1, -1 / 3), (0.2, 0.3)), Probe("i", "c", "d", (2.0, 3.0), (1.0, 2.0))),
     tools={"torch": "2"},
     files={name: FileEntry("0" * 64, 7) for name in FILES},
 )
@@ -84,7 +88,8 @@ REQUIRED = {
     if (isinstance(path[-1], str) and path[0] not in ("passes", "operators", "tools", "files")) or len(path) == 1
     or (path[0] == "files" and len(path) == 3)
 }  # fmt: skip
-NULLABLE = {"model.revision", "model.licence", "fidelity.r"}
+NULLABLE = {"model.revision", "model.licence", "fidelity.r", "bfloat16", "bfloat16.r", "error_bound",
+            "fidelity.by_margin.0.high"}  # fmt: skip
 
 
 def test_what_is_written_reads_back() -> None:

@@ -117,3 +117,27 @@ def test_hidden_hides_and_adds_up() -> None:
     score = np.float32(1e4)
     assert np.exp(HIDDEN + score) == 0
     assert np.isfinite(HIDDEN + HIDDEN)
+
+
+@settings(deadline=None)
+@given(prefix=_TOKENS, sequences=st.lists(_TOKENS, min_size=1, max_size=8), ending=st.integers(1, 4))
+def test_endings_are_packed_last(prefix: Tokens, sequences: list[Tokens], ending: int) -> None:
+    """The same tree in another order; what comes last is of endings alone, and nothing follows an ending in it."""
+    baked = {prefix[:n] for n in range(len(prefix) + 1)}
+    sequences = [tokens for tokens in sequences if tokens not in baked]
+    if not sequences:
+        return
+    tree, plain = pack(sequences, prefix, ending), pack(sequences, prefix)
+    found = paths(tree, prefix)
+    assert set(found) == set(paths(plain, prefix)) and len(found) == plain.tokens
+    assert tree.position_ids[0].tolist() == [len(path) - 1 for path in found]
+    assert [found[row] for row in tree.judged] == sequences
+    endings = {s[: len(s) - n] for s in sequences for n in range(ending)}
+    alone = {
+        path for path in set(found) & endings
+        if all(other[: len(path)] != path or other in endings for other in found)
+        and sum(other[:-1] == path for other in found) <= 1
+    }  # fmt: skip
+    first = next((row for row, path in enumerate(found) if path in alone and row >= len(found) - len(alone)), None)
+    if len({s[-1:] for s in sequences}) == 1 and all(len(s) > ending for s in sequences):
+        assert first is None or all(path in endings for path in found[first:])

@@ -27,7 +27,8 @@ ALL: dict[str, Peer] = {
         LlamaCppF32(),
         CTranslate2("float32", "f32"),
         CTranslate2("int8", "int8"),
-        RlaifFast(),
+        RlaifFast("fp32"),
+        RlaifFast("int8"),
     )
 }
 BASELINE = next(iter(ALL))

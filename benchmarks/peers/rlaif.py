@@ -13,13 +13,20 @@ from rlaif_fast.pairs import Pair
 class RlaifFast(Peer):
     """From text to verdict: the time holds its own tokenizer, which the peers are spared."""
 
-    name = "rlaif-fast"
-    what = "rlaif-fast, fp32 bundle, one pair at a time"
+    def __init__(self, precision: str) -> None:
+        self._precision = precision
+        self.name = f"rlaif-fast-{precision}"
+        self.what = f"rlaif-fast, {precision} bundle, one pair at a time"
+
+    def _bundle(self, setup: Setup) -> Path:
+        return setup.bundle.with_name(f"{setup.bundle.name}-{self._precision}")
 
     def prepare(self, setup: Setup) -> None:
-        if setup.bundle.exists():
+        bundle = self._bundle(setup)
+        if bundle.exists():
             return
-        command = [sys.executable, "-m", "rlaif_fast", "export", setup.model, "-o", str(setup.bundle)]
+        command = [sys.executable, "-m", "rlaif_fast", "export", setup.model, "-o", str(bundle)]
+        command += ["--precision", self._precision]
         done = subprocess.run(command, text=True, capture_output=True)
         if done.returncode:
             lines = done.stderr.strip().splitlines() or [f"status {done.returncode}"]
@@ -28,7 +35,7 @@ class RlaifFast(Peer):
     def load(self, setup: Setup) -> None:
         from rlaif_fast.judge import Judge
 
-        self._judge = Judge.load(setup.bundle, threads=setup.threads)
+        self._judge = Judge.load(self._bundle(setup), threads=setup.threads)
 
     def log_odds(self, task: Task) -> tuple[float, float]:
         forward, swapped = self._judge.judge(task.pair).log_odds_by_order
@@ -38,4 +45,4 @@ class RlaifFast(Peer):
         return self._judge.prompt_tokens(pair)
 
     def files(self, setup: Setup) -> list[Path]:
-        return [setup.bundle]
+        return [self._bundle(setup)]

@@ -8,7 +8,7 @@ import os
 import shutil
 import tempfile
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from importlib.metadata import version
@@ -29,34 +29,67 @@ from rlaif_fast.tokens import PromptTokenizer
 from rlaif_fast.version import __version__
 from rlaif_fast_export import passes
 from rlaif_fast_export.families import maximum_length
+from rlaif_fast_export.int8.calibration import shipped_pairs
+from rlaif_fast_export.int8.offset import shift_out
+from rlaif_fast_export.int8.quantize import Int8, quantize
 from rlaif_fast_export.passes.graph import dims
 from rlaif_fast_export.prefix import bake_prefix
-from rlaif_fast_export.reference import reference_log_odds
+from rlaif_fast_export.reference import Asker, common_ending, in_bfloat16
 from rlaif_fast_export.sources import Source
 from rlaif_fast_export.trace import LabelJudge, trace
-from rlaif_fast_export.verify import fidelity, probe_pairs, require_faithful
+from rlaif_fast_export.verify import TOLERANCE, error_bound, fidelity, require_exact, require_faithful
 from rlaif_fast_export.weights import UnsupportedModule, Weights
 
 Progress = Callable[[str, float], None]  # (what is being done, share of it done in [0, 1])
+# What the mix is chosen for, as a share of the largest error allowed: the expectation is made on the texts that the
+# weights were fitted to, and comes out near a half too low on others (docs/performance.md).
+TARGET = 0.5
 _PAGE = 4096  # bytes; tensors start on a page, so the runtime maps them as they lie
 
 
+@dataclass(frozen=True)
+class Int8Options:
+    """How an int8 bundle is made.
+
+    Attributes:
+        calibration: pairs the ranges and the rounding are fitted to; None for the project's own.
+        max_delta: largest mean |difference in log-odds| to PyTorch fp32 on the held-out pairs that a bundle may
+            have; None for PyTorch bfloat16's own.
+    """
+
+    calibration: Sequence[Pair] | None = None
+    max_delta: float | None = None
+
+
 @dataclass
-class _Prepared:
-    """Everything about a bundle but its graph's error."""
+class _Oracle:
+    """What PyTorch answered, before the model was let go. Log-odds of response_0, [pairs, 2] each."""
 
-    tokenizer: PromptTokenizer
-    pairs: list[Pair]
-    sequences: list[list[int]]  # forward, swapped, forward, ... of the probe pairs
-    reference: np.ndarray[Any, np.dtype[np.float64]]  # [pairs, 2] log-odds of response_0
+    asker: Asker
+    probes: list[Pair]
+    of_probes: np.ndarray[Any, np.dtype[np.float64]]
+    judged: list[Pair]  # the fidelity card is made on these
+    of_judged: np.ndarray[Any, np.dtype[np.float64]]
+    in_bfloat16: np.ndarray[Any, np.dtype[np.float64]] | None = None
+    int8: Int8 | None = None
+    calibration: Sequence[Sequence[int]] = ()
+
+    @property
+    def ending(self) -> int:
+        """How many last tokens all prompts have in common."""
+        return common_ending(self.calibration)
 
 
-def export_bundle(source: Source, output: Path, template: Template, *, force: bool, progress: Progress) -> Path:
-    """Export ``source`` at fp32 into the folder ``output``.
+def export_bundle(
+    source: Source, output: Path, template: Template, *, force: bool, progress: Progress,
+    int8: Int8Options | None = None,
+) -> Path:  # fmt: skip
+    """Export ``source`` at fp32, or with ``int8`` products, into the folder ``output``.
 
     The bundle appears at ``output`` whole and verified, or not at all. The model's weights are
     held once; a second time only while they lie in the page cache on their way to disk, or in
-    the session that verifies them, after the model was let go.
+    the session that verifies them, after the model was let go. Int8 adds the rounded weights (a
+    quarter) and, in turns, statistics of up to their size.
 
     Raises:
         ExportError: unsupported, not loadable, or not faithful to PyTorch.
@@ -67,16 +100,16 @@ def export_bundle(source: Source, output: Path, template: Template, *, force: bo
     progress(f"reading the configuration of {source.name}", 0)
     config = source.config()
     with _scratch(output) as folder:
-        manifest, prepared = _build(source, config, template, folder, progress)
+        manifest, oracle = _build(source, config, template, folder, int8, progress)
         gc.collect()  # the PyTorch model is gone: its memory is free for the session
-        _verify(folder, manifest, prepared, progress)
+        _verify(folder, manifest, oracle, int8, progress)
         _publish(folder, output)
     return output
 
 
 def _build(
-    source: Source, config: Any, template: Template, folder: Path, progress: Progress
-) -> tuple[Manifest, _Prepared]:
+    source: Source, config: Any, template: Template, folder: Path, options: Int8Options | None, progress: Progress
+) -> tuple[Manifest, _Oracle]:
     fast = source.tokenizer()
     tokenizer = PromptTokenizer(Tokenizer.from_str(fast.backend_tokenizer.to_str()))
     label_ids, prefix_ids = tokenizer.label_ids(template), tokenizer.prefix_ids(template)
@@ -86,14 +119,23 @@ def _build(
     progress(f"loading {source.name}", 0)
     lm = source.model()
     longest = maximum_length(config)
-    prepared = _ask_reference(lm, tokenizer, template, label_ids, longest, progress)
+    oracle = _ask(lm, Asker(tokenizer, template, label_ids, longest), options, progress)
     progress("tracing", 0)
     judge = LabelJudge(lm, label_ids).eval()
     prefix = bake_prefix(judge.base, prefix_ids)
+    weights = Weights(judge)
+
+    def choose(graph: ir.Model) -> Int8:
+        target = TARGET * _limit(options, oracle)
+        oracle.int8 = quantize(
+            graph, judge, weights, oracle.calibration, len(prefix_ids), oracle.ending, target, progress
+        )
+        return oracle.int8
+
     try:
         with tempfile.TemporaryDirectory(dir=folder) as scratch:
             graph = trace(judge, len(prefix_ids), Path(scratch))
-        counts = passes.run(graph, Weights(judge), prefix, longest)
+        counts = passes.run(graph, weights, prefix, longest, choose if options else None, oracle.ending)
     except (passes.PassError, UnsupportedModule) as error:
         raise ExportError(f"{source.name}: {error}; please report the model") from error
     manifest = Manifest(
@@ -106,50 +148,53 @@ def _build(
         ),
         template=template,
         label_ids=label_ids,
-        precision="fp32",
+        precision="int8" if options else "fp32",
         prefix_ids=tuple(prefix_ids),
         maximum_length=longest,
+        ending=oracle.ending,
         cost=_cost(graph, config),
         passes=counts,
         operators=dict(Counter(f"{n.domain}.{n.op_type}".lstrip(".") for n in graph.graph).most_common()),
-        fidelity=fidelity(prepared.reference, prepared.reference, "nothing yet"),
-        probes=tuple(
-            Probe(p.instruction, p.response_0, p.response_1, (float(d[0]), float(d[1])))
-            for p, d in zip(prepared.pairs, prepared.reference, strict=True)
-        ),
+        fidelity=fidelity(oracle.of_judged, oracle.of_judged, "nothing yet"),
+        bfloat16=None,
+        error_bound=None,
+        probes=(),
         tools={n: version(n) for n in ("torch", "transformers", "optimum-onnx", "onnx", "onnx-ir", "onnxruntime")}
         | {"rlaif-fast": __version__},
     )
     _write(graph, folder, progress)
-    return manifest, prepared
+    return manifest, oracle
 
 
-def _ask_reference(
-    lm: Any, tokenizer: PromptTokenizer, template: Template, label_ids: tuple[int, int], longest: int,
-    progress: Progress,
-) -> _Prepared:  # fmt: skip
-    pairs, sequences = [], []
-    for pair in probe_pairs():
-        prompts = [
-            tokenizer.encode(template.render(pair.instruction, pair.response_0, pair.response_1)),
-            tokenizer.encode(template.render(pair.instruction, pair.response_1, pair.response_0)),
-        ]
-        if max(map(len, prompts)) <= longest:  # a model of a tiny context is verified on what fits
-            pairs.append(pair)
-            sequences += prompts
-    if not pairs:
-        raise ExportError(f"the model's context of {longest} tokens holds none of the prompts a bundle is verified on")
-    answers = []
-    for number, prompt in enumerate(sequences):
-        progress("asking PyTorch for the reference answers", number / len(sequences))
-        answers.append(reference_log_odds(lm, [prompt], label_ids)[0])
-    by_order = np.array(answers).reshape(-1, 2) * [1, -1]  # the swapped order shows response_0 second
-    return _Prepared(tokenizer, pairs, sequences, by_order)
+def _ask(lm: Any, asker: Asker, options: Int8Options | None, progress: Progress) -> _Oracle:
+    def ask(model: Any, pairs: Sequence[Pair], what: str) -> np.ndarray[Any, np.dtype[np.float64]]:
+        return asker.ask(model, pairs, lambda done: progress(f"asking {what} for its answers", done))
+
+    probes = asker.fitting(shipped_pairs("probes"))
+    of_probes = ask(lm, probes, "PyTorch")
+    if options is None:
+        return _Oracle(asker, probes, of_probes, probes, of_probes)
+    judged = asker.fitting(shipped_pairs("heldout"))
+    found = _Oracle(asker, probes, of_probes, judged, ask(lm, judged, "PyTorch"))
+    found.in_bfloat16 = ask(in_bfloat16(lm), judged, "PyTorch in bfloat16")
+    texts = asker.fitting(shipped_pairs("calibration") if options.calibration is None else options.calibration)
+    found.calibration = [asker.prompts(pair)[number % 2] for number, pair in enumerate(texts)]  # the orders in turn
+    return found
+
+
+def _limit(options: Int8Options | None, oracle: _Oracle) -> float:
+    """The largest mean error the bundle may have."""
+    if options is not None and options.max_delta is not None:
+        return options.max_delta
+    if oracle.in_bfloat16 is None:
+        return TOLERANCE
+    return fidelity(oracle.in_bfloat16, oracle.of_judged, "").mean
 
 
 def _cost(graph: ir.Model, config: Any) -> Cost:
     """Of the graph's full layers: the label head and what only judged rows pass through count too, slightly."""
-    products = [n.inputs[1] for n in graph.graph if n.op_type == "MatMul" and n.inputs[1].is_initializer()]
+    kinds = ("MatMul", "MatMulIntegerToFloat")
+    products = [n.inputs[1] for n in graph.graph if n.op_type in kinds and n.inputs[1].is_initializer()]
     linear = sum(math.prod(dims(weight)) for weight in products)
     heads = config.num_attention_heads
     size = getattr(config, "head_dim", None) or config.hidden_size // heads
@@ -170,20 +215,53 @@ def _write(graph: ir.Model, folder: Path, progress: Progress) -> None:
     )  # fmt: skip
 
 
-def _verify(folder: Path, manifest: Manifest, prepared: _Prepared, progress: Progress) -> None:
-    """Judge the probe pairs with the bundle as a user would, and complete the manifest with the error found."""
-    files = {name: entry(folder / name) for name in FILES}
-    draft = replace(manifest, files=files)
+def _verify(folder: Path, manifest: Manifest, oracle: _Oracle, options: Int8Options | None, progress: Progress) -> None:
+    """Judge with the bundle as a user would, and complete the manifest with what was found."""
+    draft = replace(manifest, files={name: entry(folder / name) for name in FILES})
     (folder / MANIFEST).write_text(draft.to_json(), encoding="utf-8")
-    progress("verifying against PyTorch", 0)
+    if oracle.int8 is not None:
+        shift_out(folder / MODEL, _shift(Judge(Bundle(folder)), oracle, progress))
+        draft = replace(draft, files={name: entry(folder / name) for name in FILES})
+        (folder / MANIFEST).write_text(draft.to_json(), encoding="utf-8")
     judge = Judge(Bundle(folder))
-    got = []
-    for number, pair in enumerate(prepared.pairs):
-        progress("verifying against PyTorch", number / len(prepared.pairs))
-        got.append(judge.judge(pair).log_odds_by_order)
-    found = fidelity(np.array(got), prepared.reference, f"{len(got)} probe pairs in both orders")
-    require_faithful(found, manifest.model.id)
-    (folder / MANIFEST).write_text(replace(draft, fidelity=found).to_json(), encoding="utf-8")
+
+    def answers(pairs: Sequence[Pair]) -> np.ndarray[Any, np.dtype[np.float64]]:
+        found = []
+        for number, pair in enumerate(pairs):
+            progress("verifying against PyTorch", number / len(pairs))
+            found.append(judge.judge(pair).log_odds_by_order)
+        return np.array(found)
+
+    of_probes = answers(oracle.probes)
+    probes = tuple(
+        Probe(p.instruction, p.response_0, p.response_1, (float(r[0]), float(r[1])), (float(d[0]), float(d[1])))
+        for p, r, d in zip(oracle.probes, oracle.of_probes, of_probes, strict=True)
+    )
+    if oracle.int8 is None:
+        found = fidelity(of_probes, oracle.of_probes, f"{len(probes)} probe pairs in both orders")
+        require_exact(found, manifest.model.id)
+        final = replace(draft, fidelity=found, probes=probes)
+    else:
+        prompts = f"{len(oracle.judged)} held-out pairs in both orders"
+        of_judged = answers(oracle.judged)
+        found = fidelity(of_judged, oracle.of_judged, prompts)
+        require_faithful(found, _limit(options, oracle), oracle.int8.mix.worst, manifest.model.id)
+        beside = fidelity(oracle.in_bfloat16, oracle.of_judged, prompts)
+        bound = error_bound(
+            np.concatenate((of_judged, of_probes)), np.concatenate((oracle.of_judged, oracle.of_probes))
+        )
+        final = replace(draft, fidelity=found, bfloat16=beside, error_bound=bound, probes=probes)
+    (folder / MANIFEST).write_text(final.to_json(), encoding="utf-8")
+
+
+def _shift(judge: Judge, oracle: _Oracle, progress: Progress) -> float:
+    """What the int8 graph adds to log(p1/p2) on average, on the calibration prompts."""
+    assert oracle.int8 is not None
+    differences = []
+    for number, (prompt, exact) in enumerate(zip(oracle.calibration, oracle.int8.log_odds, strict=True)):
+        progress("measuring the constant shift", number / len(oracle.calibration))
+        differences.append(judge.log_odds_of([prompt])[0] - exact)
+    return float(np.mean(differences))
 
 
 @contextmanager

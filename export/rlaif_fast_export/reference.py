@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import copy
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
+from torch import nn
+
+from rlaif_fast.errors import ExportError
+from rlaif_fast.pairs import Pair
+from rlaif_fast.template import Template
+from rlaif_fast.tokens import PromptTokenizer
 
 
 def reference_log_odds(
@@ -25,3 +33,54 @@ def reference_log_odds(
             logits = lm(input_ids=torch.tensor([list(ids)]), use_cache=False, logits_to_keep=1).logits[0, -1]
             found.append(float(logits[first].double() - logits[second].double()))
     return np.array(found)
+
+
+def in_bfloat16(lm: Any) -> Any:
+    """A copy of ``lm`` with bfloat16 parameters, made one by one; the buffers stay as they are."""
+    done = {id(p): nn.Parameter(p.detach().bfloat16(), requires_grad=False) for p in lm.parameters()}
+    return copy.deepcopy(lm, dict(done))
+
+
+@dataclass
+class Asker:
+    """Puts pairs to a model the way a bundle will: one template, one tokenizer, both orders."""
+
+    tokenizer: PromptTokenizer
+    template: Template
+    label_ids: tuple[int, int]
+    longest: int  # tokens a prompt may have
+
+    def prompts(self, pair: Pair) -> list[list[int]]:
+        """Token ids, forward and swapped."""
+        shown = (pair.response_0, pair.response_1), (pair.response_1, pair.response_0)
+        return [self.tokenizer.encode(self.template.render(pair.instruction, *texts)) for texts in shown]
+
+    def fitting(self, pairs: Sequence[Pair]) -> list[Pair]:
+        """Those the model's context holds. Raises ExportError where it holds none."""
+        found = [p for p in pairs if max(map(len, self.prompts(p))) <= self.longest]
+        if not found:
+            raise ExportError(f"the model's context of {self.longest} tokens holds none of the prompts for a bundle")
+        return found
+
+    def ask(
+        self, lm: Any, pairs: Sequence[Pair], tick: Callable[[float], None]
+    ) -> npt.NDArray[np.float64]:  # fmt: skip
+        """Log-odds of response_0 [pairs, 2]: shown first, then second."""
+        answers = []
+        for number, pair in enumerate(pairs):
+            tick(number / len(pairs))
+            answers.append(reference_log_odds(lm, self.prompts(pair), self.label_ids))
+        return np.array(answers) * [1, -1]
+
+
+_LONGEST_ENDING = 16
+
+
+def common_ending(prompts: Sequence[Sequence[int]]) -> int:
+    """How many last tokens ``prompts`` have in common: of a template, what stands behind the last response."""
+    length = 0
+    for tokens in zip(*(reversed(p) for p in prompts), strict=False):
+        if len(set(tokens)) > 1 or length == _LONGEST_ENDING:
+            break
+        length += 1
+    return length

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -55,10 +55,17 @@ class LabelJudge(nn.Module):
         hidden = self.base(
             input_ids=input_ids, position_ids=position_ids, attention_mask=attention_bias, use_cache=False
         ).last_hidden_state  # [1, S, D]
-        logits = self.label_head(hidden.index_select(1, judged))  # [1, J, 2]
-        if self.softcap is not None:
-            logits = self.softcap * torch.tanh(logits / self.softcap)
-        return logits.reshape(-1, 2)
+        return self._logits(hidden.index_select(1, judged)).reshape(-1, 2)
+
+    def log_odds(self, ids: Sequence[int]) -> torch.Tensor:
+        """log(p1/p2), a scalar, of one sequence as it is: no packing, no baked prefix."""
+        hidden = self.base(input_ids=torch.tensor([list(ids)]), use_cache=False).last_hidden_state
+        first, second = self._logits(hidden[0, -1])
+        return first - second
+
+    def _logits(self, hidden: torch.Tensor) -> torch.Tensor:
+        logits: torch.Tensor = self.label_head(hidden)  # [..., 2]
+        return logits if self.softcap is None else self.softcap * torch.tanh(logits / self.softcap)
 
 
 class LabelJudgeOnnxConfig(OnnxConfig):

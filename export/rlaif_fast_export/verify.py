@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import json
-from importlib import resources
+import math
+from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -11,27 +11,45 @@ import numpy.typing as npt
 from rlaif_fast.agreement import agreement
 from rlaif_fast.errors import ExportError
 from rlaif_fast.manifest import Fidelity
-from rlaif_fast.pairs import Pair, pair_from_row
 
 TOLERANCE = 1e-3  # log-odds, any single prompt, fp32
-
-
-def probe_pairs() -> list[Pair]:
-    """The pairs every bundle is verified on: the project's own, of all tasks, 60 to 500 words."""
-    text = resources.files("rlaif_fast_export").joinpath("data/probes.jsonl").read_text(encoding="utf-8")
-    return [pair_from_row(json.loads(line)) for line in text.splitlines()]
 
 
 def fidelity(got: npt.NDArray[np.float64], reference: npt.NDArray[np.float64], prompts: str) -> Fidelity:
     """The manifest's card: log-odds of response_0, [pairs, 2] each, on ``prompts``."""
     found = agreement(got, reference)
-    return Fidelity(prompts, len(got), found.mean, found.p99, found.max, found.flip_share, found.r)
+    return Fidelity(prompts, len(got), found.mean, found.p99, found.max, found.flip_share, found.r, found.by_margin)
 
 
-def require_faithful(found: Fidelity, model: str) -> None:
-    """Raise ExportError where a bundle deviates from PyTorch."""
+_CONTENT, _CONFIDENCE = 3.891, -1.645  # normal quantiles: 99.99 % of pairs, with 95 % confidence
+
+
+def error_bound(got: npt.NDArray[np.float64], reference: npt.NDArray[np.float64]) -> float:
+    """What |p1 - reference p1| stays below, order-averaged: log-odds [pairs, 2] each.
+
+    A two-sided normal tolerance interval around zero (Howe 1969): it holds 99.99 % of such errors with
+    95 % confidence, if they are normal. The chi-square quantile is Wilson and Hilferty's.
+    """
+    errors = (1 / (1 + np.exp(-got))).mean(1) - (1 / (1 + np.exp(-reference))).mean(1)
+    n = len(errors)
+    least = n * (1 - 2 / (9 * n) + _CONFIDENCE * math.sqrt(2 / (9 * n))) ** 3
+    return float(_CONTENT * math.sqrt((errors**2).sum() / least))
+
+
+def require_exact(found: Fidelity, model: str) -> None:
+    """Raise ExportError where a float32 bundle deviates from PyTorch."""
     if not found.max <= TOLERANCE:  # a NaN deviates as well
         raise ExportError(
             f"{model}: the exported graph deviates from PyTorch by up to {found.max:.2g} in log-odds on"
             f" {found.prompts} (limit {TOLERANCE:g}); nothing was kept, please report the model"
+        )
+
+
+def require_faithful(found: Fidelity, limit: float, worst: Sequence[str], model: str) -> None:
+    """Raise ExportError where an int8 bundle is farther from PyTorch than ``limit``, mean log-odds."""
+    if not found.mean <= limit:  # a NaN deviates as well
+        raise ExportError(
+            f"{model}: int8 deviates from PyTorch fp32 by {found.mean:.3g} in log-odds on average on {found.prompts}"
+            f" (limit {limit:.3g}), most in {', '.join(worst[:4])}; nothing was kept, allow more with --max-delta"
+            " or use --precision fp32"
         )

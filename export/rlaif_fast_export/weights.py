@@ -16,6 +16,8 @@ import torch
 from torch import nn
 from transformers.pytorch_utils import Conv1D
 
+_LARGEST_HALF = 65_000.0  # float16 ends a little above
+
 
 class UnsupportedModule(Exception):
     """A module computes something the exporter has no operator for."""
@@ -50,6 +52,10 @@ class Weights:
             bias = None if bias is None else bias[rows]
         return weight, None if bias is None else bias.detach()
 
+    def joined(self, pieces: Sequence[Piece]) -> torch.Tensor:
+        """[N, K] float32, the pieces' output features one below the other."""
+        return torch.cat([self._piece(p)[0].t() for p in pieces]).float()
+
     def features(self, pieces: Sequence[Piece]) -> tuple[int, int]:
         """(K, N) of the product the pieces form together."""
         shapes = []
@@ -61,7 +67,7 @@ class Weights:
 
     def matrix(self, pieces: Sequence[Piece]) -> ir.LazyTensor:
         """[K, N] float32, so that ``x @ W`` is the layers' outputs side by side."""
-        return _lazy(
+        return lazy_tensor(
             lambda: torch.cat([self._piece(p)[0] for p in pieces], dim=1).float().numpy(), self.features(pieces)
         )
 
@@ -75,12 +81,17 @@ class Weights:
             [np.zeros(n, np.float32) if b is None else b.float().numpy() for b, n in zip(biases, widths, strict=True)]
         )
 
-    def embedding(self, name: str) -> tuple[ir.LazyTensor, float]:
-        """Table [V, D] float32, and the factor the module multiplies its rows by (Gemma 3)."""
+    def embedding(self, name: str, half: bool = False) -> tuple[ir.LazyTensor, float]:
+        """Table [V, D] float32, and the factor the module multiplies its rows by (Gemma 3).
+
+        ``half`` asks for float16, which is given where it can hold every value.
+        """
         module = self._modules[name]
         weight: torch.Tensor = module.weight.detach()
-        scale = getattr(module, "embed_scale", 1.0)
-        return _lazy(lambda: weight.float().numpy(), tuple(weight.shape)), float(scale)
+        scale, shape = float(getattr(module, "embed_scale", 1.0)), tuple(weight.shape)
+        if half and float(weight.abs().amax()) < _LARGEST_HALF:
+            return lazy_tensor(lambda: weight.half().numpy(), shape, ir.DataType.FLOAT16), scale
+        return lazy_tensor(lambda: weight.float().numpy(), shape), scale
 
     def norm(self, name: str) -> tuple[np.ndarray, np.ndarray | None, float]:
         """Scale [D], bias [D] or None, and epsilon of a norm.
@@ -110,7 +121,8 @@ class Weights:
         return cos[0, :, :half].float().numpy(), sin[0, :, :half].float().numpy()
 
 
-def _lazy(read: Callable[[], np.ndarray], shape: tuple[int, ...]) -> ir.LazyTensor:
-    return ir.LazyTensor(
-        lambda: ir.tensor(np.ascontiguousarray(read())), dtype=ir.DataType.FLOAT, shape=ir.Shape(shape)
-    )
+def lazy_tensor(
+    read: Callable[[], np.ndarray], shape: tuple[int, ...], dtype: ir.DataType = ir.DataType.FLOAT
+) -> ir.LazyTensor:
+    """A tensor made when it is written to disk, and let go then."""
+    return ir.LazyTensor(lambda: ir.tensor(np.ascontiguousarray(read())), dtype=dtype, shape=ir.Shape(shape))

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+from itertools import islice
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from rlaif_fast.errors import ExportError
+
+if TYPE_CHECKING:
+    from rlaif_fast.pairs import Pair
+
+_CALIBRATION = 256  # pairs of a file: each takes a forward and a backward pass or two
 
 
 @click.command()
@@ -14,11 +21,31 @@ from rlaif_fast.errors import ExportError
 @click.option(
     "-o", "--output", type=click.Path(path_type=Path), help="The bundle's folder. [default: in the cache folder]"
 )
-@click.option("--precision", type=click.Choice(["fp32"]), default="fp32", show_default=True, help="Of the weights.")
+@click.option(
+    "--precision",
+    type=click.Choice(["int8", "fp32"]),
+    default="int8",
+    show_default=True,
+    help="Of the products: int8, no farther from PyTorch fp32 than its bfloat16 is; or exact.",
+)
+@click.option(
+    "--calibrate",
+    type=click.Path(exists=True, dir_okay=False),
+    help="Pairs to fit int8 to. [default: texts that come with the exporter]",
+)
+@click.option(
+    "--max-delta",
+    type=click.FloatRange(min=0, min_open=True),
+    help="Largest mean |difference in log-odds| to PyTorch fp32 that an int8 bundle may have."
+    " [default: PyTorch bfloat16's own]",
+)
 @click.option("--template", default="summary", show_default=True, help="The prompt the bundle is made for.")
 @click.option("--revision", help="Branch, tag or commit of a hub model.")
 @click.option("--force", is_flag=True, help="Replace the output folder where it exists.")
-def export(model: str, output: Path | None, precision: str, template: str, revision: str | None, force: bool) -> None:
+def export(
+    model: str, output: Path | None, precision: str, calibrate: str | None, max_delta: float | None, template: str,
+    revision: str | None, force: bool,
+) -> None:  # fmt: skip
     """Convert MODEL, once, into a bundle that judges without PyTorch.
 
     MODEL is a Hugging Face hub id (microsoft/phi-1_5), a model folder, a .gguf file, or
@@ -30,12 +57,14 @@ def export(model: str, output: Path | None, precision: str, template: str, revis
     from rlaif_fast.home import bundle_folder
     from rlaif_fast.template import template_named
 
+    if precision != "int8" and (calibrate or max_delta):
+        raise click.UsageError("--calibrate and --max-delta are for --precision int8")
     chosen = template_named(template)
     folder = output or bundle_folder(model, precision, template, revision)
     if folder.exists() and not force:  # said before seconds of imports
         raise ExportError(f"{folder}: exists already, give --force to replace it or another folder with -o")
     try:
-        from rlaif_fast_export.exporter import export_bundle
+        from rlaif_fast_export.exporter import Int8Options, export_bundle
         from rlaif_fast_export.quiet import quiet_libraries
         from rlaif_fast_export.sources import find_source
     except ImportError as error:
@@ -45,5 +74,20 @@ def export(model: str, output: Path | None, precision: str, template: str, revis
     quiet_libraries()
     with Steps().shown() as steps:
         source = find_source(model, revision)
-        path = export_bundle(source, folder, chosen, force=force, progress=steps)
+        options = None
+        if precision == "int8":
+            options = Int8Options(_pairs(calibrate), max_delta)  # type: ignore[arg-type]  # None is allowed there
+        path = export_bundle(source, folder, chosen, force=force, progress=steps, int8=options)
     click.echo(str(path))
+
+
+def _pairs(path: str | None) -> list[Pair] | None:
+    from rlaif_fast.pairs import open_lines, read_pairs
+
+    if path is None:
+        return None
+    with open_lines(path) as lines:
+        found = list(islice(read_pairs(lines, path), _CALIBRATION))
+    if not found:
+        raise ExportError(f"{path}: no pairs to calibrate on")
+    return found

@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
-    from rlaif_fast.manifest import Manifest
+    from rlaif_fast.manifest import Fidelity, Manifest
 
 
 @click.command()
 @click.argument("bundle")
+@click.option("--check", is_flag=True, help="Judge the bundle's probes here and compare with its stored answers.")
 @click.option("--json", "as_json", is_flag=True, help="The manifest as JSON.")
-def inspect(bundle: str, as_json: bool) -> None:
+def inspect(bundle: str, check: bool, as_json: bool) -> None:
     """Show what BUNDLE is: its model, prompt, graph and fidelity. Checks its files."""
     from rlaif_fast.bundle import Bundle
     from rlaif_fast.home import find_bundle
@@ -32,6 +33,12 @@ def inspect(bundle: str, as_json: bool) -> None:
     table.add_column(overflow="fold")
     for name, value in _lines(opened.manifest):
         table.add_row(name, value)
+    if check:
+        from rlaif_fast import selftest
+        from rlaif_fast.judge import Judge
+
+        worst = selftest.check(opened.manifest, Judge(opened).answer)
+        table.add_row("checked", f"this machine answers the probes as the exporting one did, within {worst:.2g}")
     table.add_row("folder", str(opened.folder))
     Console(highlight=False, markup=False).print(table)
 
@@ -41,9 +48,7 @@ def _lines(manifest: Manifest) -> list[tuple[str, str]]:
     megabytes = sum(f.bytes for f in manifest.files.values()) / 1e6
     layers = counts["fused_attention"] + counts["attention_of_judged"]
     norms = counts["fused_norms"] + counts["single_norms"]
-    r = "" if fidelity.r is None else f", correlation {fidelity.r:.6f}"
     labels = zip(manifest.template.labels, manifest.label_ids, strict=True)
-    error = f"mean {fidelity.mean:.2g}, p99 {fidelity.p99:.2g}, max {fidelity.max:.2g}"
     return [
         ("model", f"{model.id} ({model.architecture}, {model.parameters / 1e6:,.1f} M parameters)"),
         ("revision", model.revision or "-"),
@@ -52,13 +57,25 @@ def _lines(manifest: Manifest) -> list[tuple[str, str]]:
         ("template", manifest.template.name),
         ("labels", ", ".join(f"{text!r} = token {token}" for text, token in labels)),
         ("context", f"{manifest.maximum_length:,} tokens, {len(manifest.prefix_ids)} of them baked into the graph"),
-        ("fidelity", f"|difference in log-odds| {error}; flips {100 * fidelity.flips:.1f} %{r};"
-                     f" against PyTorch fp32 on {fidelity.prompts}"),
+        ("fidelity", f"{_card(fidelity)}; against PyTorch fp32 on {fidelity.prompts}"),
+        *([("", f"PyTorch bfloat16 on the same: {_card(manifest.bfloat16)}")] if manifest.bfloat16 else []),
         ("attention", f"{counts['fused_attention']} of {layers} layers fused (GroupQueryAttention);"
                       f" {counts['attention_of_judged']} computed for the judged positions only"),
         ("q, k, v", f"{counts['packed_qkv']} of {layers} layers in one product"),
+        *([("int8", f"{counts['int8_static']} products with 8 bits of input, {counts['int8_rows']} with 8 bits a row,"
+                    f" {counts['int8_terms']} with 16; 16 for the last {manifest.ending} tokens")]
+          if manifest.precision == "int8" else []),
         ("norms", f"{counts['fused_norms']} of {norms} fused with the residual addition"),
         ("operators", ", ".join(f"{n} {op}" for op, n in manifest.operators.items())),
         ("files", f"{megabytes:,.1f} MB, digests match"),
         ("made with", ", ".join(f"{name} {v}" for name, v in sorted(manifest.tools.items()))),
     ]  # fmt: skip
+
+
+def _card(f: Fidelity) -> str:
+    r = "" if f.r is None else f", correlation {f.r:.4f}"
+    close = ", ".join(f"{b.flips} of {b.pairs}" for b in f.by_margin if b.pairs)
+    return (
+        f"|difference in log-odds| mean {f.mean:.2g}, p99 {f.p99:.2g}, max {f.max:.2g};"
+        f" flips {100 * f.flips:.1f} % (by margin, smallest first: {close}){r}"
+    )

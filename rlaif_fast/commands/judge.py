@@ -14,6 +14,7 @@ from typing import IO, TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
+    from rlaif_fast.exact import ExactJudge
     from rlaif_fast.judge import Judge, Orders
     from rlaif_fast.pairs import Pair
     from rlaif_fast.verdict import Verdict
@@ -31,11 +32,16 @@ _FILE_WINDOW = 1024  # a file does not keep its reader waiting
 @click.option("--limit", type=click.IntRange(min=0), help="Judge the first N pairs only.")
 @click.option("--window", type=click.IntRange(min=1), help="Pairs read ahead; those on one instruction share"
               " a forward pass. [default: 1024 of a file, 32 of a pipe]")  # fmt: skip
+@click.option(
+    "--exact",
+    is_flag=True,
+    help="Labels equal to float32's: pairs too close for int8 are judged again by the fp32 bundle of the same model.",
+)
 @click.option("--table", is_flag=True, help="Print a table for people instead of rows.")
 @click.option("-v", "--verbose", is_flag=True, help="Say how the runtime was set up.")
 def judge(
     pairs: str, bundle: str | None, output: Path | None, orders: Orders, threads: int, limit: int | None,
-    window: int | None, table: bool, verbose: bool,
+    window: int | None, exact: bool, table: bool, verbose: bool,
 ) -> None:  # fmt: skip
     """Judge PAIRS, a JSON Lines file or - for standard input.
 
@@ -59,6 +65,7 @@ def judge(
         folder = bundle_folder_of(bundle)
         started = time.perf_counter()
         loaded = Judge.load(folder, threads=threads)
+        precise = _exact(loaded, folder, threads) if exact else None
         if verbose:
             seconds = time.perf_counter() - started
             stderr().print(f"{loaded.manifest.name}, loaded in {seconds:.2f} s\n{loaded.describe()}")
@@ -67,7 +74,7 @@ def judge(
             lines.seek(0)
         tally = _Tally()
         ahead = window or (_FILE_WINDOW if seekable else WINDOW)
-        verdicts = loaded.judge_many(islice(read_pairs(lines, source), limit), orders, window=ahead)
+        verdicts = (precise or loaded).judge_many(islice(read_pairs(lines, source), limit), orders, window=ahead)
         with _writer(output, tally) as out:
             shown = []
             for verdict in progress_of(verdicts, total):
@@ -79,6 +86,18 @@ def judge(
             if table:
                 _print_table(shown, out)
     stderr().print(tally.line())
+    if precise is not None:
+        stderr().print(precise.line())
+
+
+def _exact(fast: Judge, folder: Path, threads: int) -> ExactJudge | None:
+    """The judge of ``--exact``; None where the bundle is exact by itself."""
+    from rlaif_fast.exact import ExactJudge, companion
+    from rlaif_fast.judge import Judge
+
+    if fast.manifest.error_bound is None:
+        return None
+    return ExactJudge(fast, Judge.load(companion(folder, fast.manifest), threads=threads))
 
 
 def _check(judge: Judge, pairs: Iterator[Pair], orders: Orders) -> int:

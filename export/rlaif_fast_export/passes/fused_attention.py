@@ -1,10 +1,14 @@
 """Lower attention to onnxruntime's fused operator, over the baked prefix.
 
 Requires  attention in normal form; the prefix's keys and values of every layer.
-Ensures   an attention of all S rows is one ``com.microsoft.GroupQueryAttention``: rotary
+Ensures   an attention of all S rows is CHUNKS ``com.microsoft.GroupQueryAttention``: rotary
           embedding, scaling, softcap, additive bias and softmax inside, the prefix's K/V as
-          its constant past. An attention of judged rows only (:mod:`judged_only`; J rows over
-          P+S keys, a shape that operator does not take) is written out with MatMul and
+          the constant past of the first, each one's keys and values as the past of the next.
+          The operator computes scores a causal mask then hides; a chunk of the rows sees no
+          key behind its end, which saves a third of them (docs/performance.md). Where the endings
+          are a stream of their own (:mod:`ending_rows`) they are one chunk more, the last.
+          An attention of judged rows only (:mod:`judged_only`; J rows over P+S keys, a shape
+          that operator does not take) is written out with MatMul and
           Softmax: J is two a pair, so it costs nothing.
           A sliding window becomes part of the bias, by position, because in a packed tree
           the index of a token is not its position.
@@ -14,11 +18,13 @@ Returns   (fused, written out).
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import onnx_ir as ir
 
-from rlaif_fast.manifest import TREE_PER_CONTEXT
+from rlaif_fast.manifest import MINIMUM_TREE, TREE_PER_CONTEXT
 from rlaif_fast_export.passes.graph import (
     MS,
     PassError,
@@ -37,6 +43,7 @@ from rlaif_fast_export.passes.plan import rotates_inside
 from rlaif_fast_export.prefix import LayerPrefix
 from rlaif_fast_export.weights import Weights
 
+CHUNKS = MINIMUM_TREE - 1  # and one more part where the endings are a stream of their own
 _HIDDEN = np.float32(np.finfo(np.float32).min / 2)  # added twice it is still finite
 
 
@@ -48,7 +55,8 @@ def fused_attention(
     fused = written = 0
     for node in leaves_of(model.graph, "Attention"):
         if node.inputs[4] is node.inputs[5]:
-            replace(node.outputs[0], lowering.fuse(node))
+            for old, new in zip(node.outputs, lowering.fuse(node), strict=True):
+                replace(old, new)
             fused += 1
         else:
             replace(node.outputs[0], lowering.write_out(node))
@@ -57,11 +65,32 @@ def fused_attention(
     return fused, written
 
 
+@dataclass
+class _Chunks:
+    """Consecutive parts of the S packed rows; a list has one entry a part."""
+
+    sizes: ir.Value  # int64 [parts]
+    before_last: ir.Value  # int64 [parts - 1]: the same without the last
+    first: list[ir.Value]  # int64 [1]: first row
+    end: list[ir.Value]  # int64 [1]: row behind the last
+    keys: list[ir.Value]  # int64 [1]: keys it sees at most, P + end
+    last: list[ir.Value]  # int32 [1]: the same minus one, and
+    total: list[ir.Value]  # int32 scalar: as the operator asks for it
+
+
+def _share(graph: ir.Graph, before: ir.Node, rows: ir.Value, part: int, of: int) -> ir.Value:
+    """``rows * part // of``, [1]."""
+    whole: ir.Value = emit(before, "Div", emit(before, "Mul", rows, ints(graph, part)), ints(graph, of))
+    return whole
+
+
 class _Lowering:
     def __init__(self, graph: ir.Graph, weights: Weights, prefix: Sequence[LayerPrefix], maximum_length: int) -> None:
         self.graph, self.weights, self.prefix, self.maximum_length = graph, weights, prefix, maximum_length
         self.prefix_length = prefix[0].key.shape[2]
-        self._lengths: tuple[ir.Value, ir.Value] | None = None
+        self._chunks: _Chunks | None = None
+        self._bias_of_chunks: dict[ir.Value, list[ir.Value]] = {}
+        self._positions: dict[ir.Value | None, list[ir.Value | None]] = {}
         self._windowed: dict[tuple[ir.Value, ir.Value, int], ir.Value] = {}
 
     def past(self, layer: int) -> tuple[ir.Value, ir.Value]:
@@ -89,16 +118,42 @@ class _Lowering:
         partial = {"num_heads": heads, "rotary_embedding_dim": part} if part < size else {}
         return emit(node, "RotaryEmbedding", x, positions, cos, sin, domain=MS, **partial)
 
-    def lengths(self, before: ir.Node) -> tuple[ir.Value, ir.Value]:
-        """(P+S-1 as int32 [1], P+S as int32 scalar): what the operator asks for, once a graph."""
-        if self._lengths is None:
-            ids = next(v for v in self.graph.inputs if v.name == "input_ids")
-            length = emit(before, "Cast", emit(before, "Shape", ids, start=1, end=2), to=ir.DataType.INT32)
-            last = constant(self.graph, "prefix_last", np.array([self.prefix_length - 1], np.int32))
-            one = constant(self.graph, "prefix_length", np.array(self.prefix_length, np.int32))
-            scalar = emit(before, "Squeeze", length)
-            self._lengths = emit(before, "Add", length, last), emit(before, "Add", scalar, one)
-        return self._lengths
+    def chunks(self, before: ir.Node, start: ir.Value | None) -> _Chunks:
+        """Where the packed rows are cut, and how many keys each part sees; once a graph.
+
+        ``start`` [1] is the first row of the endings, where they are a stream of their own.
+        """
+        if self._chunks is None:
+            graph, length = self.graph, self.prefix_length
+            ids = next(v for v in graph.inputs if v.name == "input_ids")
+            rows = emit(before, "Shape", ids, start=1, end=2)  # [1]: S
+            if start is None:
+                ends = [_share(graph, before, rows, n, CHUNKS) for n in range(1, CHUNKS)] + [rows]
+            else:  # the rows in front of the endings in equal parts, the endings in one
+                ends = [_share(graph, before, start, n, CHUNKS) for n in range(1, CHUNKS)] + [start, rows]
+            first = [ints(graph, 0), *ends[:-1]]
+            sizes = [emit(before, "Sub", e, f) for f, e in zip(first, ends, strict=True)]
+            keys = [emit(before, "Add", e, ints(graph, length)) for e in ends]  # [1] each: P + rows so far
+            one = constant(graph, "one", np.array(1, np.int32))
+            totals = [emit(before, "Cast", k, to=ir.DataType.INT32) for k in keys]
+            self._chunks = _Chunks(
+                emit(before, "Concat", *sizes, axis=0), emit(before, "Concat", *sizes[:-1], axis=0), first, ends, keys,
+                [emit(before, "Sub", total, one) for total in totals],
+                [emit(before, "Squeeze", total) for total in totals],
+            )  # fmt: skip
+        return self._chunks
+
+    def bias_of_chunks(self, node: ir.Node, chunks: _Chunks) -> list[ir.Value]:
+        """The rows of the bias of each chunk, over the keys up to its end; once a bias."""
+        bias = self.bias(node)
+        if bias not in self._bias_of_chunks:
+            zero, axes = ints(self.graph, 0), ints(self.graph, 2, 3)
+            self._bias_of_chunks[bias] = [
+                emit(node, "Slice", bias, emit(node, "Concat", first, zero, axis=0),
+                     emit(node, "Concat", end, keys, axis=0), axes)
+                for first, end, keys in zip(chunks.first, chunks.end, chunks.keys, strict=True)
+            ]  # fmt: skip
+        return self._bias_of_chunks[bias]
 
     def bias(self, node: ir.Node) -> ir.Value:
         """The additive bias [1, 1, rows, P+S], with the layer's sliding window in it."""
@@ -120,25 +175,51 @@ class _Lowering:
             self._windowed[key] = emit(node, "Where", seen, bias, hidden)
         return self._windowed[key]
 
-    def fuse(self, node: ir.Node) -> ir.Value:
-        q, k, v = node.inputs[:3]
+    def fuse(self, node: ir.Node) -> list[ir.Value]:
+        """The attention's outputs, one a stream."""
+        streams = len(node.outputs)
+        chunks = self.chunks(node, node.inputs[9] if streams == 2 else None)
         heads, groups, module = integer(node, "heads"), integer(node, "kv_heads"), text(node, "rotary")
         inside = rotates_inside(node, self.weights)
         cos, sin = self.rotary(module) if inside else (None, None)
-        if module and not inside:
-            size = self.prefix[integer(node, "layer")].key.shape[3]
-            q = self.rotate(node, q, node.inputs[4], heads, size)
-            k = self.rotate(node, k, node.inputs[5], groups, size)
-        # The output list is [attention, present key, present value]; nobody reads the presents.
-        return emit(
-            node, "GroupQueryAttention", q, k, v, *self.past(integer(node, "layer")), *self.lengths(node), cos, sin,
-            node.inputs[4], self.bias(node), domain=MS, outputs=3, num_heads=heads, kv_num_heads=groups,
-            scale=real(node, "scale"), softcap=real(node, "softcap"), do_rotary=int(inside), rotary_interleaved=0,
-        )[0]  # fmt: skip
+        layer = integer(node, "layer")
+        past, outs = self.past(layer), []
+        size = self.prefix[layer].key.shape[3]
+        if node.inputs[4] not in self._positions:
+            self._positions[node.inputs[4]] = emit(
+                node, "Split", node.inputs[4], chunks.sizes, outputs=len(chunks.end), axis=1
+            )
+        parts = self._parts(node, chunks)
+        every = zip(parts, self._positions[node.inputs[4]], self.bias_of_chunks(node, chunks), strict=True)
+        for i, ((q, k, v), positions, bias) in enumerate(every):
+            if module and not inside:
+                q = self.rotate(node, q, positions, heads, size)
+                k = self.rotate(node, k, positions, groups, size)
+            # Outputs: attention, and the keys and values so far: the next chunk's past.
+            out, *past = emit(
+                node, "GroupQueryAttention", q, k, v, *past, chunks.last[i], chunks.total[i], cos, sin,
+                positions, bias, domain=MS, outputs=3, num_heads=heads, kv_num_heads=groups,
+                scale=real(node, "scale"), softcap=real(node, "softcap"), do_rotary=int(inside), rotary_interleaved=0,
+            )  # fmt: skip
+            outs.append(out)
+        if streams == 1:
+            return [emit(node, "Concat", *outs, axis=1)]
+        return [emit(node, "Concat", *outs[:-1], axis=1), outs[-1]]
+
+    def _parts(self, node: ir.Node, chunks: _Chunks) -> list[tuple[Any, ...]]:
+        """q, k, v of every chunk."""
+
+        def split(rows: ir.Value | None, sizes: ir.Value, count: int) -> list[ir.Value | None]:
+            return [None] * count if rows is None else emit(node, "Split", rows, sizes, outputs=count, axis=1)
+
+        if len(node.outputs) == 1:
+            return list(zip(*(split(v, chunks.sizes, CHUNKS) for v in node.inputs[:3]), strict=True))
+        before = [split(v, chunks.before_last, CHUNKS) for v in node.inputs[:3]]
+        return [*zip(*before, strict=True), tuple(node.inputs[6:9])]
 
     def write_out(self, node: ir.Node) -> ir.Value:
         graph = self.graph
-        q, k, v, _, q_positions, k_positions = node.inputs
+        q, k, v, _, q_positions, k_positions = node.inputs[:6]
         if q is None or k is None or v is None:
             raise PassError(f"{node.name}: a cut attention needs q, k and v of their own")
         heads, groups = integer(node, "heads"), integer(node, "kv_heads")

@@ -1,7 +1,9 @@
-"""Lower the remaining leaves to operators of onnxruntime in float32.
+"""Lower the remaining leaves to operators of onnxruntime.
 
 Requires  Linear, Embedding, norm and Activation leaves (attention is lowered already).
 Ensures   no leaf is left. Weights are initializers read lazily from the live modules.
+          Linear leaves are float32 products, unless ``products`` knows better; the embedding's
+          table is float32, or float16 beside int8 products.
 Returns   how many leaves of each kind were lowered.
 """
 
@@ -14,19 +16,26 @@ import onnx_ir as ir
 
 from rlaif_fast_export.leaves import ACTIVATIONS, DOMAIN
 from rlaif_fast_export.passes.graph import MS, PassError, constant, emit, remove_dead, replace, text
-from rlaif_fast_export.passes.plan import pieces
+from rlaif_fast_export.passes.int8_products import Int8Products
+from rlaif_fast_export.passes.plan import folded, pieces, weight_name
 from rlaif_fast_export.weights import Weights
 
 
-def fp32(model: ir.Model, weights: Weights) -> Counter[str]:
+def lowering(model: ir.Model, weights: Weights, products: Int8Products | None = None) -> Counter[str]:
     """See the module's docstring."""
     counts: Counter[str] = Counter()
     for node in [n for n in model.graph if n.domain == DOMAIN]:
-        lower = _LOWER.get(node.op_type)
-        if lower is None:
-            raise PassError(f"no lowering for a {node.op_type} leaf ({node.name})")
-        replace(node.outputs[0], lower(model.graph, node, weights))
-        counts[node.op_type] += 1
+        kind = node.op_type
+        if kind == "Linear" and products is not None and products.has(node):
+            new = products.lower(node, weights)
+        elif kind == "Embedding":
+            new = _embedding(model.graph, node, weights, half=products is not None)
+        elif kind in _LOWER:
+            new = _LOWER[kind](model.graph, node, weights)
+        else:
+            raise PassError(f"no lowering for a {kind} leaf ({node.name})")
+        replace(node.outputs[0], new)
+        counts[kind] += 1
     remove_dead(model.graph)
     return counts
 
@@ -39,19 +48,12 @@ def _linear(graph: ir.Graph, node: ir.Node, weights: Weights) -> ir.Value:
     return out if bias is None else emit(node, "Add", out, constant(graph, f"{name}.bias", bias))
 
 
-def weight_name(linear: ir.Node) -> str:
-    """A name of the product's weights: the module's, with a mark where it is a part or a join."""
-    parts = pieces(linear)
-    first = parts[0]
-    if len(parts) > 1:
-        return f"{first.module}+{len(parts) - 1}"
-    return first.module if first.rows is None else f"{first.module}[{first.rows[0]}:{first.rows[-1] + 1}]"
-
-
-def _embedding(graph: ir.Graph, node: ir.Node, weights: Weights) -> ir.Value:
+def _embedding(graph: ir.Graph, node: ir.Node, weights: Weights, half: bool) -> ir.Value:
     name = text(node, "module")
-    table, scale = weights.embedding(name)
+    table, scale = weights.embedding(name, half)
     rows = emit(node, "Gather", constant(graph, f"{name}.weight", table), node.inputs[0], axis=0)
+    if table.dtype != ir.DataType.FLOAT:
+        rows = emit(node, "Cast", rows, to=ir.DataType.FLOAT)
     if scale == 1.0:
         return rows
     return emit(node, "Mul", rows, constant(graph, f"{name}.scale", np.array(scale, np.float32)))
@@ -60,10 +62,14 @@ def _embedding(graph: ir.Graph, node: ir.Node, weights: Weights) -> ir.Value:
 def _norm(graph: ir.Graph, node: ir.Node, weights: Weights) -> ir.Value:
     name = text(node, "module")
     scale, bias, epsilon = weights.norm(name)
+    taken = folded(node)
+    if taken is not None:
+        name = f"{name}>{taken.name}"
+        scale = scale * taken.factor
+        bias = None if bias is None else bias * taken.factor
     inputs = [node.inputs[0], constant(graph, f"{name}.weight", scale)]
     if node.op_type == "LayerNorm":
-        shift = np.zeros_like(scale) if bias is None else bias
-        inputs.append(constant(graph, f"{name}.bias", shift))
+        inputs.append(constant(graph, f"{name}.bias", np.zeros_like(scale) if bias is None else bias))
     op = "LayerNormalization" if node.op_type == "LayerNorm" else "SimplifiedLayerNormalization"
     return emit(node, op, *inputs, axis=-1, epsilon=epsilon)
 
@@ -77,7 +83,6 @@ def _activation(_: ir.Graph, node: ir.Node, weights: Weights) -> ir.Value:
 
 _LOWER = {
     "Linear": _linear,
-    "Embedding": _embedding,
     "LayerNorm": _norm,
     "RMSNorm": _norm,
     "Activation": _activation,

@@ -1,0 +1,66 @@
+"""How the input of a product becomes int8, and what that does to it.
+
+x [tokens, K] is scaled a channel, ``z = x / scale``, so that z lies in [-1, 1] on the calibration
+texts; the scale goes into the weights, which does not change the product (SmoothQuant, arXiv
+2211.10438). Scales are constants or belong to one token, so a token's numbers do not depend on its
+neighbours. What the runtime does with z:
+
+======== ============================================================== =============
+STATIC   8 bits over [-1, 1]                                            one product
+ROWS     8 bits over [-m, m], m the token's own maximum of |z|         one product
+TERMS    16 bits over [-2, 2], as two int8 terms: a value, a remainder  two products
+FLOAT    nothing: inputs and weights stay float32                       as in float32
+======== ============================================================== =============
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+import torch
+
+STEPS = 127  # of z in [0, 1]; the unsigned zero point is 128, so -1 and 1 both have a level
+TERM = 2.0**-6  # the step of the first of two terms
+TERM_RATIO = 256  # how much finer the second term's step is
+LOWEST = 1e-6  # of a range or a row's maximum: a channel that is constant on every text
+_SHARE = 1.0
+
+SHARE = 0.7  # of a channel's range that the weights take over: 1 spoils the weights, 0 leaves the inputs' outliers
+
+
+class Kind(StrEnum):
+    """See the module's docstring."""
+
+    STATIC = "static"
+    ROWS = "rows"
+    TERMS = "terms"
+    FLOAT = "float"
+
+
+def scaling(largest: torch.Tensor, weight_maxima: torch.Tensor) -> torch.Tensor:
+    """The scale of each channel, float32 [K].
+
+    Args:
+        largest: of the |x| seen in the channel, [K].
+        weight_maxima: of the |weights| the channel meets, [K].
+    """
+    reach = largest.clamp(min=LOWEST)
+    scale = reach**SHARE / weight_maxima.clamp(min=LOWEST) ** (1 - SHARE)
+    return scale * (reach / scale).max()
+
+
+def rounding_error(z: torch.Tensor, kind: Kind) -> torch.Tensor:
+    """What int8 adds to z [tokens, K], as the runtime does it."""
+    if kind is Kind.FLOAT:
+        return torch.zeros_like(z)
+    if kind is Kind.ROWS:
+        largest = z.abs().amax(-1, keepdim=True).clamp(min=LOWEST)
+        return (z / largest * STEPS).round() / STEPS * largest - z
+    if kind is Kind.TERMS:
+        first = _levels(z, TERM)
+        return first + _levels(z - first, TERM / TERM_RATIO) - z
+    return _levels(z, 1 / STEPS) - z
+
+
+def _levels(z: torch.Tensor, step: float) -> torch.Tensor:
+    return (z / step).round().clamp(-128, 127) * step

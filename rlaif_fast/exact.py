@@ -1,0 +1,92 @@
+"""Labels equal to the float32 bundle's, at less than its cost where the judge is decided.
+
+A pair is judged by the int8 bundle first. Where its p1 is so near to a half that the int8 bundle's
+error could have turned the label, the float32 bundle judges it again. How large that error can be
+was measured at export (``error_bound`` of the manifest).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from itertools import islice
+from pathlib import Path
+
+from rlaif_fast.errors import BundleError
+from rlaif_fast.home import bundle_folder
+from rlaif_fast.judge import WINDOW, Judge, Orders
+from rlaif_fast.manifest import Manifest
+from rlaif_fast.pairs import Pair
+from rlaif_fast.verdict import Verdict
+
+# After so many pairs it is decided whether int8 saves anything: it costs about half of float32, so where
+# more than half of the pairs are judged twice, the rest goes to float32 at once.
+PILOT = 8
+_WORTH = 0.5
+
+
+class ExactJudge:
+    """Judges with an int8 bundle, and again with the float32 bundle of the same model where it is close."""
+
+    def __init__(self, fast: Judge, exact: Judge) -> None:
+        """Raises BundleError where the two are no pair."""
+        bound = fast.manifest.error_bound
+        if bound is None:
+            raise BundleError(f"{fast.manifest.name}: an error bound is for int8 bundles, this one is exact already")
+        if not same_judge(fast.manifest, exact.manifest):
+            raise BundleError(
+                f"{exact.manifest.name} is not {fast.manifest.name} in float32: their model, template or reference"
+                " answers differ; export both from the same model"
+            )
+        self.fast, self.exact, self.bound = fast, exact, bound
+        self.judged = self.again = self.directly = 0
+
+    def judge_many(self, pairs: Iterable[Pair], orders: Orders = "both", *, window: int = WINDOW) -> Iterator[Verdict]:
+        """As :meth:`Judge.judge_many`; the counts tell how many pairs each bundle judged."""
+        source = iter(pairs)
+        while ahead := list(islice(source, PILOT if self.judged < PILOT else window)):
+            if self.judged >= PILOT and self.again > _WORTH * (self.judged - self.directly):
+                self.directly += len(ahead)
+                self.judged += len(ahead)
+                yield from self.exact.judge_many(ahead, orders, window=window)
+                continue
+            first = list(self.fast.judge_many(ahead, orders, window=window))
+            close = [v.pair for v in first if abs(v.p1 - 0.5) <= self.bound]
+            second = self.exact.judge_many(close, orders, window=window)
+            self.judged += len(ahead)
+            self.again += len(close)
+            for verdict in first:
+                yield next(second) if abs(verdict.p1 - 0.5) <= self.bound else verdict
+
+    def line(self) -> str:
+        """How the work was shared, for people."""
+        decided = self.judged - self.again - self.directly
+        direct = f", {self.directly} by fp32 at once" if self.directly else ""
+        return f"exact: {decided} decided by int8, {self.again} judged again by fp32{direct}"
+
+
+def same_judge(a: Manifest, b: Manifest) -> bool:
+    """Whether two bundles are of one model and prompt, whatever their precision."""
+    return (
+        a.template == b.template
+        and a.label_ids == b.label_ids
+        and a.prefix_ids == b.prefix_ids
+        and len(a.probes) == len(b.probes)
+        and all(
+            max(abs(x - y) for x, y in zip(p.reference, q.reference, strict=True)) < 1e-3
+            for p, q in zip(a.probes, b.probes, strict=True)
+        )
+    )
+
+
+def companion(folder: Path, manifest: Manifest) -> Path:
+    """Where the float32 bundle of an int8 one is: beside it, or in the cache folder. Raises BundleError."""
+    name = folder.resolve().name
+    beside = folder.with_name(name.removesuffix("-int8") + "-fp32")
+    cached = bundle_folder(manifest.model.id, "fp32", manifest.template.name, manifest.model.revision)
+    for path in (beside, cached, bundle_folder(manifest.model.id, "fp32", manifest.template.name)):
+        if path.is_dir():
+            return path
+    raise BundleError(
+        f"{manifest.name}: --exact needs the float32 bundle too, which is neither at {beside} nor at {cached};"
+        " export the model with --precision fp32"
+    )

@@ -1,0 +1,237 @@
+"""Int8 bundles of every family against PyTorch in fp32, and the parts they are made with."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from rlaif_fast import BundleError, ExportError, Judge, Pair
+from rlaif_fast.bundle import read_manifest
+from rlaif_fast.exact import PILOT, ExactJudge, companion
+from rlaif_fast.manifest import MANIFEST
+from rlaif_fast.template import SUMMARY
+from rlaif_fast_export.exporter import Int8Options, export_bundle
+from rlaif_fast_export.int8.calibration import shipped_pairs
+from rlaif_fast_export.int8.forms import Kind, rounding_error, scaling
+from rlaif_fast_export.int8.mix import Size, choose
+from rlaif_fast_export.int8.rounding import compensated
+from rlaif_fast_export.int8.sensitivity import Moves, expected_error
+from rlaif_fast_export.reference import common_ending, in_bfloat16, reference_log_odds
+from rlaif_fast_export.sources import find_source
+from tests.conftest import Run
+from tests.families import FAMILIES, tiny_model
+
+# |difference in log-odds| of a pair alone and among others: rounding decides a level here and there, which moves these
+# random models by more than a real one (tests/test_default_model.py: 1e-3).
+NEIGHBOURS = 1e-2
+
+
+def _texts() -> list[Pair]:
+    """Pairs nobody calibrates on."""
+    endings = ["A fox jumps.", "Seven wizards brew hot jam, quickly!", "1 or 2?\n\nLazy dog", "output 12"]
+    return [Pair("The quick brown fox. " * n, a, b) for n in (1, 5) for a in endings for b in endings if a != b]
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_verdicts_are_near_pytorchs(name: str, tiny_int8: Callable[[str], Path]) -> None:
+    """A few per cent of the verdicts' spread on texts unlike the calibration's, with random weights of 64 channels;
+    on the held-out texts no farther from fp32 than the model's own bfloat16 is."""
+    judge = Judge.load(tiny_int8(name))
+    manifest, model, pairs = judge.manifest, tiny_model(name), _texts()
+    prompts = [tokens for pair in pairs for tokens in judge.prompt_tokens(pair)]
+    exact = reference_log_odds(model, prompts, manifest.label_ids)
+    rough = reference_log_odds(in_bfloat16(model), prompts, manifest.label_ids)
+    got = np.array([judge.log_odds_of([tokens])[0] for tokens in prompts])
+    error, spread, coarse = np.abs(got - exact).mean(), np.std(exact), np.abs(rough - exact).mean()
+    assert spread > 0.1, "a model that answers everything alike tests nothing"
+    assert error < max(0.05 * spread, coarse), f"{error:.3f} of {spread:.3f}, bfloat16 {coarse:.3f}"
+    assert np.corrcoef(got, exact)[0, 1] > 0.99
+    assert manifest.bfloat16 is not None and manifest.fidelity.mean <= manifest.bfloat16.mean
+    counts = manifest.passes
+    assert counts["int8_endings"] > 0 and counts["fused_attention"] == 2
+    assert manifest.operators["MatMul"] <= 3 + counts["int8_float"], "the label head, the attention of judged rows"
+
+
+@pytest.mark.parametrize("name", ["llama", "phi", "gemma3", "gpt-neox"])
+def test_verdicts_do_not_depend_on_neighbours(name: str, tiny_int8: Callable[[str], Path]) -> None:
+    judge, pairs = Judge.load(tiny_int8(name)), _texts()
+    alone = np.array([judge.judge(pair).log_odds_by_order for pair in pairs])
+    for order in (range(len(pairs)), range(len(pairs) - 1, -1, -1)):
+        among = np.array([v.log_odds_by_order for v in judge.judge_many(pairs[i] for i in order)])
+        assert np.abs(among - alone[list(order)]).max() < NEIGHBOURS
+
+
+def test_a_limit_that_cannot_be_kept_keeps_nothing(tiny_folder: Callable[[str], Path], tmp_path: Path) -> None:
+    with pytest.raises(ExportError, match=r"int8 deviates .* most in base\..* nothing was kept, allow more with --max"):
+        _export(tiny_folder("llama"), tmp_path / "out", Int8Options(max_delta=1e-9))
+    assert not list(tmp_path.iterdir())
+
+
+def test_own_calibration_pairs(
+    tiny_folder: Callable[[str], Path], tmp_path: Path, rlaif_fast: Callable[..., Run]
+) -> None:
+    rows = tmp_path / "mine.jsonl"
+    rows.write_text("".join(json.dumps({
+        "instruction": p.instruction, "response_0": p.response_0, "response_1": p.response_1}) + "\n"
+        for p in shipped_pairs("calibration")[:12]))  # fmt: skip
+    run = rlaif_fast("export", tiny_folder("llama"), "-o", tmp_path / "out", "--calibrate", rows, "--max-delta", 5)
+    assert run.status == 0, run.err
+    assert re.fullmatch(r"\d+ held-out pairs in both orders", read_manifest(tmp_path / "out").fidelity.prompts)
+    wrong = rlaif_fast("export", tiny_folder("llama"), "--precision", "fp32", "--calibrate", rows)
+    assert wrong.status == 2 and "--calibrate and --max-delta are for --precision int8" in wrong.err
+
+
+def test_held_out_texts_are_not_calibrated_on() -> None:
+    seen = {text for p in shipped_pairs("calibration") for text in (p.instruction, p.response_0, p.response_1)}
+    for pair in shipped_pairs("heldout") + shipped_pairs("probes"):
+        assert not seen & {pair.instruction, pair.response_0, pair.response_1}
+    assert len(shipped_pairs("calibration")) == 40 and len(shipped_pairs("heldout")) == 24
+
+
+def test_exact_labels_are_float32s(tiny_int8: Callable[[str], Path], llama: Path) -> None:
+    fast, exact, pairs = Judge.load(tiny_int8("llama")), Judge.load(llama), _texts()
+    wanted = [v.label for v in exact.judge_many(pairs)]
+    judge = ExactJudge(fast, exact)
+    found = list(judge.judge_many(pairs))
+    assert [v.label for v in found] == wanted
+    assert [v.pair for v in found] == pairs
+    assert judge.judged == len(pairs)
+    assert f"{judge.again} judged again by fp32" in judge.line()
+
+
+def test_exact_leaves_int8_where_it_saves_nothing(tiny_int8: Callable[[str], Path], llama: Path) -> None:
+    fast, exact, pairs = Judge.load(tiny_int8("llama")), Judge.load(llama), _texts()
+    judge = ExactJudge(fast, exact)
+    judge.bound = 0.5  # everything is close
+    found = list(judge.judge_many(pairs))
+    assert judge.again == PILOT and judge.directly == len(pairs) - PILOT
+    assert [v.p1 for v in found[PILOT:]] == [v.p1 for v in exact.judge_many(pairs[PILOT:])]
+    judge = ExactJudge(fast, exact)
+    judge.bound = 0.0  # nothing is
+    list(judge.judge_many(pairs))
+    assert judge.again == judge.directly == 0
+
+
+def test_exact_on_the_command_line(
+    tiny_int8: Callable[[str], Path], llama: Path, tiny_bundle: Callable[[str], Path], tmp_path: Path,
+    rlaif_fast: Callable[..., Run],
+) -> None:  # fmt: skip
+    rows = tmp_path / "pairs.jsonl"
+    rows.write_text('{"instruction": "i", "response_0": "a", "response_1": "b"}\n')
+    shutil.copytree(tiny_int8("llama"), tmp_path / "m-int8")
+    missing = rlaif_fast("judge", rows, "-b", tmp_path / "m-int8", "--exact", home=tmp_path / "home")
+    assert missing.status == 1 and "--exact needs the float32 bundle too" in missing.err
+    shutil.copytree(tiny_bundle("phi"), tmp_path / "m-fp32")
+    other = rlaif_fast("judge", rows, "-b", tmp_path / "m-int8", "--exact", home=tmp_path / "home")
+    assert other.status == 1 and "in float32: their model, template or reference" in other.err
+    shutil.rmtree(tmp_path / "m-fp32")
+    shutil.copytree(llama, tmp_path / "m-fp32")
+    done = rlaif_fast("judge", rows, "-b", tmp_path / "m-int8", "--exact", home=tmp_path / "home")
+    assert done.status == 0 and "exact: " in done.err and len(done.out.splitlines()) == 1
+    by_itself = rlaif_fast("judge", rows, "-b", tmp_path / "m-fp32", "--exact", home=tmp_path / "home")
+    assert by_itself.status == 0 and "exact: " not in by_itself.err
+    assert companion(tmp_path / "m-int8", read_manifest(tmp_path / "m-int8")) == tmp_path / "m-fp32"
+
+
+@pytest.mark.parametrize("precision", ["int8", "fp32"])
+def test_a_machine_that_answers_differently_is_caught(
+    precision: str, tiny_int8: Callable[[str], Path], llama: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    monkeypatch.setenv("RLAIF_FAST_HOME", str(tmp_path / "home"))
+    bundle = tmp_path / "bundle"
+    shutil.copytree(tiny_int8("llama") if precision == "int8" else llama, bundle)
+    Judge.load(bundle)
+    (record,) = (tmp_path / "home" / "checked").iterdir()
+    manifest = read_manifest(bundle)
+    other = [replace(p, answer=(p.answer[0] + 1, p.answer[1])) for p in manifest.probes]
+    (bundle / MANIFEST).write_text(replace(manifest, probes=tuple(other)).to_json(), encoding="utf-8")
+    Judge.load(bundle)  # it passed here before
+    record.unlink()
+    with pytest.raises(BundleError, match="this machine answers the bundle's probes differently"):
+        Judge.load(bundle)
+    assert not record.exists()
+
+
+def test_inspect_checks(tiny_int8: Callable[[str], Path], rlaif_fast: Callable[..., Run]) -> None:
+    run = rlaif_fast("inspect", "--check", tiny_int8("llama"))
+    assert run.status == 0, run.err
+    assert "this machine answers the probes" in run.out and "PyTorch bfloat16 on the same" in run.out
+
+
+# --- the parts
+
+
+def test_compensated_rounding_beats_the_nearest() -> None:
+    generator = torch.Generator().manual_seed(0)
+    mixing = torch.randn(48, 48, generator=generator)
+    x = torch.randn(500, 48, generator=generator) @ mixing  # correlated channels
+    weight = torch.randn(16, 48, generator=generator)
+    rounded = compensated(weight, x.T @ x)
+    assert rounded.values.dtype == torch.int8 and int(rounded.values.abs().max()) <= 127
+    scale = weight.abs().amax(1, keepdim=True) / 127
+    nearest = (weight / scale).round() * scale
+    error = (x @ (rounded.dequantized() - weight).T).square().mean()
+    assert error < 0.5 * (x @ (nearest - weight).T).square().mean()
+
+
+def test_rounding_survives_channels_that_are_never_fed() -> None:
+    gram = torch.zeros(8, 8)
+    gram[0, 0] = 1
+    weight = torch.linspace(-1, 1, 24).reshape(3, 8)
+    assert torch.allclose(compensated(weight, gram).dequantized(), weight, atol=1 / 127)
+    assert torch.isfinite(compensated(torch.zeros(2, 8), gram).dequantized()).all()
+
+
+@pytest.mark.parametrize("kind", Kind)
+def test_a_forms_error_is_below_its_step(kind: Kind) -> None:
+    z = torch.linspace(-1, 1, 4001).reshape(1, -1).repeat(2, 1) * torch.tensor([[1.0], [0.01]])
+    error = rounding_error(z, kind).abs().amax(1)
+    step = {
+        Kind.STATIC: (1 / 127, 1 / 127), Kind.ROWS: (1 / 127, 0.01 / 127), Kind.TERMS: (2**-14, 2**-14),
+        Kind.FLOAT: (0, 0),
+    }[kind]  # fmt: skip
+    allowed = 1.001 if kind is Kind.TERMS else 0.501  # the second term lacks a level at its upper end
+    assert error[0] <= step[0] * allowed and error[1] <= step[1] * allowed
+
+
+def test_scaling_puts_every_channel_inside() -> None:
+    largest, weights = torch.tensor([100.0, 1.0, 0.0]), torch.tensor([0.1, 1.0, 1.0])
+    scale = scaling(largest, weights)
+    assert bool((largest / scale <= 1 + 1e-6).all()) and bool((scale > 0).all())
+    assert float((largest / scale).max()) == pytest.approx(1)
+
+
+def test_the_mix_is_cheap_and_good_enough() -> None:
+    def moves(static: float, rows: float, terms: float) -> Moves:
+        inputs = {Kind.STATIC: [static], Kind.ROWS: [rows], Kind.TERMS: [terms], Kind.FLOAT: [0.0]}
+        return Moves(inputs, [0.0])
+
+    found = {"quiet": moves(0.001, 0.001, 0.0), "loud": moves(1.0, 0.99, 0.01), "costly": moves(1.0, 0.99, 0.01)}
+    sizes = {"quiet": Size(640, 640), "loud": Size(640, 640), "costly": Size(6400, 640)}
+    assert set(choose(found, sizes, 10.0).kinds.values()) == {Kind.STATIC}
+    mix = choose(found, sizes, 0.9)
+    assert mix.kinds == {"quiet": Kind.STATIC, "loud": Kind.TERMS, "costly": Kind.STATIC}
+    assert mix.expected <= 0.9 and mix.expected == pytest.approx(expected_error(1.0 + 0.01**2 + 0.001**2))
+    assert mix.worst[0] == "costly"
+    everything = choose(found, sizes, 0.0)
+    assert everything.expected == 0 and set(everything.kinds.values()) == {Kind.FLOAT}
+
+
+def test_the_ending_is_what_all_prompts_end_with() -> None:
+    assert common_ending([[1, 2, 3, 9], [4, 3, 9], [3, 9]]) == 2
+    assert common_ending([]) == 0
+    assert common_ending([[5] * 100, [5] * 100]) == 16
+
+
+def _export(model: Path, output: Path, options: Int8Options) -> Path:
+    return export_bundle(
+        find_source(str(model)), output, SUMMARY, force=False, progress=lambda what, share: None, int8=options
+    )
