@@ -81,8 +81,8 @@ class Judge:
         Args:
             pairs: consumed lazily.
             orders: ``both`` averages over the two orders; ``forward`` shows response_0 first only.
-            window: pairs read ahead, at least 1. Those among them on the same instruction share a pass;
-                verdicts do not depend on it beyond rounding (1e-4 in log-odds).
+            window: pairs read ahead, at least 1. With a float32 bundle those among them on the same instruction
+                share a pass; verdicts do not depend on it beyond rounding (1e-4 in log-odds).
 
         Raises:
             PairError: a prompt is longer than the model's context.
@@ -114,12 +114,23 @@ class Judge:
         logits = self._engine.run(tree).astype(np.float64)
         return logits[:, 0] - logits[:, 1]
 
+    def _together(self, window: list[Pair]) -> list[list[int]]:
+        """Which pairs may share a pass: those on one instruction, in float32.
+
+        The last bit of a float32 sum depends on what else is in the pass. Behind it, int8 rounds some
+        value the other way, and a few layers on that is as large as the rounding error itself: an int8
+        verdict is the same among any neighbours because each pair has its pass alone.
+        """
+        if self.manifest.precision == "fp32":
+            return alike(pair.instruction for pair in window)
+        return [[place] for place in range(len(window))]
+
     def _judge_window(self, window: list[Pair], orders: Orders) -> Iterator[Verdict]:
         manifest = self.manifest
         limit = min(_TREE_LIMIT, manifest.maximum_tree)
         ready: dict[int, Verdict] = {}
         done = 0
-        for places in alike(pair.instruction for pair in window):
+        for places in self._together(window):
             prompts = [self.prompt_tokens(window[place], orders) for place in places]
             alone = [None] * len(places)
             for group in plan(prompts, alone, manifest.prefix_ids, manifest.cost, limit, manifest.ending):

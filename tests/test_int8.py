@@ -29,9 +29,7 @@ from rlaif_fast_export.sources import find_source
 from tests.conftest import Run
 from tests.families import FAMILIES, tiny_model
 
-# |difference in log-odds| of a pair alone and among others: rounding decides a level here and there, which moves these
-# random models by more than a real one (tests/test_default_model.py: 1e-3).
-NEIGHBOURS = 1e-2
+NEIGHBOURS = 1e-3  # |difference in log-odds| of a pair alone and among others
 
 
 def _texts() -> list[Pair]:

@@ -30,7 +30,7 @@ _FILE_WINDOW = 1024  # a file does not keep its reader waiting
               help="Both orders, averaged; or response_0 first only.")  # fmt: skip
 @click.option("--threads", type=click.IntRange(min=0), default=0, help="[default: the usable physical cores]")
 @click.option("--limit", type=click.IntRange(min=0), help="Judge the first N pairs only.")
-@click.option("--window", type=click.IntRange(min=1), help="Pairs read ahead; those on one instruction share"
+@click.option("--window", type=click.IntRange(min=1), help="Pairs read ahead; with fp32, those on one instruction share"
               " a forward pass. [default: 1024 of a file, 32 of a pipe]")  # fmt: skip
 @click.option(
     "--exact",
