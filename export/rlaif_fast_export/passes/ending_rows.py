@@ -31,6 +31,7 @@ def ending_rows(model: ir.Model, length: int) -> int:
 class _Split:
     def __init__(self, graph: ir.Graph, length: int) -> None:
         self.graph = graph
+        self.nodes = list(graph)  # as traced: what is emitted from here on is not to be split
         named = {v.name: v for v in graph.inputs}
         self.bias, self.judged = named["attention_bias"], named["judged"]
         first = graph[0]
@@ -47,10 +48,9 @@ class _Split:
         self.doubled = 0
 
     def run(self) -> int:
-        own = {v.producer() for pair in self.streams.values() for v in pair}
-        for node in list(self.graph):
+        for node in self.nodes:
             fed = [v for v in node.inputs if v is not None]
-            if node in own or not any(v in self.streams or v in self.behind for v in fed) or self._plumbing(node):
+            if not any(v in self.streams or v in self.behind for v in fed):
                 continue
             if is_op(node, "Gather") and node.inputs[1] is self.judged:
                 self._joined(node)
@@ -65,9 +65,6 @@ class _Split:
                 self._twice(node)
         remove_dead(self.graph)
         return self.doubled
-
-    def _plumbing(self, node: ir.Node) -> bool:
-        return any(o.name == self.start.name or o is self.sizes for o in node.outputs)
 
     def _joined(self, node: ir.Node) -> None:
         """Feed the node all rows."""
