@@ -132,8 +132,7 @@ class Judge:
         done = 0
         for places in self._together(window):
             prompts = [self.prompt_tokens(window[place], orders) for place in places]
-            alone = [None] * len(places)
-            for group in plan(prompts, alone, manifest.prefix_ids, manifest.cost, limit, manifest.ending):
+            for group in plan(prompts, manifest.prefix_ids, manifest.cost, limit, manifest.ending):
                 logits = self._engine.run(group.tree.build())  # [J, 2]
                 self._bundle.verified()
                 per_pair = logits.reshape(len(group.members), -1, 2)

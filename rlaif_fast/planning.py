@@ -16,7 +16,7 @@ from rlaif_fast.packing import TreeBuilder
 
 @dataclass
 class Group:
-    """Pairs judged in one pass: their places in the window, and the tree of their prompts."""
+    """Pairs judged in one pass: their places among those planned, and the tree of their prompts."""
 
     tree: TreeBuilder
     members: list[int] = field(default_factory=list)
@@ -31,33 +31,28 @@ def alike(keys: Iterable[Hashable]) -> list[list[int]]:
 
 
 def plan(
-    prompts: Sequence[Sequence[Sequence[int]]], keys: Sequence[object], prefix: Sequence[int], cost: Cost, limit: int,
-    ending: int = 0,
-) -> list[Group]:  # fmt: skip
-    """Groups of a window of pairs, in the order of their first members.
+    prompts: Sequence[Sequence[Sequence[int]]], prefix: Sequence[int], cost: Cost, limit: int, ending: int = 0
+) -> list[Group]:
+    """Groups of pairs on one instruction, in the order of their first members.
 
     Args:
         prompts: token sequences of each pair, one or two (the orders).
-        keys: what pairs may share a tree by: equal keys (the instruction).
         prefix: the baked prefix, P tokens.
         cost: of a pass.
         limit: most new tokens a shared tree may have; bounds memory.
         ending: last tokens of every prompt that are packed behind all others.
     """
     groups: list[Group] = []
-    latest: dict[object, Group] = {}
-    for index, (sequences, key) in enumerate(zip(prompts, keys, strict=True)):
+    for index, sequences in enumerate(prompts):
         alone = TreeBuilder(prefix, ending)
         for tokens in sequences:
             alone.add(tokens)
-        group = latest.get(key)
-        if group is not None and _joins(group.tree, alone, sequences, len(prefix), cost, limit):
+        if groups and _joins(groups[-1].tree, alone, sequences, len(prefix), cost, limit):
             for tokens in sequences:
-                group.tree.add(tokens)
+                groups[-1].tree.add(tokens)
         else:
-            group = latest[key] = Group(alone)
-            groups.append(group)
-        group.members.append(index)
+            groups.append(Group(alone))
+        groups[-1].members.append(index)
     return groups
 
 

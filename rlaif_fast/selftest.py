@@ -50,8 +50,9 @@ def check(manifest: Manifest, answer: Callable[[Probe], Sequence[float]]) -> flo
     if not differences:
         return 0.0
     mean, worst = sum(differences) / len(differences), max(differences)
-    limit = max(EXACT, _SHARE * manifest.fidelity.mean) if manifest.precision != "fp32" else EXACT
-    if not (mean if manifest.precision != "fp32" else worst) <= limit:  # a NaN differs as well
+    exact = manifest.precision == "fp32"
+    found, limit = (worst, EXACT) if exact else (mean, max(EXACT, _SHARE * manifest.fidelity.mean))
+    if not found <= limit:  # a NaN differs as well
         raise BundleError(
             f"{manifest.name}: this machine answers the bundle's probes differently, by {mean:.2g} in log-odds on"
             f" average and up to {worst:.2g} (limit {limit:.2g}); its int8 arithmetic or onnxruntime {ort.__version__}"

@@ -60,27 +60,8 @@ def tiny_folder(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Pat
     return folder
 
 
-@pytest.fixture(scope="session")
-def tiny_bundle(tiny_folder: Callable[[str], Path], tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
-    """A family's bundle, exported once."""
-    from rlaif_fast_export.exporter import export_bundle
-    from rlaif_fast_export.sources import find_source
-
-    made: dict[str, Path] = {}
-
-    def bundle(name: str) -> Path:
-        if name not in made:
-            output = tmp_path_factory.mktemp("bundles") / name
-            source = find_source(str(tiny_folder(name)))
-            made[name] = export_bundle(source, output, SUMMARY, force=False, progress=lambda what, share: None)
-        return made[name]
-
-    return bundle
-
-
-@pytest.fixture(scope="session")
-def tiny_int8(tiny_folder: Callable[[str], Path], tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
-    """A family's int8 bundle, exported once."""
+def _exported(folder: Callable[[str], Path], bundles: Path, precision: str) -> Callable[[str], Path]:
+    """Bundles of tiny models by name, each exported once."""
     from rlaif_fast_export.exporter import Int8Options, export_bundle
     from rlaif_fast_export.sources import find_source
 
@@ -88,14 +69,25 @@ def tiny_int8(tiny_folder: Callable[[str], Path], tmp_path_factory: pytest.TempP
 
     def bundle(name: str) -> Path:
         if name not in made:
-            output = tmp_path_factory.mktemp("int8") / name
-            source = find_source(str(tiny_folder(name)))
+            source, int8 = find_source(str(folder(name))), Int8Options() if precision == "int8" else None
             made[name] = export_bundle(
-                source, output, SUMMARY, force=False, progress=lambda what, share: None, int8=Int8Options()
+                source, bundles / name, SUMMARY, force=False, progress=lambda what, share: None, int8=int8
             )
         return made[name]
 
     return bundle
+
+
+@pytest.fixture(scope="session")
+def tiny_bundle(tiny_folder: Callable[[str], Path], tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """A family's fp32 bundle."""
+    return _exported(tiny_folder, tmp_path_factory.mktemp("bundles"), "fp32")
+
+
+@pytest.fixture(scope="session")
+def tiny_int8(tiny_folder: Callable[[str], Path], tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """A family's int8 bundle."""
+    return _exported(tiny_folder, tmp_path_factory.mktemp("int8"), "int8")
 
 
 @pytest.fixture(scope="session", autouse=True)

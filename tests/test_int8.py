@@ -19,13 +19,13 @@ from rlaif_fast.exact import PILOT, ExactJudge, companion
 from rlaif_fast.manifest import MANIFEST
 from rlaif_fast.template import SUMMARY
 from rlaif_fast_export.exporter import Int8Options, export_bundle
-from rlaif_fast_export.int8.calibration import shipped_pairs
 from rlaif_fast_export.int8.forms import Kind, rounding_error, scaling
 from rlaif_fast_export.int8.mix import Size, choose
 from rlaif_fast_export.int8.rounding import compensated
 from rlaif_fast_export.int8.sensitivity import Moves, expected_error
 from rlaif_fast_export.reference import common_ending, in_bfloat16, reference_log_odds
 from rlaif_fast_export.sources import find_source
+from rlaif_fast_export.texts import shipped_pairs
 from tests.conftest import Run
 from tests.families import FAMILIES, tiny_model
 
@@ -227,6 +227,7 @@ def test_the_mix_is_cheap_and_good_enough() -> None:
 def test_the_ending_is_what_all_prompts_end_with() -> None:
     assert common_ending([[1, 2, 3, 9], [4, 3, 9], [3, 9]]) == 2
     assert common_ending([]) == 0
+    assert common_ending([[1, 2], [1, 3]]) == 1, "the judged token"
     assert common_ending([[5] * 100, [5] * 100]) == 16
 
 

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import numpy as np
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rlaif_fast.manifest import Cost
 from rlaif_fast.packing import pack
-from rlaif_fast.planning import plan
+from rlaif_fast.planning import alike, plan
 
 _TAIL = st.lists(st.integers(0, 2), min_size=1, max_size=5)
-_WINDOW = st.lists(st.tuples(st.sampled_from("xyz"), st.lists(_TAIL, min_size=1, max_size=2)), max_size=8)
+_WINDOW = st.lists(st.lists(_TAIL, min_size=1, max_size=2), max_size=8)
 
 
 @settings(deadline=None)
@@ -23,17 +22,13 @@ _WINDOW = st.lists(st.tuples(st.sampled_from("xyz"), st.lists(_TAIL, min_size=1,
     limit=st.integers(0, 40),
 )
 def test_groups_keep_order_and_membership_and_pay(
-    window: list[tuple[str, list[list[int]]]], prefix: list[int], cost: Cost, limit: int
+    window: list[list[list[int]]], prefix: list[int], cost: Cost, limit: int
 ) -> None:
-    keys = [key for key, _ in window]
     # What is behind the prefix differs in its first token from it, as a prompt does.
-    prompts = [[[*prefix, ord(key), *tail] for tail in tails] for key, tails in window]
-    groups = plan(prompts, keys, prefix, cost, limit)
-    assert sorted(index for group in groups for index in group.members) == list(range(len(window)))
-    assert [group.members[0] for group in groups] == sorted(group.members[0] for group in groups)
+    prompts = [[[*prefix, 9, *tail] for tail in tails] for tails in window]
+    groups = plan(prompts, prefix, cost, limit)
+    assert [index for group in groups for index in group.members] == list(range(len(window)))
     for group in groups:
-        assert group.members == sorted(group.members)
-        assert len({keys[index] for index in group.members}) == 1
         together = pack([tokens for index in group.members for tokens in prompts[index]], prefix)
         built = group.tree.build()
         for name in ("input_ids", "position_ids", "attention_bias", "judged"):
@@ -44,8 +39,8 @@ def test_groups_keep_order_and_membership_and_pay(
             assert cost.of(built.tokens, len(prefix)) < alone
 
 
-def members(prompts: list[list[list[int]]], keys: str, cost: Cost, limit: int = 1000) -> list[list[int]]:
-    return [group.members for group in plan(prompts, list(keys), [0], cost, limit)]
+def members(prompts: list[list[list[int]]], cost: Cost, limit: int = 1000) -> list[list[int]]:
+    return [group.members for group in plan(prompts, [0], cost, limit)]
 
 
 TEXT = list(range(10, 30))  # twenty tokens shared
@@ -53,37 +48,37 @@ PROMPTS = [[[0, *TEXT, n]] for n in range(4)]
 LINEAR = Cost(per_token=1, per_token_pair=0)
 
 
-def test_equal_keys_share_across_others() -> None:
-    assert members(PROMPTS, "xyxy", LINEAR) == [[0, 2], [1, 3]]
-    assert members(PROMPTS, "xxxx", LINEAR) == [[0, 1, 2, 3]]
-    assert members(PROMPTS, "abcd", LINEAR) == [[0], [1], [2], [3]]
+def test_equal_keys_are_alike_across_others() -> None:
+    assert alike("xyxy") == [[0, 2], [1, 3]]
+    assert alike("xxxx") == [[0, 1, 2, 3]]
+    assert alike("abcd") == [[0], [1], [2], [3]]
+    assert alike([]) == []
+
+
+def test_what_is_shared_is_gained() -> None:
+    assert members(PROMPTS, LINEAR) == [[0, 1, 2, 3]]
 
 
 def test_nothing_shared_is_nothing_gained() -> None:
     apart = [[[0, 10 * n, n]] for n in range(1, 4)]
-    assert members(apart, "xxx", LINEAR) == [[0], [1], [2]]
+    assert members(apart, LINEAR) == [[0], [1], [2]]
 
 
 def test_attention_over_neighbours_can_cost_more_than_it_saves() -> None:
     """Long tails behind a short text: the product of lengths outweighs the text."""
     prompts = [[[0, 1, *range(100 * n, 100 * n + 50)]] for n in (1, 2)]
-    assert members(prompts, "xx", LINEAR) == [[0, 1]]
-    assert members(prompts, "xx", Cost(per_token=1, per_token_pair=1)) == [[0], [1]]
+    assert members(prompts, LINEAR) == [[0, 1]]
+    assert members(prompts, Cost(per_token=1, per_token_pair=1)) == [[0], [1]]
 
 
 def test_limit_starts_a_new_tree() -> None:
-    assert members(PROMPTS, "xxxx", LINEAR, limit=22) == [[0, 1], [2, 3]]
-    assert members(PROMPTS, "xxxx", LINEAR, limit=21) == [[0], [1], [2], [3]]
-    assert members(PROMPTS, "xxxx", LINEAR, limit=0) == [[0], [1], [2], [3]], "a pair alone is always judged"
+    assert members(PROMPTS, LINEAR, limit=22) == [[0, 1], [2, 3]]
+    assert members(PROMPTS, LINEAR, limit=21) == [[0], [1], [2], [3]]
+    assert members(PROMPTS, LINEAR, limit=0) == [[0], [1], [2], [3]], "a pair alone is always judged"
 
 
 def test_empty_window() -> None:
-    assert plan([], [], [0], LINEAR, 10) == []
-
-
-def test_a_key_a_pair() -> None:
-    with pytest.raises(ValueError, match="zip"):
-        plan(PROMPTS, ["x"], [0], LINEAR, 10)
+    assert plan([], [0], LINEAR, 10) == []
 
 
 def test_cost_is_multiply_adds() -> None:

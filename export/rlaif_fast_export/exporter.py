@@ -29,13 +29,13 @@ from rlaif_fast.tokens import PromptTokenizer
 from rlaif_fast.version import __version__
 from rlaif_fast_export import passes
 from rlaif_fast_export.families import maximum_length
-from rlaif_fast_export.int8.calibration import shipped_pairs
 from rlaif_fast_export.int8.offset import shift_out
 from rlaif_fast_export.int8.quantize import Int8, quantize
 from rlaif_fast_export.passes.graph import dims
 from rlaif_fast_export.prefix import bake_prefix
 from rlaif_fast_export.reference import Asker, common_ending, in_bfloat16
 from rlaif_fast_export.sources import Source
+from rlaif_fast_export.texts import shipped_pairs
 from rlaif_fast_export.trace import LabelJudge, trace
 from rlaif_fast_export.verify import TOLERANCE, error_bound, fidelity, require_exact, require_faithful
 from rlaif_fast_export.weights import UnsupportedModule, Weights
@@ -195,7 +195,7 @@ def _cost(graph: ir.Model, config: Any) -> Cost:
     """Of the graph's full layers: the label head and what only judged rows pass through count too, slightly."""
     kinds = ("MatMul", "MatMulIntegerToFloat")
     products = [n.inputs[1] for n in graph.graph if n.op_type in kinds and n.inputs[1].is_initializer()]
-    linear = sum(math.prod(dims(weight)) for weight in products)
+    linear = sum(math.prod(dims(weight)) for weight in dict.fromkeys(products))  # endings share their rows' weights
     heads = config.num_attention_heads
     size = getattr(config, "head_dim", None) or config.hidden_size // heads
     return Cost(per_token=linear, per_token_pair=2 * config.num_hidden_layers * heads * size)

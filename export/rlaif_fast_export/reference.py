@@ -77,10 +77,13 @@ _LONGEST_ENDING = 16
 
 
 def common_ending(prompts: Sequence[Sequence[int]]) -> int:
-    """How many last tokens ``prompts`` have in common: of a template, what stands behind the last response."""
+    """How many last tokens ``prompts`` have in common: of a template, what stands behind the last response.
+
+    At least one, the judged token, unless there are no prompts.
+    """
     length = 0
     for tokens in zip(*(reversed(p) for p in prompts), strict=False):
         if len(set(tokens)) > 1 or length == _LONGEST_ENDING:
             break
         length += 1
-    return length
+    return max(length, min(1, len(prompts)))

@@ -67,9 +67,7 @@ class Weights:
 
     def matrix(self, pieces: Sequence[Piece]) -> ir.LazyTensor:
         """[K, N] float32, so that ``x @ W`` is the layers' outputs side by side."""
-        return lazy_tensor(
-            lambda: torch.cat([self._piece(p)[0] for p in pieces], dim=1).float().numpy(), self.features(pieces)
-        )
+        return lazy_tensor(lambda: self.joined(pieces).t().numpy(), self.features(pieces))
 
     def bias(self, pieces: Sequence[Piece]) -> np.ndarray | None:
         """[N] float32, zero where one of several has none; None where none has."""

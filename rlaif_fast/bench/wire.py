@@ -43,7 +43,7 @@ def products(model: bytes) -> list[Product]:
             op, inputs = _node(_message(value))
             if b"MatMul" in op and len(inputs) > 1:  # MatMul, MatMulInteger, MatMulIntegerToFloat, ...
                 factors.append(inputs[1])
-    found = (tensors.get(name, ([], 0)) for name in factors)
+    found = (tensors.get(name, ([], 0)) for name in dict.fromkeys(factors))  # int8: an ending shares its rows' weights
     return [Product(dims[0], dims[1], kind) for dims, kind in found if len(dims) == 2]
 
 

@@ -2,26 +2,17 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from importlib import resources
 
 import torch
 
-from rlaif_fast.pairs import Pair, pair_from_row
 from rlaif_fast_export.int8.gradients import backward, gradient_of, recorded
 from rlaif_fast_export.int8.products import Group
 from rlaif_fast_export.trace import LabelJudge
 from rlaif_fast_export.weights import Weights
 
 _FLOOR = 0.3  # of a token's weight is the same for all: no token is worth nothing
-
-
-def shipped_pairs(name: str) -> list[Pair]:
-    """The project's own texts: ``calibration`` or ``heldout``; summaries, dialogues, instructions, questions."""
-    file = resources.files("rlaif_fast_export").joinpath(f"data/{name}.jsonl")
-    return [pair_from_row(json.loads(line)) for line in file.read_text(encoding="utf-8").splitlines()]
 
 
 @dataclass
@@ -54,10 +45,10 @@ def observe(
                 x = fed[group.probe][prefix:]
                 weight = gradient_of(group, gradients)[prefix:].square().sum(1)  # [tokens]
                 weight = (1 - _FLOOR) * weight / weight.mean().clamp(min=1e-30) + _FLOOR
-                largest, width = x.abs().amax(0), x.shape[1]
-                so_far = seen.setdefault(group.name, Observed(largest, torch.zeros(0)))
-                if not len(so_far.gram):
-                    so_far.gram = torch.zeros(width, width)
-                so_far.largest = torch.maximum(so_far.largest, largest)
+                if group.name not in seen:
+                    width = x.shape[1]
+                    seen[group.name] = Observed(torch.zeros(width), torch.zeros(width, width))
+                so_far = seen[group.name]
+                so_far.largest = torch.maximum(so_far.largest, x.abs().amax(0))
                 so_far.gram.addmm_((x * weight[:, None]).T, x)
     return seen, answers

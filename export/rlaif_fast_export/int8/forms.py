@@ -7,7 +7,7 @@ neighbours. What the runtime does with z:
 
 ======== ============================================================== =============
 STATIC   8 bits over [-1, 1]                                            one product
-ROWS     8 bits over [-m, m], m the token's own maximum of |z|         one product
+ROWS     8 bits over [-m, m], m the token's own maximum of |z|           one product
 TERMS    16 bits over [-2, 2], as two int8 terms: a value, a remainder  two products
 FLOAT    nothing: inputs and weights stay float32                       as in float32
 ======== ============================================================== =============
@@ -15,7 +15,7 @@ FLOAT    nothing: inputs and weights stay float32                       as in fl
 
 from __future__ import annotations
 
-from enum import StrEnum
+from enum import Enum
 
 import torch
 
@@ -23,12 +23,10 @@ STEPS = 127  # of z in [0, 1]; the unsigned zero point is 128, so -1 and 1 both 
 TERM = 2.0**-6  # the step of the first of two terms
 TERM_RATIO = 256  # how much finer the second term's step is
 LOWEST = 1e-6  # of a range or a row's maximum: a channel that is constant on every text
-_SHARE = 1.0
-
-SHARE = 0.7  # of a channel's range that the weights take over: 1 spoils the weights, 0 leaves the inputs' outliers
+_SHARE = 0.7  # of a channel's range that the weights take over: 1 spoils the weights, 0 leaves the inputs' outliers
 
 
-class Kind(StrEnum):
+class Kind(Enum):
     """See the module's docstring."""
 
     STATIC = "static"
@@ -45,7 +43,7 @@ def scaling(largest: torch.Tensor, weight_maxima: torch.Tensor) -> torch.Tensor:
         weight_maxima: of the |weights| the channel meets, [K].
     """
     reach = largest.clamp(min=LOWEST)
-    scale = reach**SHARE / weight_maxima.clamp(min=LOWEST) ** (1 - SHARE)
+    scale = reach**_SHARE / weight_maxima.clamp(min=LOWEST) ** (1 - _SHARE)
     return scale * (reach / scale).max()
 
 

@@ -50,7 +50,7 @@ def quantize(
         judge: the traced model, unchanged.
         prompts: token sequences to calibrate on.
         prefix: their baked tokens, computed in float32 once and for all.
-        ending: their last tokens, always computed with TERMS.
+        ending: their last tokens, at least one, always computed with TERMS.
         target: mean |error| in log-odds the mix is chosen for.
     """
     rounded: dict[Group, RoundedGroup] = {}
@@ -68,14 +68,9 @@ def quantize(
                 rounded[group] = RoundedGroup(scale, compensated(weight * scale, gram))
     step = max(1, len(prompts) // _PROMPTS_WEIGHED)
     moves = sensitivity(
-        judge,
-        weights,
-        rounded,
-        prompts[::step],
-        prefix,
-        ending,
+        judge, weights, rounded, prompts[::step], prefix, ending,
         lambda done: progress("weighing every product's error", done),
-    )
+    )  # fmt: skip
     open_to_choice = {g.name: moves[g.name] for g in rounded if not g.critical}
     sizes = {g.name: Size(*weights.features(g.pieces)) for g in rounded}
     mix = choose(open_to_choice, sizes, target)

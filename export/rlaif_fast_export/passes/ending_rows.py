@@ -33,7 +33,7 @@ class _Split:
         self.graph = graph
         self.nodes = list(graph)  # as traced: what is emitted from here on is not to be split
         named = {v.name: v for v in graph.inputs}
-        self.bias, self.judged = named["attention_bias"], named["judged"]
+        self.judged = named["judged"]
         first = graph[0]
         rows = emit(first, "Shape", named["input_ids"], start=1, end=2)  # [1]: S
         start = emit(first, "ReduceMin", self.judged, keepdims=1)

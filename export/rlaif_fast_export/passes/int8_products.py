@@ -39,11 +39,12 @@ class Int8Products:
     """Lowers the leaves of one graph. To be made before any leaf is lowered."""
 
     def __init__(self, graph: ir.Graph, chosen: Int8, weights: Weights) -> None:
-        self.counts = Counter({f"int8_{what}": 0 for what in (*Kind, "endings")})
+        self.counts = Counter({f"int8_{what}": 0 for what in (*(kind.value for kind in Kind), "endings")})
         self._graph = graph
         self._of_leaf: dict[ir.Node, tuple[Product, slice]] = {}  # and its rows in the group's weights
         self._inputs: dict[ir.Value, _Input] = {}
         self._folded: set[ir.Value] = set()
+        self._made = {Kind.STATIC: self._static, Kind.ROWS: self._rows, Kind.TERMS: self._terms}
         for product in chosen.products:
             if product.kind is Kind.FLOAT:
                 self.counts["int8_float"] += len(product.group.leaves) + len(product.group.endings)
@@ -59,7 +60,7 @@ class Int8Products:
             self._fold(product, product.group.leaves)
             self._fold(product, product.group.endings)
             self.counts["int8_endings"] += len(product.group.endings)
-            self.counts[f"int8_{product.kind}"] += len(product.group.leaves)
+            self.counts[f"int8_{product.kind.value}"] += len(product.group.leaves)
 
         # Lowering replaces values one by one: what fed a leaf at first tells which leaves share an input.
         self._fed_by = {leaf: leaf.inputs[0] for leaf in self._of_leaf}
@@ -120,7 +121,7 @@ class Int8Products:
             z, name = leaf.inputs[0], product.group.name
             if x not in self._folded:
                 z = emit(leaf, "Mul", z, constant(self._graph, f"{name}.factor", (1 / product.stored.scale).numpy()))
-            self._inputs[x] = getattr(self, f"_{product.kind}")(leaf, z)
+            self._inputs[x] = self._made[product.kind](leaf, z)
         return self._inputs[x]
 
     def _static(self, leaf: ir.Node, z: ir.Value) -> _Input:
