@@ -26,7 +26,7 @@ from benchmarks.workers import PeerError, Worker, omp_wait_policy
 from rlaif_fast.cpu import usable_cores
 from rlaif_fast.errors import RlaifFastError
 from rlaif_fast.home import DEFAULT_MODEL
-from rlaif_fast.pairs import open_lines, read_pairs
+from rlaif_fast.intake import open_pairs
 
 _SPARE = 1 << 30  # bytes that must stay free, or the peers would measure swapping
 
@@ -180,8 +180,8 @@ def main(
     host = {**machine(threads), "omp_wait_policy": omp_wait_policy()}
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the workers are ended too
     try:
-        with open_lines(pairs_file) as lines:
-            pairs = list(islice(read_pairs(lines, pairs_file), limit))
+        with open_pairs(pairs_file) as intake:
+            pairs = list(islice(intake.pairs(), limit))
         if not pairs:
             raise click.ClickException(f"{pairs_file}: there are no pairs")
         say(f"{model}: looking for its files")

@@ -1,14 +1,10 @@
-"""Rows in: one JSON object a line becomes a :class:`Pair`."""
+"""What is judged: a :class:`Pair`, and what a row must be to become one."""
 
 from __future__ import annotations
 
 import json
-import sys
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 from rlaif_fast.errors import PairError
 
@@ -26,6 +22,7 @@ class Pair:
         id: any JSON scalar; a file's rows default to their line number, counted from 1.
         carried: the row's other fields, passed through to the verdict's row.
         where: "file, line N" for messages; empty for pairs made in code.
+        shown: the part of the instruction that the judge is shown, where the whole is too long for it.
     """
 
     instruction: str
@@ -34,25 +31,30 @@ class Pair:
     id: Any = None
     carried: dict[str, Any] = field(default_factory=dict)
     where: str = ""
+    shown: str | None = None
 
     def __str__(self) -> str:
         return ", ".join(filter(None, (self.where, "" if self.id is None else f"id {self.id!r}"))) or "the pair"
 
 
-def pair_from_row(row: Any, *, line: int | None = None, source: str = "") -> Pair:
+def pair_from_row(row: Any, *, place: int | None = None, where: str = "") -> Pair:
     """A checked pair from a parsed row.
 
+    Args:
+        place: the row's number, its id where it has none.
+        where: "file, line N", what messages begin with.
+
     Raises:
-        PairError: not an object; a field missing, not a string, empty, or not valid Unicode.
+        PairError: not an object; a field missing, not a string, empty, with a NUL or not valid Unicode; both
+            responses the same.
     """
-    where = source if line is None else f"{source}, line {line}" if source else f"line {line}"
-    where = where or "the row"
+    at_row = where or "the row"
     if not isinstance(row, dict):
-        raise PairError(f"{where}: a row is a JSON object, this is {_kind(row)}")
-    key = row.get("id", line)
+        raise PairError(f"{at_row}: a row is a JSON object, this is {_kind(row)}")
+    key = row.get("id", place)
     if isinstance(key, dict | list):
-        raise PairError(f"{where}: id is {_kind(key)}, make it a string or a number")
-    at = where if "id" not in row else f"{where}, id {key!r}"
+        raise PairError(f"{at_row}: id is {_kind(key)}, make it a string or a number")
+    at = at_row if "id" not in row else f"{at_row}, id {key!r}"
     for name in _TEXTS:
         if name not in row:
             raise PairError(f"{at}: field {name!r} is missing (the row has {', '.join(map(repr, row)) or 'none'})")
@@ -66,6 +68,10 @@ def pair_from_row(row: Any, *, line: int | None = None, source: str = "") -> Pai
             raise PairError(
                 f"{at}: field {name!r} has a lone surrogate at character {error.start}, not valid Unicode"
             ) from None
+        if "\0" in row[name]:
+            raise PairError(f"{at}: field {name!r} has a NUL at character {row[name].index(chr(0))}, remove it")
+    if row["response_0"] == row["response_1"]:
+        raise PairError(f"{at}: both responses are the same, there is nothing to prefer; remove the row")
     try:  # what the verdict's row could not hold is said now, not hours later
         json.dumps(row, allow_nan=False, ensure_ascii=False).encode()
     except UnicodeEncodeError:
@@ -73,46 +79,7 @@ def pair_from_row(row: Any, *, line: int | None = None, source: str = "") -> Pai
     except (ValueError, TypeError, RecursionError) as error:
         raise PairError(f"{at}: a carried field cannot be written as JSON ({_reason(error)})") from None
     carried = {name: value for name, value in row.items() if name not in _TEXTS and name != "id"}
-    place = "" if where == "the row" else where
-    return Pair(row["instruction"], row["response_0"], row["response_1"], key, carried, place)
-
-
-def read_pairs(lines: Iterable[bytes], source: str) -> Iterator[Pair]:
-    """Pairs of a JSON Lines stream, one at a time. Blank lines are passed over, and counted.
-
-    Raises:
-        PairError: with file, line and id, at the first row that is no pair.
-    """
-    for number, line in enumerate(lines, start=1):
-        if number == 1:
-            line = line.removeprefix(b"\xef\xbb\xbf")
-        if not line.strip():
-            continue
-        try:
-            row = json.loads(line.decode().rstrip(), parse_constant=_no_constant)
-        except UnicodeDecodeError as error:
-            raise PairError(f"{source}, line {number}: not UTF-8 at byte {error.start}") from None
-        except (ValueError, RecursionError) as error:
-            raise PairError(f"{source}, line {number}: not JSON ({_reason(error)})") from None
-        yield pair_from_row(row, line=number, source=source)
-
-
-@contextmanager
-def open_lines(path: str | Path) -> Iterator[BinaryIO]:
-    """The file's bytes, or standard input for ``-``.
-
-    Raises:
-        PairError: the file is missing or cannot be read.
-    """
-    if str(path) == "-":
-        yield sys.stdin.buffer
-        return
-    try:
-        stream = open(path, "rb")  # noqa: SIM115  (an error of the caller's block is not ours)
-    except OSError as error:
-        raise PairError(f"{path}: cannot be read ({error.strerror}), give a file of pairs or - for stdin") from None
-    with stream:
-        yield stream
+    return Pair(row["instruction"], row["response_0"], row["response_1"], key, carried, where)
 
 
 def _kind(value: Any) -> str:
@@ -120,11 +87,5 @@ def _kind(value: Any) -> str:
     return names.get(type(value), "a number")
 
 
-def _no_constant(name: str) -> Any:
-    raise ValueError(f"{name} is not JSON")
-
-
 def _reason(error: Exception) -> str:
-    if isinstance(error, json.JSONDecodeError):
-        return f"{error.msg} at column {error.colno}"
     return "nested too deeply" if isinstance(error, RecursionError) else str(error)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import io
 import json
+import os
+from collections.abc import Iterator
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -13,15 +13,27 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rlaif_fast.errors import PairError
-from rlaif_fast.pairs import Pair, open_lines, pair_from_row, read_pairs
+from rlaif_fast.intake import Rejects, open_pairs
+from rlaif_fast.pairs import Pair, pair_from_row
 from rlaif_fast.verdict import Verdict
 
 ROW = {"instruction": "i", "response_0": "a", "response_1": "b"}
 GOOD = json.dumps(ROW).encode()
 
 
+@pytest.fixture(scope="module", autouse=True)
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Where pairs.jsonl is written and read by that name."""
+    before = Path.cwd()
+    os.chdir(tmp_path_factory.mktemp("pairs"))
+    yield
+    os.chdir(before)
+
+
 def read(data: bytes) -> list[Pair]:
-    return list(read_pairs(io.BytesIO(data), "pairs.jsonl"))
+    Path("pairs.jsonl").write_bytes(data)
+    with open_pairs("pairs.jsonl") as intake:
+        return list(intake.pairs())
 
 
 def read_or_reason(data: bytes) -> list[Pair] | str:
@@ -50,7 +62,7 @@ def test_a_row_is_a_pair() -> None:
 
 
 def test_texts_are_kept_as_they_are() -> None:
-    texts = ["  led by blanks\r\n", "é 日本 \U0001f600 \u2028", "\x00 nul\tand tab "]
+    texts = ["  led by blanks\r\n", "é 日本 \U0001f600 \u2028", "\x01 control\tand tab "]
     row = dict(zip(ROW, texts, strict=True))
     for ascii_only in (True, False):
         (pair,) = read(json.dumps(row, ensure_ascii=ascii_only).encode())
@@ -111,6 +123,8 @@ def test_byte_order_mark_inside_is_not_json() -> None:
         (with_field("instruction", ""), "field 'instruction' is empty, remove the row or fill it"),
         (with_field("response_0", " \n\u3000"), "field 'response_0' is empty, remove the row or fill it"),
         (with_field("response_1", "ab\ud800"), "field 'response_1' has a lone surrogate at character 2,"),
+        (with_field("response_0", "a\0b"), "field 'response_0' has a NUL at character 1, remove it"),
+        (with_field("response_1", "a"), "both responses are the same, there is nothing to prefer; remove the row"),
         (with_field("id", [1]), "id is an array, make it a string or a number"),
         (with_field("id", {"a": 1}), "id is an object, make it a string or a number"),
     ],
@@ -130,18 +144,59 @@ def test_a_row_with_an_id_is_said_with_it() -> None:
 
 
 def test_pairs_before_the_bad_row_come_first() -> None:
-    pairs = read_pairs(io.BytesIO(GOOD + b"\nnot json\n"), "pairs.jsonl")
-    assert next(pairs).id == 1
-    with pytest.raises(PairError, match="line 2"):
-        next(pairs)
+    Path("pairs.jsonl").write_bytes(GOOD + b"\nnot json\n")
+    with open_pairs("pairs.jsonl") as intake:
+        pairs = intake.pairs()
+        assert next(pairs).id == 1
+        with pytest.raises(PairError, match="line 2"):
+            next(pairs)
+
+
+def test_an_id_is_used_once() -> None:
+    rows = [with_field("id", key) for key in ("x", 1, "1", True, "x")]
+    assert [pair.id for pair in read(b"\n".join(rows[:4]))] == ["x", 1, "1", True]
+    assert refusal(b"\n".join(rows)) == ("pairs.jsonl, line 5, id 'x': an earlier row has the same id; make ids unique")
+
+
+def test_rejected_rows_are_set_aside_in_order(tmp_path: Path) -> None:
+    said: list[str] = []
+    Path("pairs.jsonl").write_bytes(b"\n".join([GOOD, b"oops", with_field("id", [1]), GOOD, b"\xff"]))
+    with open_pairs("pairs.jsonl") as intake:
+        for _ in range(2):  # a second pass begins again
+            rejects = Rejects(tmp_path / "errors.jsonl", said.append)
+            assert [pair.id for pair in intake.pairs(rejected=rejects)] == [1, 4]
+            errors = [json.loads(line) for line in (tmp_path / "errors.jsonl").read_text().splitlines()]
+            assert [error["error"].split(":")[0] for error in errors] == [f"pairs.jsonl, line {n}" for n in (2, 3, 5)]
+            assert errors[1]["row"] == json.loads(with_field("id", [1]))
+            assert rejects.count == 3
+        assert list(intake.pairs(rejected=Rejects(None, said.append)))[1].id == 4
+    assert len(said) == 3 and said[0].startswith("skipped: pairs.jsonl, line 2: not JSON")
+
+
+def test_a_shape_is_recognised_and_said_once() -> None:
+    said: list[str] = []
+    row = json.dumps({"prompt": "p", "chosen": "c", "rejected": "r"}).encode()
+    Path("pairs.jsonl").write_bytes(row + b"\n" + row)
+    with open_pairs("pairs.jsonl", announce=said.append) as intake:
+        (pair, _) = list(intake.pairs())
+        list(intake.pairs())
+    assert (pair.instruction, pair.response_0, pair.response_1) == ("p", "c", "r")
+    assert len(said) == 1 and "TRL" in said[0]
+
+
+def test_fields_are_mapped() -> None:
+    Path("pairs.jsonl").write_bytes(json.dumps({"q": "p", "answers": ["c", "r"]}).encode())
+    with open_pairs("pairs.jsonl", fields="instruction=q,response_0=answers.0,response_1=answers.1") as intake:
+        (pair,) = intake.pairs()
+    assert (pair.instruction, pair.response_0, pair.response_1) == ("p", "c", "r")
+    with pytest.raises(PairError, match=r"^--fields: "), open_pairs("pairs.jsonl", fields="nonsense"):
+        pass
 
 
 def test_rows_of_code_have_no_line() -> None:
     assert pair_from_row(ROW) == Pair("i", "a", "b")
-    with pytest.raises(PairError, match=r"^rows: a row is a JSON object, this is null$"):
-        pair_from_row(None, source="rows")
-    with pytest.raises(PairError, match=r"^line 4: a row"):
-        pair_from_row(None, line=4)
+    with pytest.raises(PairError, match=r"^rows, row 4: a row is a JSON object, this is null$"):
+        pair_from_row(None, place=4, where="rows, row 4")
 
 
 def test_message_of_a_row_without_place_starts_with_what_is_wrong() -> None:
@@ -157,29 +212,18 @@ def test_a_pair_names_itself() -> None:
     assert str(Pair("i", "a", "b", id=0, where="f, line 1")) == "f, line 1, id 0"
 
 
-def test_open_lines_reads_bytes_of_files_and_standard_input(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    path = tmp_path / "pairs.jsonl"
-    path.write_bytes(GOOD + b"\r\n")
-    with open_lines(path) as lines:
-        assert list(lines) == [GOOD + b"\r\n"]
-    assert lines.closed
-    monkeypatch.setattr("sys.stdin", SimpleNamespace(buffer=io.BytesIO(GOOD)))
-    with open_lines("-") as lines:
-        assert list(lines) == [GOOD]
-    assert not lines.closed
-
-
 def test_file_that_cannot_be_read(tmp_path: Path) -> None:
-    for path, reason in [(tmp_path / "none", "No such file or directory"), (tmp_path, "Is a directory")]:
-        with pytest.raises(PairError) as caught, open_lines(path):
-            pass
-        assert str(caught.value) == f"{path}: cannot be read ({reason}), give a file of pairs or - for stdin"
+    path = tmp_path / "none"
+    with pytest.raises(PairError) as caught, open_pairs(path):
+        pass
+    reason = "No such file or directory"
+    assert str(caught.value) == f"{path}: cannot be read ({reason}), give a file of pairs or - for stdin"
 
 
 def test_an_error_of_the_block_is_not_the_files(tmp_path: Path) -> None:
     path = tmp_path / "pairs.jsonl"
     path.touch()
-    with pytest.raises(OSError, match="disk full"), open_lines(path):
+    with pytest.raises(OSError, match="disk full"), open_pairs(path):
         raise OSError("disk full")
 
 
@@ -189,7 +233,7 @@ def test_any_bytes_are_pairs_or_a_pair_error(line: bytes) -> None:
     for data in (line, GOOD + b"\n" + line):
         found = read_or_reason(data)
         if isinstance(found, str):
-            assert found.startswith("pairs.jsonl, line ")
+            assert found.startswith("pairs.jsonl")
         else:
             assert all(isinstance(pair, Pair) for pair in found)
 

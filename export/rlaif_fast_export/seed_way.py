@@ -14,7 +14,8 @@ import torch
 from tokenizers import Tokenizer
 
 from rlaif_fast.bundle import read_manifest
-from rlaif_fast.pairs import Pair, open_lines, read_pairs
+from rlaif_fast.intake import open_pairs
+from rlaif_fast.pairs import Pair
 from rlaif_fast.template import Template
 from rlaif_fast.tokens import PromptTokenizer
 from rlaif_fast_export.quiet import quiet_libraries
@@ -60,8 +61,8 @@ def main(arguments: list[str]) -> None:
     started = time.perf_counter()
     judge = SeedWay(find_source(model), read_manifest(Path(bundle)).template, int(threads))
     seconds = time.perf_counter() - started
-    with open_lines(path) as lines:
-        judge(next(read_pairs(lines, path)))
+    with open_pairs(path) as intake:
+        judge(next(intake.pairs()))
     print(seconds)
 
 

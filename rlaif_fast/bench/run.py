@@ -25,10 +25,11 @@ from rlaif_fast.bundle import Bundle
 from rlaif_fast.cpu import usable_cores
 from rlaif_fast.engine import EngineOptions
 from rlaif_fast.errors import BenchError, ExportError
+from rlaif_fast.intake import open_pairs
 from rlaif_fast.judge import Judge
 from rlaif_fast.manifest import WEIGHTS, Manifest
 from rlaif_fast.packing import TreeBuilder
-from rlaif_fast.pairs import Pair, open_lines, read_pairs
+from rlaif_fast.pairs import Pair
 from rlaif_fast.verdict import Verdict
 from rlaif_fast.version import __version__
 
@@ -66,9 +67,9 @@ class Plan:
 
 def read_set(path: str, limit: int | None) -> PairSet:
     """The first ``limit`` pairs of a file or standard input. Raises PairError, BenchError."""
-    with open_lines(path) as lines:
-        name = "stdin" if path == "-" else path
-        pairs = list(islice(read_pairs(lines, name), limit))
+    with open_pairs(path) as intake:
+        name = intake.name
+        pairs = list(islice(intake.pairs(), limit))
     if not pairs:
         raise BenchError(f"{name}: there are no pairs to measure")
     return PairSet(Path(name).name, pairs)

@@ -82,12 +82,12 @@ def export(
 
 
 def _pairs(path: str | None) -> list[Pair] | None:
-    from rlaif_fast.pairs import open_lines, read_pairs
+    from rlaif_fast.intake import open_pairs
 
     if path is None:
         return None
-    with open_lines(path) as lines:
-        found = list(islice(read_pairs(lines, path), _CALIBRATION))
+    with open_pairs(path) as intake:
+        found = list(islice(intake.pairs(), _CALIBRATION))
     if not found:
         raise ExportError(f"{path}: no pairs to calibrate on")
     return found
