@@ -24,7 +24,7 @@ class _Rate(ProgressColumn):
         return Text(f"{task.speed:.1f} pairs/s" if task.speed else "", style="progress.data.speed")
 
 
-def progress_of(items: Iterable[T], total: int | None) -> Iterator[T]:
+def progress_of(items: Iterable[T], total: int | None, done: int = 0) -> Iterator[T]:
     """Pass ``items`` on under a progress bar with rate and time left; no bar where nobody looks."""
     console = stderr()
     if not console.is_terminal:
@@ -32,7 +32,7 @@ def progress_of(items: Iterable[T], total: int | None) -> Iterator[T]:
         return
     columns = (TextColumn("judging"), BarColumn(), MofNCompleteColumn(), _Rate(), TimeRemainingColumn())
     with Progress(*columns, console=console, transient=True) as progress:
-        task = progress.add_task("", total=total)
+        task = progress.add_task("", total=total, completed=done)
         for item in items:
             yield item
             progress.advance(task)

@@ -14,6 +14,11 @@ def usable_cores() -> int:
     return max(1, min(cores, quota)) if quota else cores
 
 
+def busy() -> bool:
+    """Whether others keep half of the usable cores busy, by the last minute's load; False where none is told."""
+    return hasattr(os, "getloadavg") and os.getloadavg()[0] >= 0.5 * usable_cores()
+
+
 def _affinity() -> set[int]:
     if hasattr(os, "sched_getaffinity"):
         return set(os.sched_getaffinity(0))

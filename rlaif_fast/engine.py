@@ -25,6 +25,7 @@ class EngineOptions:
     """How the runtime is set up."""
 
     threads: int = 0  # 0: the usable physical cores
+    spin: bool = True  # threads wait awake for the next operator of a pass
 
     @property
     def thread_count(self) -> int:
@@ -40,6 +41,9 @@ class OnnxRuntimeEngine:
         os.environ.setdefault(_FLASH, "1")  # a user's own setting wins
         settings = ort.SessionOptions()
         settings.intra_op_num_threads = options.thread_count
+        settings.add_session_config_entry("session.intra_op.allow_spinning", str(int(options.spin)))
+        # Awake threads of a pass that is over slow down whatever runs next, another session most of all.
+        settings.add_session_config_entry("session.force_spinning_stop", "1")
         settings.log_severity_level = 4  # errors are raised; the log would say them twice
         self._options = options
         try:
@@ -58,7 +62,9 @@ class OnnxRuntimeEngine:
                 f"threads: {threads} ({why})",
                 f"attention kernel: {kernel} ({_FLASH})",
                 "weights: mapped, packed when loaded (7 % faster a pair than packing them in each pass)",
-                "threads spin between operators (5 % faster; they sleep between pairs)",
+                "threads spin between operators (5 % faster; they sleep between pairs)"
+                if self._options.spin
+                else "threads sleep between operators: the machine is in use",
                 "memory arena: on (8 % faster)",
             )
         )
@@ -79,7 +85,10 @@ class OnnxRuntimeEngine:
         try:
             logits: npt.NDArray[np.float32] = self._session.run(["label_logits"], feed)[0]
         except Exception as error:
-            raise JudgeError(f"onnxruntime failed on {tree.tokens} tokens ({_first_line(error)})") from None
+            reason = _first_line(error)
+            if "alloc" in reason.lower():
+                reason = "out of memory; use shorter rows or a smaller model"
+            raise JudgeError(f"onnxruntime failed on {tree.tokens} tokens ({reason})") from None
         if not np.isfinite(logits).all():
             raise JudgeError(f"a label logit is not finite ({logits.tolist()}), the bundle or the CPU is broken")
         return logits

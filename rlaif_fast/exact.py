@@ -18,9 +18,11 @@ from rlaif_fast.manifest import Manifest
 from rlaif_fast.pairs import Pair
 from rlaif_fast.verdict import Verdict
 
-# After so many pairs it is decided whether int8 saves anything: it costs about half of float32, so where
-# more than half of the pairs are judged twice, the rest goes to float32 at once.
+# The first pairs of a window decide whether int8 saves anything in the rest of it: it costs about half of float32,
+# so where more than half of them are judged twice, float32 does the rest at once. Nothing is remembered from one
+# window to the next: a run that is taken up again decides as it would have.
 PILOT = 8
+_WINDOW = 256
 _WORTH = 0.5
 
 
@@ -38,30 +40,43 @@ class ExactJudge:
                 " answers differ; export both from the same model"
             )
         self.fast, self.exact, self.bound = fast, exact, bound
-        self.judged = self.again = self.directly = 0
+        self.decided = self.again = self.directly = 0
 
-    def judge_many(self, pairs: Iterable[Pair], orders: Orders = "both", *, window: int = WINDOW) -> Iterator[Verdict]:
+    def judge_many(
+        self, pairs: Iterable[Pair], orders: Orders = "both", *, window: int = WINDOW, done: int = 0
+    ) -> Iterator[Verdict]:
         """As :meth:`Judge.judge_many`; the counts tell how many pairs each bundle judged."""
         source = iter(pairs)
-        while ahead := list(islice(source, PILOT if self.judged < PILOT else window)):
-            if self.judged >= PILOT and self.again > _WORTH * (self.judged - self.directly):
-                self.directly += len(ahead)
-                self.judged += len(ahead)
-                yield from self.exact.judge_many(ahead, orders, window=window)
-                continue
-            first = list(self.fast.judge_many(ahead, orders, window=window))
-            close = [v.pair for v in first if abs(v.p1 - 0.5) <= self.bound]
-            second = self.exact.judge_many(close, orders, window=window)
-            self.judged += len(ahead)
-            self.again += len(close)
-            for verdict in first:
-                yield next(second) if abs(verdict.p1 - 0.5) <= self.bound else verdict
+        while ahead := list(islice(source, min(window, _WINDOW))):
+            if done < len(ahead):
+                yield from self._judge_window(ahead, orders, done)
+            done = max(0, done - len(ahead))
+
+    def _judge_window(self, window: list[Pair], orders: Orders, done: int) -> Iterator[Verdict]:
+        pilots = max(1, min(PILOT, len(window) // 8))
+        again = self.again
+        first = [self._judge(pair, orders) for pair in window[:pilots]]
+        decided = self.again - again <= _WORTH * pilots
+        yield from first[done:]
+        rest, done = window[pilots:], max(0, done - pilots)
+        if decided:
+            yield from (self._judge(pair, orders) for pair in rest[done:])
+        else:
+            self.directly += len(rest) - done
+            yield from self.exact.judge_many(rest, orders, window=len(rest), done=done)
+
+    def _judge(self, pair: Pair, orders: Orders) -> Verdict:
+        verdict = self.fast.judge(pair, orders)
+        if abs(verdict.p1 - 0.5) > self.bound:
+            self.decided += 1
+            return verdict
+        self.again += 1
+        return self.exact.judge(pair, orders)
 
     def line(self) -> str:
         """How the work was shared, for people."""
-        decided = self.judged - self.again - self.directly
         direct = f", {self.directly} by fp32 at once" if self.directly else ""
-        return f"exact: {decided} decided by int8, {self.again} judged again by fp32{direct}"
+        return f"exact: {self.decided} decided by int8, {self.again} judged again by fp32{direct}"
 
 
 def same_judge(a: Manifest, b: Manifest) -> bool:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from typing import Literal
@@ -43,18 +45,19 @@ class Judge:
         self._engine = OnnxRuntimeEngine(bundle.model, options)
 
     @classmethod
-    def load(cls, path_or_id: str | Path, *, threads: int = 0) -> Judge:
+    def load(cls, path_or_id: str | Path, *, threads: int = 0, spin: bool = True) -> Judge:
         """Open a bundle.
 
         Args:
             path_or_id: a bundle's folder, or the id of a model exported into the cache folder.
             threads: of the runtime; 0 for the usable physical cores.
+            spin: whether they wait for each other awake; better asleep on a machine in use.
 
         Raises:
             BundleError: there is no bundle, a file of it was changed, or this machine answers its probes
                 differently, which is tried once a machine.
         """
-        judge = cls(Bundle(find_bundle(path_or_id)), EngineOptions(threads))
+        judge = cls(Bundle(find_bundle(path_or_id)), EngineOptions(threads, spin))
         selftest.run_once(judge.manifest, judge.answer)
         return judge
 
@@ -62,6 +65,11 @@ class Judge:
     def manifest(self) -> Manifest:
         """What the judge is, and how faithful."""
         return self._bundle.manifest
+
+    @property
+    def digest(self) -> str:
+        """What tells this bundle from any other: sha256 of its manifest, which holds those of its files."""
+        return hashlib.sha256(self.manifest.to_json().encode()).hexdigest()
 
     def describe(self) -> str:
         """How the runtime was set up and why, a few lines for people."""
@@ -75,7 +83,9 @@ class Judge:
         """The verdict of one pair: one forward pass. Raises PairError, JudgeError."""
         return next(self.judge_many([pair], orders))
 
-    def judge_many(self, pairs: Iterable[Pair], orders: Orders = "both", *, window: int = WINDOW) -> Iterator[Verdict]:
+    def judge_many(
+        self, pairs: Iterable[Pair], orders: Orders = "both", *, window: int = WINDOW, done: int = 0
+    ) -> Iterator[Verdict]:
         """Verdicts in the order of ``pairs``, which may be endless: a bounded window is read ahead.
 
         Args:
@@ -83,6 +93,8 @@ class Judge:
             orders: ``both`` averages over the two orders; ``forward`` shows response_0 first only.
             window: pairs read ahead, at least 1. With a float32 bundle those among them on the same instruction
                 share a pass; verdicts do not depend on it beyond rounding (1e-4 in log-odds).
+            done: how many pairs at the beginning have their verdicts already; the others get theirs in the same
+                company, so to the last digit what they would be had all been judged at once.
 
         Raises:
             PairError: a prompt is longer than the model's context.
@@ -90,15 +102,13 @@ class Judge:
         """
         source = iter(pairs)
         while ahead := list(islice(source, window)):
-            yield from self._judge_window(ahead, orders)
+            if done < len(ahead):
+                yield from self._judge_window(ahead, orders, done)
+            done = max(0, done - len(ahead))
 
     def prompt_tokens(self, pair: Pair, orders: Orders = "both") -> list[list[int]]:
         """Token ids of the pair's prompts, one an order. Raises PairError where one is too long."""
-        render = self.manifest.template.render
-        prompts = [render(pair.instruction, pair.response_0, pair.response_1)]
-        if orders == "both":
-            prompts.append(render(pair.instruction, pair.response_1, pair.response_0))
-        sequences = self._tokenizer.encode_many(prompts)
+        sequences = self._encode(pair, orders)
         longest, limit = max(map(len, sequences)), self.manifest.maximum_length
         if longest > limit:
             raise PairError(
@@ -106,6 +116,28 @@ class Judge:
                 " shorten the instruction or the responses"
             )
         return sequences
+
+    def shortened(self, pair: Pair) -> Pair:
+        """The pair as it fits the model: itself, or with the end of its instruction not ``shown``.
+
+        Both orders, and whichever is judged, are shown the same part of the instruction; the responses and
+        the template are whole. Raises PairError where those alone are too long.
+        """
+        limit, instruction = self.manifest.maximum_length, pair.instruction
+        while (over := max(map(len, self._encode(pair, "both"))) - limit) > 0:
+            instruction = self._tokenizer.without_last(instruction, over)
+            if not instruction.strip():
+                raise PairError(f"{pair}: the responses alone are too long for {self.manifest.model.id}; shorten them")
+            pair = replace(pair, shown=instruction)
+        return pair
+
+    def _encode(self, pair: Pair, orders: Orders) -> list[list[int]]:
+        render = self.manifest.template.render
+        instruction = pair.instruction if pair.shown is None else pair.shown
+        prompts = [render(instruction, pair.response_0, pair.response_1)]
+        if orders == "both":
+            prompts.append(render(instruction, pair.response_1, pair.response_0))
+        return self._tokenizer.encode_many(prompts)
 
     def log_odds_of(self, sequences: Sequence[Sequence[int]]) -> npt.NDArray[np.float64]:
         """log(p1/p2) [n] of token sequences as they are, packed into one tree: for tests and benchmarks."""
@@ -125,19 +157,28 @@ class Judge:
             return alike(pair.instruction for pair in window)
         return [[place] for place in range(len(window))]
 
-    def _judge_window(self, window: list[Pair], orders: Orders) -> Iterator[Verdict]:
+    def _judge_window(self, window: list[Pair], orders: Orders, done: int) -> Iterator[Verdict]:
         manifest = self.manifest
         limit = min(_TREE_LIMIT, manifest.maximum_tree)
         ready: dict[int, Verdict] = {}
-        done = 0
         for places in self._together(window):
+            if places[-1] < done:
+                continue
             prompts = [self.prompt_tokens(window[place], orders) for place in places]
             for group in plan(prompts, manifest.prefix_ids, manifest.cost, limit, manifest.ending):
-                logits = self._engine.run(group.tree.build())  # [J, 2]
+                if places[group.members[-1]] < done:
+                    continue
+                if group.tree.tokens > limit:  # one pair, whose orders together would take too much memory
+                    (alone,) = group.members
+                    trees = [pack([tokens], manifest.prefix_ids, manifest.ending) for tokens in prompts[alone]]
+                else:
+                    trees = [group.tree.build()]
+                logits = np.concatenate([self._engine.run(tree) for tree in trees])  # [J, 2]
                 self._bundle.verified()
                 per_pair = logits.reshape(len(group.members), -1, 2)
                 for member, of_pair in zip(group.members, per_pair, strict=True):
-                    ready[places[member]] = Verdict(window[places[member]], log_odds(of_pair.tolist()))
+                    if places[member] >= done:
+                        ready[places[member]] = Verdict(window[places[member]], log_odds(of_pair.tolist()))
             while done in ready:
                 yield ready.pop(done)
                 done += 1

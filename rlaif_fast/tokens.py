@@ -42,6 +42,12 @@ class PromptTokenizer:
         """:meth:`encode` of each text."""
         return [encoding.ids for encoding in self._tokenizer.encode_batch_fast(list(texts))]
 
+    def without_last(self, text: str, tokens: int) -> str:
+        """``text`` without its last so many tokens, cut between characters; at least one character less."""
+        spans = self._tokenizer.encode(text, add_special_tokens=False).offsets
+        end: int = spans[-tokens][0] if tokens < len(spans) else 0
+        return text[: min(end, len(text) - 1)]
+
     def label_ids(self, template: Template) -> tuple[int, int]:
         """The tokens that really follow the template's prompts when it answers with each label.
 

@@ -22,12 +22,15 @@ class Verdict:
     Attributes:
         pair: what was judged.
         log_odds_by_order: log(p1/p2) in the forward order, then swapped; one entry where only one was judged.
-        truncated: whether the instruction was shortened to fit.
     """
 
     pair: Pair
     log_odds_by_order: tuple[float, ...]
-    truncated: bool = False
+
+    @property
+    def truncated(self) -> bool:
+        """Whether the judge was shown a part of the instruction only."""
+        return self.pair.shown is not None
 
     @property
     def p1_by_order(self) -> tuple[float, ...]:

@@ -100,12 +100,12 @@ def test_bad_places_are_one_line(rlaif_fast: Cli, llama: Path, tmp_path: Path) -
     before = sorted(tmp_path.rglob("*"))
     for arguments, message in [
         (("judge", tmp_path / "none.jsonl", "-b", llama), "cannot be read (No such file or directory)"),
-        (("judge", tmp_path, "-b", llama), "cannot be read (Is a directory)"),
+        (("judge", empty, "-b", llama), "without a saved data set"),
         (("judge", pairs, "-b", tmp_path / "nowhere"), "no such folder"),
         (("judge", pairs, "-b", empty), "no bundle"),
         (("judge", pairs, "-b", pairs), "no such folder"),
         (("judge", pairs, "-b", changed), "model.onnx.data: changed since it was exported"),
-        (("judge", pairs, "-b", llama, "-o", tmp_path / "no/where.jsonl"), "No such file or directory"),
+        (("judge", pairs, "-b", llama, "-o", tmp_path / "no/where.jsonl"), "does not exist, make it"),
         (("inspect", empty), "no bundle"),
         (("inspect", changed), "changed since it was exported"),
         (("export", tmp_path / "nothing", "-o", tmp_path / "out"), "no folder, no .gguf file and no hub id"),

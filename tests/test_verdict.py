@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -33,7 +34,7 @@ def test_row_is_the_contracts() -> None:
 
 
 def test_second_response_is_chosen() -> None:
-    verdict = Verdict(PAIR, (-2.0, -1.0), truncated=True)
+    verdict = Verdict(replace(PAIR, shown="cut"), (-2.0, -1.0))
     assert (verdict.label, verdict.chosen, verdict.rejected) == (2, "one", "zero")
     assert (verdict.consistent, verdict.row()["truncated"]) == (True, True)
 

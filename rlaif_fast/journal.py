@@ -1,0 +1,234 @@
+"""Where a run stands, on disk, so that stopping it at any moment loses nothing and doubles nothing.
+
+Beside the output ``OUT`` lie, until it is whole::
+
+    OUT.partial   the verdicts so far, one JSON object a line, in the order of the input
+    OUT.journal   how many of them are safe, and what the run is bound to; replaced as a whole, never edited
+    OUT.lock      held by the process that writes them
+
+A run that finds a journal of its own kind cuts OUT.partial back to what the journal vouches for (a torn last
+line goes with it), reads the input from the beginning, compares its consumed part by digest and goes on behind it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import os
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+from rlaif_fast.errors import PairError
+from rlaif_fast.pairs import Pair
+from rlaif_fast.verdict import Verdict
+
+_INTERVAL = 1.0  # seconds between two journal entries: what a killed run judges again
+_SCHEMA = 1
+
+
+class Journal:
+    """A run's verdicts on their way into a file. Made by :func:`journal_of`."""
+
+    def __init__(self, output: Path, bound: Mapping[str, Any]) -> None:
+        self.rows = output.with_name(output.name + ".partial")
+        self.done = 0  # verdicts that were there already
+        self.tally: dict[str, int] = {}
+        self.finished = False  # nothing left to do: an earlier process was stopped just behind the end
+        self._file = output.with_name(output.name + ".journal")
+        self._output, self._bound = output, dict(bound)
+        self._written = self._bytes = 0
+        self._consumed = hashlib.sha256()
+        self._vouched: str | None = None  # the digest the consumed input must have
+        self._stream: io.FileIO | None = None
+        self._next = 0.0
+        self._fresh = False  # begun by this process
+
+    def start(self, restart: bool) -> None:
+        """Take up what is there, or begin. Raises PairError where it belongs to another run."""
+        entry = None if restart else self._read()
+        if entry is not None:
+            self._compare(entry["bound"])
+            if not self.rows.exists():
+                self.finished = bool(entry["complete"]) and self._output.exists()
+                entry = entry if self.finished else None
+            elif self.rows.stat().st_size < entry["bytes"]:
+                raise PairError(
+                    f"{self.rows}: {self.rows.stat().st_size:,} bytes, {entry['bytes']:,} were written;"
+                    " start over with --restart"
+                )
+        if entry is not None:
+            self.done = self._written = entry["verdicts"]
+            self.tally, self._bytes, self._vouched = dict(entry["tally"]), entry["bytes"], entry["input"]
+        if self.finished:
+            return
+        # Unbuffered: what a full disk refused is not tried again behind our back.
+        self._stream = open(self.rows, "ab", buffering=0)  # noqa: SIM115  (closed by close)
+        self._stream.truncate(self._bytes)
+        if entry is None:
+            self._fresh = True
+            self._record()
+
+    def checked(self, pairs: Iterable[Pair]) -> Iterator[Pair]:
+        """``pairs`` themselves; raises PairError where the part consumed before is not what it was."""
+        number = 0
+        for number, pair in enumerate(pairs, start=1):
+            if number <= self.done:
+                self._consume(pair)
+            if number == self.done:
+                self._verify()
+            yield pair
+        if number < self.done:
+            raise self._changed(f"it has {number} pairs")
+
+    def write(self, verdict: Verdict, tally: Mapping[str, int]) -> None:
+        """Append a verdict; ``tally`` is what the closing line shall count up to here."""
+        assert self._stream is not None
+        line = memoryview(verdict.to_json().encode() + b"\n")
+        rest = line
+        while rest:  # what the system has survives this process
+            rest = rest[self._stream.write(rest) :]
+        self._consume(verdict.pair)
+        self._written += 1
+        self._bytes += len(line)
+        self.tally = dict(tally)
+        if time.monotonic() >= self._next:
+            self._record()
+
+    def complete(self) -> None:
+        """All pairs are judged: what is left to do is to give the file its form and name."""
+        self._record(complete=True)
+        self.close()
+
+    def close(self) -> None:
+        """Leave the run where it stands."""
+        if self._stream is not None:
+            stream, self._stream = self._stream, None
+            stream.close()
+
+    def remove(self) -> None:
+        """There is nothing to come back to."""
+        self.close()
+        self._file.unlink(missing_ok=True)
+        self.rows.unlink(missing_ok=True)
+
+    def stop(self) -> None:
+        """Vouch for everything written so far, as far as the disk still lets; no verdict yet leaves no trace."""
+        if self._fresh and not self._written:
+            self.remove()
+        elif self._stream is not None and self._written > self.done:
+            with suppress(OSError):  # the last entry holds, what came behind it is judged again
+                self._record()
+        self.close()
+
+    def _consume(self, pair: Pair) -> None:
+        content = [pair.id, pair.instruction, pair.response_0, pair.response_1, pair.carried, pair.shown]
+        self._consumed.update(json.dumps(content).encode() + b"\n")
+
+    def _verify(self) -> None:
+        if self._consumed.hexdigest() != self._vouched:
+            raise self._changed(f"its first {self.done} pairs are not those that were judged")
+
+    def _changed(self, how: str) -> PairError:
+        return PairError(
+            f"{self._output}: begun with another input ({how}); give the same input, or start over with --restart"
+        )
+
+    def _compare(self, bound: Any) -> None:
+        for name, value in self._bound.items():
+            before = bound.get(name) if isinstance(bound, dict) else None
+            if before != value:
+                raise PairError(
+                    f"{self._output}: begun with another {name} ({_short(before)}, now {_short(value)});"
+                    " give the same command, or start over with --restart"
+                )
+
+    def _read(self) -> dict[str, Any] | None:
+        try:
+            entry = json.loads(self._file.read_bytes())
+        except FileNotFoundError:
+            return None
+        except ValueError:
+            entry = None
+        wanted = {"schema": int, "bound": dict, "verdicts": int, "bytes": int, "input": str, "tally": dict,
+                  "complete": bool}  # fmt: skip
+        if (
+            not isinstance(entry, dict)
+            or entry.get("schema") != _SCHEMA
+            or any(not isinstance(entry.get(name), kind) for name, kind in wanted.items())
+        ):
+            raise PairError(f"{self._file}: no journal this version reads; start over with --restart")
+        return entry
+
+    def _record(self, complete: bool = False) -> None:
+        """Replace the journal once the rows it vouches for are on the disk."""
+        assert self._stream is not None
+        os.fsync(self._stream.fileno())
+        entry = {
+            "schema": _SCHEMA, "bound": self._bound, "verdicts": self._written, "bytes": self._bytes,
+            "input": self._consumed.hexdigest(), "tally": self.tally, "complete": complete,
+        }  # fmt: skip
+        fresh = self._file.with_name(self._file.name + ".new")
+        try:
+            with open(fresh, "wb") as stream:
+                stream.write(json.dumps(entry).encode())
+                stream.flush()
+                os.fsync(stream.fileno())
+            os.replace(fresh, self._file)
+        except OSError:
+            fresh.unlink(missing_ok=True)
+            raise
+        _sync_folder(self._file.parent)
+        self._next = time.monotonic() + _INTERVAL
+
+
+@contextmanager
+def journal_of(output: Path, bound: Mapping[str, Any], *, restart: bool = False) -> Iterator[Journal]:
+    """The run that writes ``output``, locked against other processes.
+
+    Args:
+        output: the file that stands when all is done.
+        bound: what must be the same for the run to be taken up again, by name; JSON values.
+        restart: forget what an earlier run left.
+
+    Raises:
+        PairError: another process is at it, or what lies there belongs to another run.
+    """
+    lock = FileLock(output.with_name(output.name + ".lock"))
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        raise PairError(f"{output}: another process is writing it; wait for it, or give another file with -o") from None
+    try:
+        journal = Journal(output, bound)
+        try:
+            journal.start(restart)
+            yield journal
+        except BaseException:
+            journal.stop()
+            raise
+        journal.remove()
+    finally:
+        # Safe while it is held: who waits for it sees that the file he opened is gone and opens another.
+        Path(lock.lock_file).unlink(missing_ok=True)
+        lock.release()
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make a rename survive a power cut, where the system can."""
+    if os.name == "posix":
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def _short(value: Any) -> str:
+    text = json.dumps(value)
+    return text if len(text) <= 20 else text[:12] + "…"

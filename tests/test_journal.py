@@ -1,0 +1,248 @@
+"""A run that is stopped anywhere ends with the same bytes as one that is not."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from filelock import FileLock
+
+from rlaif_fast import Judge, Pair, PairError, Verdict
+from rlaif_fast.journal import Journal, journal_of
+from tests.conftest import Run
+
+KILLS = int(os.environ.get("RLAIF_FAST_KILLS", "12"))
+PAIRS = 300
+Cli = Callable[..., Run]
+
+
+def _rows(path: Path, count: int = PAIRS) -> Path:
+    words = ["fox", "wizard", "jam", "lazy dog", "coherent", "main idea"]
+    pick = random.Random(7)
+    with open(path, "w") as stream:
+        for n in range(count):
+            row = {
+                "id": f"row-{n}",
+                "instruction": f"Text {n % 97}. " + " ".join(pick.choices(words, k=12)),
+                "response_0": f"The {pick.choice(words)}.",
+                "response_1": f"A {pick.choice(words)}, or two.",
+                "note": n,
+            }
+            stream.write(json.dumps(row) + "\n")
+    return path
+
+
+def _command(pairs: Path, bundle: Path, output: Path, *more: str) -> list[str]:
+    return [sys.executable, "-m", "rlaif_fast", "judge", str(pairs), "-b", str(bundle), "-o", str(output), *more]
+
+
+@pytest.fixture(scope="module")
+def whole(llama: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path, float]:
+    """Pairs, their verdicts from a run that nothing stopped, and the seconds that took."""
+    folder = tmp_path_factory.mktemp("whole")
+    pairs = _rows(folder / "pairs.jsonl")
+    started = time.monotonic()
+    subprocess.run(_command(pairs, llama, folder / "out.jsonl"), check=True, capture_output=True)
+    assert sorted(p.name for p in folder.iterdir()) == ["out.jsonl", "pairs.jsonl"]
+    return pairs, folder / "out.jsonl", time.monotonic() - started
+
+
+def test_killed_anywhere_it_ends_with_the_same_file(
+    whole: tuple[Path, Path, float], llama: Path, tmp_path: Path
+) -> None:
+    """SIGKILL of the real process, at random moments of its life; RLAIF_FAST_KILLS=200 for the long version."""
+    pairs, wanted, seconds = whole
+    pick = random.Random(KILLS)
+    kills = inside = finished = 0
+    while kills < KILLS:
+        output = tmp_path / f"out-{finished}.jsonl"
+        process = subprocess.Popen(_command(pairs, llama, output), stderr=subprocess.PIPE, text=True)
+        try:
+            process.wait(pick.uniform(0.3 * seconds, 1.1 * seconds))
+        except subprocess.TimeoutExpired:
+            process.kill()
+            inside += output.with_name(output.name + ".journal").exists()
+            kills += 1
+        _, err = process.communicate()
+        assert process.returncode in (0, -signal.SIGKILL), err
+        if process.returncode == 0:
+            assert output.read_bytes() == wanted.read_bytes()
+            assert "300 judged" in err
+            finished += 1
+    last = subprocess.run(_command(pairs, llama, output), capture_output=True, text=True)
+    assert last.returncode == 0, last.stderr
+    assert output.read_bytes() == wanted.read_bytes()
+    assert inside > KILLS // 4, "the kills came before the work or behind it"
+    assert {p.name for p in tmp_path.iterdir()} == {f"out-{n}.jsonl" for n in range(finished + 1)} | {output.name}
+
+
+def test_an_interrupted_run_says_so_and_goes_on(
+    whole: tuple[Path, Path, float], llama: Path, tmp_path: Path, rlaif_fast: Cli
+) -> None:
+    pairs, wanted, _ = whole
+    output = tmp_path / "out.jsonl"
+    _stopped(pairs, llama, output)
+    assert not output.exists()
+    done = rlaif_fast("judge", pairs, "-b", llama, "-o", output)
+    assert done.status == 0, done.err
+    assert f"{output}: going on behind " in done.err
+    assert output.read_bytes() == wanted.read_bytes()
+
+
+def _stopped(pairs: Path, bundle: Path, output: Path) -> int:
+    """Ctrl-C as soon as there are verdicts; how many the journal vouches for."""
+    process = subprocess.Popen(
+        _command(pairs, bundle, output), stderr=subprocess.PIPE,
+        # A test run in the background has Ctrl-C ignored, and its children with it.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )  # fmt: skip
+    rows, journal = (output.with_name(output.name + end) for end in (".partial", ".journal"))
+    while not rows.exists() or rows.stat().st_size < 4000:
+        assert process.poll() is None, process.communicate()[1]
+    process.send_signal(signal.SIGINT)
+    process.communicate()
+    assert process.returncode == 130
+    return int(json.loads(journal.read_text())["verdicts"])
+
+
+def test_what_it_is_bound_to(llama: Path, tiny_bundle: Callable[[str], Path], tmp_path: Path, rlaif_fast: Cli) -> None:
+    pairs, output = _rows(tmp_path / "pairs.jsonl", 1500), tmp_path / "out.jsonl"
+    done = _stopped(pairs, llama, output)
+    assert done > 0
+    rows = pairs.read_bytes().splitlines(keepends=True)
+    changed, shorter, longer = (tmp_path / f"{name}.jsonl" for name in ("changed", "shorter", "longer"))
+    changed.write_bytes(b"".join([rows[0].replace(b"Text", b"text"), *rows[1:]]))
+    shorter.write_bytes(b"".join(rows[: done - 1]))
+    longer.write_bytes(b"".join([*rows[: done + 20]]))
+    before = {p.name: p.read_bytes() for p in tmp_path.iterdir()}
+    for arguments, message in [
+        ((changed, "-b", llama), "begun with another input (its first"),
+        ((shorter, "-b", llama), f"begun with another input (it has {done - 1} pairs)"),
+        ((pairs, "-b", tiny_bundle("gpt2")), "begun with another bundle"),
+        ((pairs, "-b", llama, "--orders", "forward"), 'begun with another orders ("both", now "forward")'),
+    ]:
+        refused = rlaif_fast("judge", *arguments, "-o", output)
+        assert refused.status == 1 and message in refused.err and "--restart" in refused.err, refused.err
+        assert {p.name: p.read_bytes() for p in tmp_path.iterdir()} == before
+    with FileLock(tmp_path / "out.jsonl.lock"):
+        second = rlaif_fast("judge", pairs, "-b", llama, "-o", output)
+    assert second.status == 1 and "another process is writing it" in second.err
+    # What is consumed is bound, what follows is not.
+    assert rlaif_fast("judge", longer, "-b", llama, "-o", output).status == 0
+    assert len(output.read_text().splitlines()) == done + 20
+    _stopped(pairs, llama, tmp_path / "again.jsonl")
+    fresh = rlaif_fast("judge", changed, "-b", llama, "-o", tmp_path / "again.jsonl", "--restart", "--limit", 30)
+    assert fresh.status == 0 and "going on" not in fresh.err
+    assert len((tmp_path / "again.jsonl").read_text().splitlines()) == 30
+
+
+def test_a_full_disk_loses_nothing(whole: tuple[Path, Path, float], llama: Path, tmp_path: Path) -> None:
+    """The system refuses to let files grow beyond 48 blocks; later it does not."""
+    pairs, wanted, _ = whole
+    output = tmp_path / "out.jsonl"
+    command = _command(pairs, llama, output)
+    full = subprocess.run(["bash", "-c", 'ulimit -f 48; exec "$@"', "-", *command], capture_output=True, text=True)
+    assert full.returncode == 1
+    assert full.stderr.splitlines()[-1].startswith("error: ") and "Traceback" not in full.stderr
+    assert not output.exists()
+    assert json.loads((tmp_path / "out.jsonl.journal").read_text())["verdicts"] > 0
+    assert (tmp_path / "out.jsonl.partial").read_bytes()[-1:] != b"\n", "the last line is torn"
+    subprocess.run(command, check=True, capture_output=True)
+    assert output.read_bytes() == wanted.read_bytes()
+
+
+def test_standard_input_is_taken_up_again(whole: tuple[Path, Path, float], llama: Path, tmp_path: Path) -> None:
+    """The same rows come through the pipe again; those that have a verdict are passed over."""
+    pairs, _, _ = whole
+    output, rows = tmp_path / "out.jsonl", pairs.read_bytes()
+    command = _command(Path("-"), llama, output)
+    full = subprocess.run(["bash", "-c", 'ulimit -f 48; exec "$@"', "-", *command], input=rows, capture_output=True)
+    assert full.returncode == 1
+    subprocess.run(command, input=rows, check=True, capture_output=True)
+    subprocess.run(_command(Path("-"), llama, tmp_path / "once.jsonl"), input=rows, check=True, capture_output=True)
+    assert output.read_bytes() == (tmp_path / "once.jsonl").read_bytes()
+
+
+def _verdict(n: int) -> Verdict:
+    return Verdict(Pair(f"i{n}", "a", "b", id=n), (0.5 + n, 0.25))
+
+
+def _write(output: Path, numbers: range, bound: dict[str, object], *, stop: bool) -> None:
+    with journal_of(output, bound) as journal:
+        for pair in journal.checked(_verdict(n).pair for n in numbers):
+            if pair.id >= journal.done:
+                journal.write(_verdict(pair.id), {"judged": pair.id + 1})
+        if stop:
+            raise KeyboardInterrupt
+        journal.complete()
+        os.replace(journal.rows, output)
+
+
+def test_stopped_between_any_two_steps(tmp_path: Path) -> None:
+    """Behind the end: the rows are complete, renamed, or the journal is all that is left."""
+    output, bound = tmp_path / "out", {"bundle": "x"}
+    with pytest.raises(KeyboardInterrupt):
+        _write(output, range(5), bound, stop=True)
+    journal = tmp_path / "out.journal"
+    entry = json.loads(journal.read_text())
+    assert entry["verdicts"] == 5 and entry["tally"] == {"judged": 5}
+    journal.write_text(json.dumps({**entry, "complete": True}))
+    shutil.move(tmp_path / "out.partial", output)
+    with journal_of(output, bound) as found:
+        assert found.finished and found.done == 5 and found.tally == {"judged": 5}
+    assert [p.name for p in tmp_path.iterdir()] == ["out"]
+    _write(output, range(3), bound, stop=False)  # a run of its own: the output is replaced
+    assert len(output.read_bytes().splitlines()) == 3
+
+
+def test_damage_is_said(tmp_path: Path) -> None:
+    output, bound = tmp_path / "out", {"bundle": "x"}
+    with pytest.raises(KeyboardInterrupt):
+        _write(output, range(5), bound, stop=True)
+    rows, journal = tmp_path / "out.partial", tmp_path / "out.journal"
+    good, entry = rows.read_bytes(), journal.read_text()
+    for damage in ("", "{", "[]", entry.replace('"verdicts": 5', '"verdicts": "5"'), entry.replace(": 1", ": 9", 1)):
+        journal.write_text(damage)
+        with pytest.raises(PairError, match="--restart"):
+            _write(output, range(5), bound, stop=False)
+        assert rows.read_bytes() == good
+    journal.write_text(entry)
+    rows.write_bytes(good[:-1])
+    with pytest.raises(PairError, match="were written; start over with --restart"):
+        _write(output, range(5), bound, stop=False)
+    rows.write_bytes(good + b'{"id": 5, "torn')
+    _write(output, range(6), bound, stop=False)
+    assert output.read_bytes() == b"".join(_verdict(n).to_json().encode() + b"\n" for n in range(6))
+
+
+def test_nothing_judged_leaves_nothing(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="early"), journal_of(tmp_path / "out", {}):
+        raise ValueError("early")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("window", [1, 7, 64])
+def test_the_rest_of_a_judges_run_is_the_same(llama_judge: Judge, tmp_path: Path, window: int) -> None:
+    """Whatever is done already, the other verdicts are the same to the last digit, shared passes and all."""
+    pairs = [Pair(f"Text {n % 5}", f"a fox {n}", "a dog", id=n) for n in range(40)]
+    once = [v.to_json() for v in llama_judge.judge_many(pairs, window=window)]
+    for done in (1, 6, 7, 8, 23, 39, 40):
+        assert [v.to_json() for v in llama_judge.judge_many(pairs, window=window, done=done)] == once[done:]
+
+
+def test_the_journal_is_bounded_in_size(tmp_path: Path) -> None:
+    journal = Journal(tmp_path / "out", {})
+    journal.start(restart=False)
+    for n in range(200):
+        journal.write(_verdict(n), {"judged": n + 1})
+    journal.complete()
+    assert (tmp_path / "out.journal").stat().st_size < 1000
