@@ -104,8 +104,8 @@ def convert(rows: Path, target: Path, *, to: To, keep: Keep) -> int:
     """
     kind, packing = target_kind(target)
     if (kind, packing, to, keep) == ("jsonl", None, "rows", Keep()):
-        with open(rows, "rb") as stream:
-            count = sum(1 for _ in stream)
+        with open(rows, "rb") as lines:
+            count = sum(1 for _ in lines)
         os.replace(rows, target)
         return count
 
