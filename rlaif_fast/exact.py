@@ -18,12 +18,12 @@ from rlaif_fast.manifest import Manifest
 from rlaif_fast.pairs import Pair
 from rlaif_fast.verdict import Verdict
 
-# The first pairs of a window decide whether int8 saves anything in the rest of it: it costs about half of float32,
-# so where more than half of them are judged twice, float32 does the rest at once. Nothing is remembered from one
-# window to the next: a run that is taken up again decides as it would have.
-PILOT = 8
-_WINDOW = 256
-_WORTH = 0.5
+# What int8 may lose against float32 alone, as a share of float32's time over a window: once it is spent, float32 does
+# the rest of the window at once. Nothing is remembered from one window to the next, so a run that is taken up again
+# decides as it would have, and judges at most one window's pairs by int8 again to know.
+BUDGET = 0.03
+_WINDOW = 128
+_INT8 = 0.6  # an int8 pass in passes of float32, measured (docs/performance.md); less for long prompts
 
 
 class ExactJudge:
@@ -53,30 +53,39 @@ class ExactJudge:
             done = max(0, done - len(ahead))
 
     def _judge_window(self, window: list[Pair], orders: Orders, done: int) -> Iterator[Verdict]:
-        pilots = max(1, min(PILOT, len(window) // 8))
-        again = self.again
-        first = [self._judge(pair, orders) for pair in window[:pilots]]
-        decided = self.again - again <= _WORTH * pilots
-        yield from first[done:]
-        rest, done = window[pilots:], max(0, done - pilots)
-        if decided:
-            yield from (self._judge(pair, orders) for pair in rest[done:])
-        else:
-            self.directly += len(rest) - done
-            yield from self.exact.judge_many(rest, orders, window=len(rest), done=done)
-
-    def _judge(self, pair: Pair, orders: Orders) -> Verdict:
-        verdict = self.fast.judge(pair, orders)
-        if abs(verdict.p1 - 0.5) > self.bound:
-            self.decided += 1
-            return verdict
-        self.again += 1
-        return self.exact.judge(pair, orders)
+        alone, loss = _alone(window), 0.0
+        for place, pair in enumerate(window):
+            if loss > BUDGET * len(window):
+                rest, done = window[place:], max(0, done - place)
+                self.directly += len(rest) - done
+                yield from self.exact.judge_many(rest, orders, window=len(rest), done=done)
+                return
+            verdict = self.fast.judge(pair, orders)
+            decided = abs(verdict.p1 - 0.5) > self.bound
+            loss += _INT8 + (not decided) - alone
+            if place < done:
+                continue
+            if decided:
+                self.decided += 1
+            else:
+                self.again += 1
+                verdict = self.exact.judge(pair, orders)
+            yield verdict
 
     def line(self) -> str:
         """How the work was shared, for people."""
         direct = f", {self.directly} by fp32 at once" if self.directly else ""
         return f"exact: {self.decided} decided by int8, {self.again} judged again by fp32{direct}"
+
+
+def _alone(window: list[Pair]) -> float:
+    """What float32 alone spends on a pair of the window, in passes: less than one where pairs share instructions.
+
+    By characters, as tokens would have it: an instruction once, the responses in both orders.
+    """
+    answers = sum(2 * (len(pair.response_0) + len(pair.response_1)) for pair in window)
+    shared = sum(map(len, {pair.instruction for pair in window}))
+    return (shared + answers) / (sum(len(pair.instruction) for pair in window) + answers)
 
 
 def same_judge(a: Manifest, b: Manifest) -> bool:

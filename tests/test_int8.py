@@ -15,7 +15,7 @@ import torch
 
 from rlaif_fast import BundleError, ExportError, Judge, Pair
 from rlaif_fast.bundle import read_manifest
-from rlaif_fast.exact import PILOT, ExactJudge, companion
+from rlaif_fast.exact import BUDGET, ExactJudge, companion
 from rlaif_fast.manifest import MANIFEST
 from rlaif_fast.template import SUMMARY
 from rlaif_fast_export.exporter import Int8Options, export_bundle
@@ -110,14 +110,14 @@ def test_exact_leaves_int8_where_it_saves_nothing(tiny_int8: Callable[[str], Pat
     judge = ExactJudge(fast, exact)
     judge.bound = 0.5  # everything is close
     found = list(judge.judge_many(pairs))
-    pilots = min(PILOT, len(pairs) // 8)
-    assert judge.again == pilots and judge.directly == len(pairs) - pilots
-    assert [v.p1 for v in found[pilots:]] == [v.p1 for v in exact.judge_many(pairs[pilots:])]
-    for done in (1, pilots, len(pairs) - 1):  # taken up again, the rest is the same to the last digit
+    tried = judge.again
+    assert 0 < tried <= 1 + BUDGET * len(pairs) / 0.6 and judge.directly == len(pairs) - tried
+    assert [v.p1 for v in found[tried:]] == [v.p1 for v in exact.judge_many(pairs[tried:])]
+    for done in (1, tried, len(pairs) - 1):  # taken up again, the rest is the same to the last digit
         assert [v.p1 for v in judge.judge_many(pairs, done=done)] == [v.p1 for v in found[done:]]
     judge = ExactJudge(fast, exact)
     judge.bound = 0.0  # nothing is
-    list(judge.judge_many(pairs))
+    list(judge.judge_many([replace(pair, instruction=f"{n} {pair.instruction}") for n, pair in enumerate(pairs)]))
     assert judge.again == judge.directly == 0
 
 
