@@ -18,15 +18,13 @@ from rlaif_fast.engine import EngineOptions, OnnxRuntimeEngine
 from rlaif_fast.errors import PairError
 from rlaif_fast.home import find_bundle
 from rlaif_fast.manifest import Manifest, Probe
-from rlaif_fast.packing import pack
 from rlaif_fast.pairs import Pair
-from rlaif_fast.planning import alike, plan
+from rlaif_fast.passes import Passes
 from rlaif_fast.tokens import PromptTokenizer
 from rlaif_fast.verdict import Verdict, log_odds
 
 Orders = Literal["both", "forward"]
 WINDOW = 32  # pairs looked at together for shared instructions, where the source may be slow
-_TREE_LIMIT = 4096  # new tokens of a tree of several pairs; its bias takes 4 * S * (P + S) bytes
 
 
 class Judge:
@@ -40,9 +38,11 @@ class Judge:
     """
 
     def __init__(self, bundle: Bundle, options: EngineOptions = EngineOptions()) -> None:
-        self._bundle = bundle
+        """Raises BundleError where the bundle is not made for pairs."""
+        self._bundle, self._template = bundle, bundle.manifest.pair_template
         self._tokenizer = PromptTokenizer.from_file(bundle.tokenizer)
         self._engine = OnnxRuntimeEngine(bundle.model, options)
+        self._passes = Passes(bundle, self._engine)
 
     @classmethod
     def load(cls, path_or_id: str | Path, *, threads: int = 0, spin: bool = True) -> Judge:
@@ -75,7 +75,7 @@ class Judge:
         """How the runtime was set up and why, a few lines for people."""
         return self._engine.describe()
 
-    def answer(self, probe: Probe) -> tuple[float, ...]:
+    def answer(self, probe: Probe | Pair) -> tuple[float, ...]:
         """Log-odds of a probe's response_0, shown first, then second."""
         return self.judge(Pair(probe.instruction, probe.response_0, probe.response_1)).log_odds_by_order
 
@@ -103,7 +103,8 @@ class Judge:
         source = iter(pairs)
         while ahead := list(islice(source, window)):
             if done < len(ahead):
-                yield from self._judge_window(ahead, orders, done)
+                found = self._passes.of_window(ahead, lambda pair: self.prompt_tokens(pair, orders), done)
+                yield from (Verdict(pair, log_odds(logits.tolist())) for pair, logits in found)
             done = max(0, done - len(ahead))
 
     def prompt_tokens(self, pair: Pair, orders: Orders = "both") -> list[list[int]]:
@@ -132,7 +133,7 @@ class Judge:
         return pair
 
     def _encode(self, pair: Pair, orders: Orders) -> list[list[int]]:
-        render = self.manifest.template.render
+        render = self._template.render
         instruction = pair.instruction if pair.shown is None else pair.shown
         prompts = [render(instruction, pair.response_0, pair.response_1)]
         if orders == "both":
@@ -141,44 +142,5 @@ class Judge:
 
     def log_odds_of(self, sequences: Sequence[Sequence[int]]) -> npt.NDArray[np.float64]:
         """log(p1/p2) [n] of token sequences as they are, packed into one tree: for tests and benchmarks."""
-        self._bundle.verified()
-        tree = pack(sequences, self.manifest.prefix_ids, self.manifest.ending)
-        logits = self._engine.run(tree).astype(np.float64)
+        logits = self._passes.logits(sequences).astype(np.float64)
         return logits[:, 0] - logits[:, 1]
-
-    def _together(self, window: list[Pair]) -> list[list[int]]:
-        """Which pairs may share a pass: those on one instruction, in float32.
-
-        The last bit of a float32 sum depends on what else is in the pass. Behind it, int8 rounds some
-        value the other way, and a few layers on that is as large as the rounding error itself: an int8
-        verdict is the same among any neighbours because each pair has its pass alone.
-        """
-        if self.manifest.precision == "fp32":
-            return alike(pair.instruction for pair in window)
-        return [[place] for place in range(len(window))]
-
-    def _judge_window(self, window: list[Pair], orders: Orders, done: int) -> Iterator[Verdict]:
-        manifest = self.manifest
-        limit = min(_TREE_LIMIT, manifest.maximum_tree)
-        ready: dict[int, Verdict] = {}
-        for places in self._together(window):
-            if places[-1] < done:
-                continue
-            prompts = [self.prompt_tokens(window[place], orders) for place in places]
-            for group in plan(prompts, manifest.prefix_ids, manifest.cost, limit, manifest.ending):
-                if places[group.members[-1]] < done:
-                    continue
-                if group.tree.tokens > limit:  # one pair, whose orders together would take too much memory
-                    (alone,) = group.members
-                    trees = [pack([tokens], manifest.prefix_ids, manifest.ending) for tokens in prompts[alone]]
-                else:
-                    trees = [group.tree.build()]
-                logits = np.concatenate([self._engine.run(tree) for tree in trees])  # [J, 2]
-                self._bundle.verified()
-                per_pair = logits.reshape(len(group.members), -1, 2)
-                for member, of_pair in zip(group.members, per_pair, strict=True):
-                    if places[member] >= done:
-                        ready[places[member]] = Verdict(window[places[member]], log_odds(of_pair.tolist()))
-            while done in ready:
-                yield ready.pop(done)
-                done += 1

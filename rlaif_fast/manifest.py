@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 from rlaif_fast.agreement import MarginBin
 from rlaif_fast.errors import BundleError, TemplateError
+from rlaif_fast.rating import ScoreTemplate
 from rlaif_fast.template import Template
 
 T = TypeVar("T")
@@ -68,7 +69,10 @@ class Fidelity:
 
 @dataclass(frozen=True)
 class Probe:
-    """A pair with two answers: log-odds of response_0 in the forward and the swapped order."""
+    """A pair with two answers: log-odds of response_0 in the forward and the swapped order.
+
+    In a score bundle they are the expected scores of the two responses.
+    """
 
     instruction: str
     response_0: str
@@ -82,8 +86,8 @@ class Manifest:
     """See docs/bundle.md for the file; every field is required."""
 
     model: ModelSource
-    template: Template
-    label_ids: tuple[int, int]
+    template: Template | ScoreTemplate
+    label_ids: tuple[int, ...]  # one a label
     precision: str
     prefix_ids: tuple[int, ...]
     maximum_length: int  # tokens of one prompt, prefix included
@@ -98,6 +102,20 @@ class Manifest:
     tools: dict[str, str]
     files: dict[str, FileEntry] = field(default_factory=dict)
     schema: int = SCHEMA
+
+    @property
+    def pair_template(self) -> Template:
+        """The template of a bundle that judges pairs. Raises BundleError for another."""
+        if not isinstance(self.template, Template):
+            raise BundleError(f"{self.name} scores single responses; use rlaif-fast score")
+        return self.template
+
+    @property
+    def score_template(self) -> ScoreTemplate:
+        """The template of a bundle that scores responses. Raises BundleError for another."""
+        if not isinstance(self.template, ScoreTemplate):
+            raise BundleError(f"{self.name} judges pairs; export the model with --template score-summary")
+        return self.template
 
     @property
     def maximum_tree(self) -> int:
@@ -123,7 +141,10 @@ class Manifest:
         if type(schema) is not int or schema != SCHEMA:
             raise BundleError(f"{where}: manifest schema {schema!r}, this version reads {SCHEMA}; export again")
         try:
-            return cls._from(raw)
+            found = cls._from(raw)
+            if len(found.label_ids) != len(found.template.labels):
+                raise ValueError(f"{len(found.label_ids)} label tokens, {len(found.template.labels)} labels")
+            return found
         except KeyError as error:
             raise BundleError(f"{where}: the manifest lacks {error}; export again") from None
         except (TypeError, ValueError, AttributeError, TemplateError) as error:
@@ -131,13 +152,10 @@ class Manifest:
 
     @classmethod
     def _from(cls, raw: dict[str, Any]) -> Manifest:
-        template = raw["template"]
         return cls(
             model=_record(ModelSource, raw["model"]),
-            template=Template(
-                _typed(template["name"], "str"), _typed(template["text"], "str"), _pair(template["labels"], "str")
-            ),
-            label_ids=_pair(raw["label_ids"], "int"),
+            template=_template(raw["template"]),
+            label_ids=tuple(_typed(i, "int") for i in _typed(raw["label_ids"], "list")),
             precision=_typed(raw["precision"], "str"),
             prefix_ids=tuple(_typed(i, "int") for i in _typed(raw["prefix_ids"], "list")),
             maximum_length=_typed(raw["maximum_length"], "int"),
@@ -195,6 +213,14 @@ def _object(raw: Any) -> dict[str, Any]:
 def _pair(value: Any, kind: str) -> tuple[Any, Any]:
     first, second = _typed(value, "list")
     return _typed(first, kind), _typed(second, kind)
+
+
+def _template(raw: Any) -> Template | ScoreTemplate:
+    name, text = _typed(raw["name"], "str"), _typed(raw["text"], "str")
+    labels = tuple(_typed(label, "str") for label in _typed(raw["labels"], "list"))
+    if len(labels) != 2:
+        return ScoreTemplate(name, text, labels)
+    return Template(name, text, labels)
 
 
 def _known(name: str) -> bool:

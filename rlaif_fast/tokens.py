@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from tokenizers import Tokenizer
 
 from rlaif_fast.errors import BundleError, TemplateError
+from rlaif_fast.rating import DIGITS, SCORES, ScoreTemplate
 from rlaif_fast.template import Template
 
 
@@ -67,7 +69,28 @@ class PromptTokenizer:
             raise TemplateError(f"template {template.name}: both labels are token {found[0]}, choose others")
         return found[0], found[1]
 
-    def _following(self, prompt: str, label: str, template: Template) -> int:
+    def score_ids(self, template: ScoreTemplate) -> tuple[ScoreTemplate, tuple[int, ...]]:
+        """The template with the labels this tokenizer reads scores by, and their tokens.
+
+        Raises:
+            TemplateError: neither the ten scores nor the digits they are written with are one token each.
+        """
+        prompts = [template.render(*texts[:2]) for texts in _CONTEXTS]
+        if any(len(self.encode(prompt + "10")) == len(self.encode(prompt)) + 1 for prompt in prompts):
+            labels, behind = SCORES, prompts
+        else:
+            labels, behind = DIGITS, [*prompts, *(prompt + "1" for prompt in prompts)]
+        found: list[int] = []
+        for label in labels:
+            ids = {self._following(prompt, label, template) for prompt in behind}
+            if len(ids) != 1:
+                raise TemplateError(f"template {template.name}: label {label!r} is a different token in each prompt")
+            found += ids
+        if len(set(found)) != len(found):
+            raise TemplateError(f"template {template.name}: two scores begin with the same token")
+        return replace(template, labels=labels), tuple(found)
+
+    def _following(self, prompt: str, label: str, template: Template | ScoreTemplate) -> int:
         before, after = self.encode(prompt), self.encode(prompt + label)
         if len(after) != len(before) + 1 or after[:-1] != before:
             raise TemplateError(
@@ -76,14 +99,15 @@ class PromptTokenizer:
             )
         return after[-1]
 
-    def prefix_ids(self, template: Template) -> list[int]:
+    def prefix_ids(self, template: Template | ScoreTemplate) -> list[int]:
         """The tokens every prompt of the template begins with: its head, less what a text may merge with.
 
         Found by tokenising the head before texts that begin in as many ways as texts do. A prompt
         that begins otherwise all the same is still judged rightly: packing compares token by token
         and uses the part of the prefix that is common.
         """
-        prompts = [self.encode(template.render(start + " x", "y", "z")) for start in _STARTS]
+        rest = ("y", "z") if isinstance(template, Template) else ("y",)
+        prompts = [self.encode(template.render(start + " x", *rest)) for start in _STARTS]
         length = min(common_length(prompts[0], other) for other in prompts[1:])
         return prompts[0][:length]
 

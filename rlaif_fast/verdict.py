@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from rlaif_fast.fields import free_names
 from rlaif_fast.pairs import Pair
 
 _OWN = (
@@ -85,24 +86,13 @@ class Verdict:
                 strict=True,
             )
         )  # fmt: skip
-        names = _free_names(self.pair.carried)
+        names = free_names(self.pair.carried, _OWN)
         row.update((names[name], value) for name, value in self.pair.carried.items())
         return row
 
     def to_json(self) -> str:
         """One line; floats read back to the same float64."""
         return json.dumps(self.row(), ensure_ascii=False, allow_nan=False)
-
-
-def _free_names(carried: Collection[str]) -> dict[str, str]:
-    """The output's name of each carried field; a person's ``label`` has the first choice."""
-    names: dict[str, str] = {}
-    for name in sorted(carried, key=lambda name: name != "label"):
-        kept = "human_label" if name == "label" else name
-        while kept in _OWN or kept in names.values() or (kept not in (name, "human_label") and kept in carried):
-            kept = f"input_{kept}"
-        names[name] = kept
-    return names
 
 
 def sigmoid(x: float) -> float:

@@ -24,6 +24,8 @@ from rlaif_fast.errors import ExportError
 from rlaif_fast.judge import Judge
 from rlaif_fast.manifest import FILES, MANIFEST, MODEL, TOKENIZER, WEIGHTS, Cost, Manifest, ModelSource, Probe
 from rlaif_fast.pairs import Pair
+from rlaif_fast.rater import Rater
+from rlaif_fast.rating import ScoreTemplate
 from rlaif_fast.template import Template
 from rlaif_fast.tokens import PromptTokenizer
 from rlaif_fast.version import __version__
@@ -33,7 +35,7 @@ from rlaif_fast_export.int8.offset import shift_out
 from rlaif_fast_export.int8.quantize import Int8, quantize
 from rlaif_fast_export.passes.graph import dims
 from rlaif_fast_export.prefix import bake_prefix
-from rlaif_fast_export.reference import Asker, common_ending, in_bfloat16
+from rlaif_fast_export.reference import Asker, ScoreAsker, common_ending, in_bfloat16
 from rlaif_fast_export.sources import Source
 from rlaif_fast_export.texts import shipped_pairs
 from rlaif_fast_export.trace import LabelJudge, trace
@@ -65,7 +67,7 @@ class Int8Options:
 class _Oracle:
     """What PyTorch answered, before the model was let go. Log-odds of response_0, [pairs, 2] each."""
 
-    asker: Asker
+    asker: Asker | ScoreAsker
     probes: list[Pair]
     of_probes: np.ndarray[Any, np.dtype[np.float64]]
     judged: list[Pair]  # the fidelity card is made on these
@@ -81,10 +83,12 @@ class _Oracle:
 
 
 def export_bundle(
-    source: Source, output: Path, template: Template, *, force: bool, progress: Progress,
+    source: Source, output: Path, template: Template | ScoreTemplate, *, force: bool, progress: Progress,
     int8: Int8Options | None = None,
 ) -> Path:  # fmt: skip
     """Export ``source`` at fp32, or with ``int8`` products, into the folder ``output``.
+
+    A score template makes a bundle for scores, at fp32 only.
 
     The bundle appears at ``output`` whole and verified, or not at all. The model's weights are
     held once; a second time only while they lie in the page cache on their way to disk, or in
@@ -108,20 +112,33 @@ def export_bundle(
 
 
 def _build(
-    source: Source, config: Any, template: Template, folder: Path, options: Int8Options | None, progress: Progress
+    source: Source,
+    config: Any,
+    template: Template | ScoreTemplate,
+    folder: Path,
+    options: Int8Options | None,
+    progress: Progress,
 ) -> tuple[Manifest, _Oracle]:
     fast = source.tokenizer()
     tokenizer = PromptTokenizer(Tokenizer.from_str(fast.backend_tokenizer.to_str()))
-    label_ids, prefix_ids = tokenizer.label_ids(template), tokenizer.prefix_ids(template)
+    longest, scores = maximum_length(config), isinstance(template, ScoreTemplate)
+    asker: Asker | ScoreAsker
+    if isinstance(template, ScoreTemplate):
+        if options is not None:
+            raise ExportError(f"template {template.name}: scores are computed at fp32, give --precision fp32")
+        template, ids = tokenizer.score_ids(template)
+        asker = ScoreAsker(tokenizer, template, ids, longest)
+    else:
+        asker = Asker(tokenizer, template, tokenizer.label_ids(template), longest)
+    prefix_ids = tokenizer.prefix_ids(template)
     if not prefix_ids:
         raise ExportError(f"template {template.name}: its head must be at least one token long")
     Tokenizer.from_str(fast.backend_tokenizer.to_str()).save(str(folder / TOKENIZER))
     progress(f"loading {source.name}", 0)
     lm = source.model()
-    longest = maximum_length(config)
-    oracle = _ask(lm, Asker(tokenizer, template, label_ids, longest), options, progress)
+    oracle = _ask(lm, asker, options, progress)
     progress("tracing", 0)
-    judge = LabelJudge(lm, label_ids).eval()
+    judge = LabelJudge(lm, asker.label_ids, normalised=scores).eval()
     prefix = bake_prefix(judge.base, prefix_ids)
     weights = Weights(judge)
 
@@ -147,7 +164,7 @@ def _build(
             parameters=sum(p.numel() for p in lm.parameters()),
         ),
         template=template,
-        label_ids=label_ids,
+        label_ids=asker.label_ids,
         precision="int8" if options else "fp32",
         prefix_ids=tuple(prefix_ids),
         maximum_length=longest,
@@ -166,7 +183,7 @@ def _build(
     return manifest, oracle
 
 
-def _ask(lm: Any, asker: Asker, options: Int8Options | None, progress: Progress) -> _Oracle:
+def _ask(lm: Any, asker: Asker | ScoreAsker, options: Int8Options | None, progress: Progress) -> _Oracle:
     def ask(model: Any, pairs: Sequence[Pair], what: str) -> np.ndarray[Any, np.dtype[np.float64]]:
         return asker.ask(model, pairs, lambda done: progress(f"asking {what} for its answers", done))
 
@@ -192,9 +209,10 @@ def _limit(options: Int8Options | None, oracle: _Oracle) -> float:
 
 
 def _cost(graph: ir.Model, config: Any) -> Cost:
-    """Of the graph's full layers: the label head and what only judged rows pass through count too, slightly."""
+    """Of the graph's full layers: what only judged rows pass through counts too, slightly; the label head does not."""
     kinds = ("MatMul", "MatMulIntegerToFloat")
     products = [n.inputs[1] for n in graph.graph if n.op_type in kinds and n.inputs[1].is_initializer()]
+    products = [weight for weight in products if not weight.name.startswith("label_head.")]
     linear = sum(math.prod(dims(weight)) for weight in dict.fromkeys(products))  # endings share their rows' weights
     heads = config.num_attention_heads
     size = getattr(config, "head_dim", None) or config.hidden_size // heads
@@ -223,13 +241,13 @@ def _verify(folder: Path, manifest: Manifest, oracle: _Oracle, options: Int8Opti
         shift_out(folder / MODEL, _shift(Judge(Bundle(folder)), oracle, progress))
         draft = replace(draft, files={name: entry(folder / name) for name in FILES})
         (folder / MANIFEST).write_text(draft.to_json(), encoding="utf-8")
-    judge = Judge(Bundle(folder))
+    judge = Judge(Bundle(folder)) if isinstance(manifest.template, Template) else Rater(Bundle(folder))
 
     def answers(pairs: Sequence[Pair]) -> np.ndarray[Any, np.dtype[np.float64]]:
         found = []
         for number, pair in enumerate(pairs):
             progress("verifying against PyTorch", number / len(pairs))
-            found.append(judge.judge(pair).log_odds_by_order)
+            found.append(judge.answer(pair))
         return np.array(found)
 
     of_probes = answers(oracle.probes)
@@ -238,8 +256,11 @@ def _verify(folder: Path, manifest: Manifest, oracle: _Oracle, options: Int8Opti
         for p, r, d in zip(oracle.probes, oracle.of_probes, of_probes, strict=True)
     )
     if oracle.int8 is None:
-        found = fidelity(of_probes, oracle.of_probes, f"{len(probes)} probe pairs in both orders")
-        require_exact(found, manifest.model.id)
+        prompts, unit, sides = f"{len(probes)} probe pairs in both orders", "log-odds", [1, 1]
+        if isinstance(manifest.template, ScoreTemplate):  # a label flips where the other response scores higher
+            prompts, unit, sides = f"both responses of {len(probes)} probe pairs", "score", [1, -1]
+        found = fidelity(of_probes * sides, oracle.of_probes * sides, prompts)
+        require_exact(found, manifest.model.id, unit)
         final = replace(draft, fidelity=found, probes=probes)
     else:
         prompts = f"{len(oracle.judged)} held-out pairs in both orders"

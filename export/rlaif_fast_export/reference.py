@@ -14,6 +14,7 @@ from torch import nn
 
 from rlaif_fast.errors import ExportError
 from rlaif_fast.pairs import Pair
+from rlaif_fast.rating import Sample, ScoreTemplate, answers_of, rating_of
 from rlaif_fast.template import Template
 from rlaif_fast.tokens import PromptTokenizer
 
@@ -57,10 +58,7 @@ class Asker:
 
     def fitting(self, pairs: Sequence[Pair]) -> list[Pair]:
         """Those the model's context holds. Raises ExportError where it holds none."""
-        found = [p for p in pairs if max(map(len, self.prompts(p))) <= self.longest]
-        if not found:
-            raise ExportError(f"the model's context of {self.longest} tokens holds none of the prompts for a bundle")
-        return found
+        return _fitting(self, pairs)
 
     def ask(
         self, lm: Any, pairs: Sequence[Pair], tick: Callable[[float], None]
@@ -71,6 +69,59 @@ class Asker:
             tick(number / len(pairs))
             answers.append(reference_log_odds(lm, self.prompts(pair), self.label_ids))
         return np.array(answers) * [1, -1]
+
+
+@dataclass
+class ScoreAsker:
+    """As :class:`Asker`, for a score bundle: each response of a pair is rated by itself."""
+
+    tokenizer: PromptTokenizer
+    template: ScoreTemplate
+    label_ids: tuple[int, ...]
+    longest: int
+
+    def prompts(self, pair: Pair) -> list[list[int]]:
+        """Token ids of everything that is asked about both responses."""
+        return [ids for response in (pair.response_0, pair.response_1) for ids in self._answers(pair, response)]
+
+    def fitting(self, pairs: Sequence[Pair]) -> list[Pair]:
+        """As :meth:`Asker.fitting`."""
+        return _fitting(self, pairs)
+
+    def ask(self, lm: Any, pairs: Sequence[Pair], tick: Callable[[float], None]) -> npt.NDArray[np.float64]:
+        """Expected scores [pairs, 2] of the two responses, 1 to 10."""
+        found = []
+        for number, pair in enumerate(pairs):
+            tick(number / len(pairs))
+            found.append([self._rating(lm, pair, response) for response in (pair.response_0, pair.response_1)])
+        return np.array(found)
+
+    def _answers(self, pair: Pair, response: str) -> list[list[int]]:
+        prompt = self.tokenizer.encode(self.template.render(pair.instruction, response))
+        return answers_of(prompt, self.template, self.label_ids)
+
+    def _rating(self, lm: Any, pair: Pair, response: str) -> float:
+        found = reference_log_probabilities(lm, self._answers(pair, response), self.label_ids)
+        return rating_of(Sample(pair.instruction, response), found).rating
+
+
+def reference_log_probabilities(
+    lm: Any, prompts: Sequence[Sequence[int]], label_ids: Sequence[int]
+) -> npt.NDArray[np.float64]:
+    """Natural log-probabilities [n, L] of the next token, over the whole vocabulary, a whole forward pass each."""
+    found = []
+    with torch.inference_mode():
+        for ids in prompts:
+            logits = lm(input_ids=torch.tensor([list(ids)]), use_cache=False, logits_to_keep=1).logits[0, -1]
+            found.append(torch.log_softmax(logits.double(), -1)[list(label_ids)].numpy())
+    return np.array(found)
+
+
+def _fitting(asker: Asker | ScoreAsker, pairs: Sequence[Pair]) -> list[Pair]:
+    found = [p for p in pairs if max(map(len, asker.prompts(p))) <= asker.longest]
+    if not found:
+        raise ExportError(f"the model's context of {asker.longest} tokens holds none of the prompts for a bundle")
+    return found
 
 
 _LONGEST_ENDING = 16

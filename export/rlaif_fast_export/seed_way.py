@@ -59,7 +59,7 @@ def main(arguments: list[str]) -> None:
     model, bundle, threads, path = arguments
     quiet_libraries()
     started = time.perf_counter()
-    judge = SeedWay(find_source(model), read_manifest(Path(bundle)).template, int(threads))
+    judge = SeedWay(find_source(model), read_manifest(Path(bundle)).pair_template, int(threads))
     seconds = time.perf_counter() - started
     with open_pairs(path) as intake:
         judge(next(intake.pairs()))

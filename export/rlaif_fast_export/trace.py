@@ -31,23 +31,28 @@ def decoder_of(lm: Any) -> Any:
 
 
 class LabelJudge(nn.Module):
-    """The judge as a function of a packed tree: the base model, the judged positions, two rows of the head.
+    """The judge as a function of a packed tree: the base model, the judged positions, L rows of the head.
 
     ``forward(input_ids [1, S], position_ids [1, S], attention_bias [1, 1, S, P+S], judged [J])``
-    gives ``label_logits [J, 2]``, equal to the last-position logits of the two label tokens.
+    gives ``label_logits [J, L]``, equal to the last-position logits of the label tokens; or with
+    ``normalised`` their natural log-probabilities, for which the head keeps its whole vocabulary.
     """
 
-    def __init__(self, lm: Any, label_ids: tuple[int, int]) -> None:
+    def __init__(self, lm: Any, label_ids: Sequence[int], *, normalised: bool = False) -> None:
         super().__init__()
         self.config = lm.config
         self.base = decoder_of(lm)
         head, rows = lm.get_output_embeddings(), list(label_ids)
         bias = getattr(head, "bias", None)
-        self.label_head = nn.Linear(head.weight.shape[1], len(rows), bias=bias is not None)  # [D] -> [2]
+        self.softcap = getattr(lm.config, "final_logit_softcapping", None)  # Gemma 2
+        self._labels = rows if normalised else None
+        if normalised:
+            self.label_head = head  # [D] -> [V]
+            return
+        self.label_head = nn.Linear(head.weight.shape[1], len(rows), bias=bias is not None)  # [D] -> [L]
         self.label_head.weight.data = head.weight.detach()[rows].clone()
         if bias is not None:
             self.label_head.bias.data = bias.detach()[rows].clone()
-        self.softcap = getattr(lm.config, "final_logit_softcapping", None)  # Gemma 2
 
     def forward(
         self, input_ids: torch.Tensor, position_ids: torch.Tensor, attention_bias: torch.Tensor, judged: torch.Tensor
@@ -55,7 +60,7 @@ class LabelJudge(nn.Module):
         hidden = self.base(
             input_ids=input_ids, position_ids=position_ids, attention_mask=attention_bias, use_cache=False
         ).last_hidden_state  # [1, S, D]
-        return self._logits(hidden.index_select(1, judged)).reshape(-1, 2)
+        return self._logits(hidden.index_select(1, judged)).squeeze(0)
 
     def log_odds(self, ids: Sequence[int]) -> torch.Tensor:
         """log(p1/p2), a scalar, of one sequence as it is: no packing, no baked prefix."""
@@ -64,8 +69,12 @@ class LabelJudge(nn.Module):
         return first - second
 
     def _logits(self, hidden: torch.Tensor) -> torch.Tensor:
-        logits: torch.Tensor = self.label_head(hidden)  # [..., 2]
-        return logits if self.softcap is None else self.softcap * torch.tanh(logits / self.softcap)
+        logits: torch.Tensor = self.label_head(hidden)  # [..., L], or V
+        if self.softcap is not None:
+            logits = self.softcap * torch.tanh(logits / self.softcap)
+        if self._labels is None:
+            return logits
+        return torch.log_softmax(logits, -1).index_select(-1, torch.tensor(self._labels))
 
 
 class LabelJudgeOnnxConfig(OnnxConfig):

@@ -36,11 +36,11 @@ def error_bound(got: npt.NDArray[np.float64], reference: npt.NDArray[np.float64]
     return float(_CONTENT * math.sqrt((errors**2).sum() / least))
 
 
-def require_exact(found: Fidelity, model: str) -> None:
+def require_exact(found: Fidelity, model: str, unit: str = "log-odds") -> None:
     """Raise ExportError where a float32 bundle deviates from PyTorch."""
     if not found.max <= TOLERANCE:  # a NaN deviates as well
         raise ExportError(
-            f"{model}: the exported graph deviates from PyTorch by up to {found.max:.2g} in log-odds on"
+            f"{model}: the exported graph deviates from PyTorch by up to {found.max:.2g} in {unit} on"
             f" {found.prompts} (limit {TOLERANCE:g}); nothing was kept, please report the model"
         )
 

@@ -167,7 +167,7 @@ def _source(reference: str | None) -> Source | None:
 def _seed_way(source: Source, manifest: Manifest, threads: int) -> SeedWay:
     from rlaif_fast_export.seed_way import SeedWay
 
-    return SeedWay(source, manifest.template, threads)
+    return SeedWay(source, manifest.pair_template, threads)
 
 
 def _packed_tokens(sequences: list[list[int]], manifest: Manifest) -> int:

@@ -24,9 +24,8 @@ _CALIBRATION = 256  # pairs of a file: each takes a forward and a backward pass 
 @click.option(
     "--precision",
     type=click.Choice(["int8", "fp32"]),
-    default="int8",
-    show_default=True,
-    help="Of the products: int8, no farther from PyTorch fp32 than its bfloat16 is; or exact.",
+    help="Of the products: int8, no farther from PyTorch fp32 than its bfloat16 is; or exact."
+    " [default: int8, fp32 for scores]",
 )
 @click.option(
     "--calibrate",
@@ -43,8 +42,8 @@ _CALIBRATION = 256  # pairs of a file: each takes a forward and a backward pass 
 @click.option("--revision", help="Branch, tag or commit of a hub model.")
 @click.option("--force", is_flag=True, help="Replace the output folder where it exists.")
 def export(
-    model: str, output: Path | None, precision: str, calibrate: str | None, max_delta: float | None, template: str,
-    revision: str | None, force: bool,
+    model: str, output: Path | None, precision: str | None, calibrate: str | None, max_delta: float | None,
+    template: str, revision: str | None, force: bool,
 ) -> None:  # fmt: skip
     """Convert MODEL, once, into a bundle that judges without PyTorch.
 
@@ -55,11 +54,13 @@ def export(
     """
     from rlaif_fast.console import Steps
     from rlaif_fast.home import bundle_folder
+    from rlaif_fast.rating import SCORE_TEMPLATES, ScoreTemplate
     from rlaif_fast.template import template_named
 
+    chosen = SCORE_TEMPLATES.get(template) or template_named(template)
+    precision = precision or ("fp32" if isinstance(chosen, ScoreTemplate) else "int8")
     if precision != "int8" and (calibrate or max_delta):
         raise click.UsageError("--calibrate and --max-delta are for --precision int8")
-    chosen = template_named(template)
     folder = output or bundle_folder(model, precision, template, revision)
     if folder.exists() and not force:  # said before seconds of imports
         raise ExportError(f"{folder}: exists already, give --force to replace it or another folder with -o")

@@ -36,8 +36,11 @@ def inspect(bundle: str, check: bool, as_json: bool) -> None:
     if check:
         from rlaif_fast import selftest
         from rlaif_fast.judge import Judge
+        from rlaif_fast.rater import Rater
+        from rlaif_fast.template import Template
 
-        worst = selftest.check(opened.manifest, Judge(opened).answer)
+        judge = Judge(opened) if isinstance(opened.manifest.template, Template) else Rater(opened)
+        worst = selftest.check(opened.manifest, judge.answer)
         table.add_row("checked", f"this machine answers the probes as the exporting one did, within {worst:.2g}")
     table.add_row("folder", str(opened.folder))
     Console(highlight=False, markup=False).print(table)
@@ -48,6 +51,9 @@ def _lines(manifest: Manifest) -> list[tuple[str, str]]:
     megabytes = sum(f.bytes for f in manifest.files.values()) / 1e6
     layers = counts["fused_attention"] + counts["attention_of_judged"]
     norms = counts["fused_norms"] + counts["single_norms"]
+    from rlaif_fast.template import Template
+
+    unit = "log-odds" if isinstance(manifest.template, Template) else "score"
     labels = zip(manifest.template.labels, manifest.label_ids, strict=True)
     return [
         ("model", f"{model.id} ({model.architecture}, {model.parameters / 1e6:,.1f} M parameters)"),
@@ -57,8 +63,8 @@ def _lines(manifest: Manifest) -> list[tuple[str, str]]:
         ("template", manifest.template.name),
         ("labels", ", ".join(f"{text!r} = token {token}" for text, token in labels)),
         ("context", f"{manifest.maximum_length:,} tokens, {len(manifest.prefix_ids)} of them baked into the graph"),
-        ("fidelity", f"{_card(fidelity)}; against PyTorch fp32 on {fidelity.prompts}"),
-        *([("", f"PyTorch bfloat16 on the same: {_card(manifest.bfloat16)}")] if manifest.bfloat16 else []),
+        ("fidelity", f"{_card(fidelity, unit)}; against PyTorch fp32 on {fidelity.prompts}"),
+        *([("", f"PyTorch bfloat16 on the same: {_card(manifest.bfloat16, unit)}")] if manifest.bfloat16 else []),
         ("attention", f"{counts['fused_attention']} of {layers} layers fused (GroupQueryAttention);"
                       f" {counts['attention_of_judged']} computed for the judged positions only"),
         ("q, k, v", f"{counts['packed_qkv']} of {layers} layers in one product"),
@@ -72,10 +78,10 @@ def _lines(manifest: Manifest) -> list[tuple[str, str]]:
     ]  # fmt: skip
 
 
-def _card(f: Fidelity) -> str:
+def _card(f: Fidelity, unit: str) -> str:
     r = "" if f.r is None else f", correlation {f.r:.4f}"
     close = ", ".join(f"{b.flips} of {b.pairs}" for b in f.by_margin if b.pairs)
     return (
-        f"|difference in log-odds| mean {f.mean:.2g}, p99 {f.p99:.2g}, max {f.max:.2g};"
+        f"|difference in {unit}| mean {f.mean:.2g}, p99 {f.p99:.2g}, max {f.max:.2g};"
         f" flips {100 * f.flips:.1f} % (by margin, smallest first: {close}){r}"
     )

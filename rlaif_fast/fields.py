@@ -1,0 +1,68 @@
+"""The fields of rows: what a row in must have, and where what it carries goes in a row out."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Sequence
+from typing import Any
+
+from rlaif_fast.errors import PairError
+
+
+def free_names(carried: Collection[str], own: Collection[str]) -> dict[str, str]:
+    """The output's name of each carried field; a person's ``label`` becomes ``human_label``, before others."""
+    names: dict[str, str] = {}
+    for name in sorted(carried, key=lambda name: name != "label"):
+        kept = "human_label" if name == "label" else name
+        while kept in own or kept in names.values() or (kept not in (name, "human_label") and kept in carried):
+            kept = f"input_{kept}"
+        names[name] = kept
+    return names
+
+
+def checked_row(row: Any, texts: Sequence[str], place: int | None, where: str) -> tuple[Any, str, dict[str, Any]]:
+    """(id, what messages begin with, carried fields) of a parsed row whose ``texts`` are fields of text.
+
+    Raises:
+        PairError: not an object; a text missing, not a string, empty, with a NUL or not valid Unicode; an id that
+            is no scalar; a carried field that JSON cannot hold.
+    """
+    at_row = where or "the row"
+    if not isinstance(row, dict):
+        raise PairError(f"{at_row}: a row is a JSON object, this is {_kind(row)}")
+    key = row.get("id", place)
+    if isinstance(key, dict | list):
+        raise PairError(f"{at_row}: id is {_kind(key)}, make it a string or a number")
+    at = at_row if "id" not in row else f"{at_row}, id {key!r}"
+    for name in texts:
+        if name not in row:
+            raise PairError(f"{at}: field {name!r} is missing (the row has {', '.join(map(repr, row)) or 'none'})")
+        if not isinstance(row[name], str):
+            raise PairError(f"{at}: field {name!r} is {_kind(row[name])}, it must be a string")
+        if not row[name].strip():
+            raise PairError(f"{at}: field {name!r} is empty, remove the row or fill it")
+        try:
+            row[name].encode()
+        except UnicodeEncodeError as error:
+            raise PairError(
+                f"{at}: field {name!r} has a lone surrogate at character {error.start}, not valid Unicode"
+            ) from None
+        if "\0" in row[name]:
+            raise PairError(f"{at}: field {name!r} has a NUL at character {row[name].index(chr(0))}, remove it")
+    try:  # what the verdict's row could not hold is said now, not hours later
+        json.dumps(row, allow_nan=False, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        raise PairError(f"{at}: a carried field has a lone surrogate, not valid Unicode") from None
+    except (ValueError, TypeError, RecursionError) as error:
+        raise PairError(f"{at}: a carried field cannot be written as JSON ({_reason(error)})") from None
+    carried = {name: value for name, value in row.items() if name not in texts and name != "id"}
+    return key, at, carried
+
+
+def _kind(value: Any) -> str:
+    names = {dict: "an object", list: "an array", str: "a string", bool: "a boolean", type(None): "null"}
+    return names.get(type(value), "a number")
+
+
+def _reason(error: Exception) -> str:
+    return "nested too deeply" if isinstance(error, RecursionError) else str(error)
