@@ -3,26 +3,31 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from rlaif_fast.errors import PairError
 from rlaif_fast.pairs import Pair, pair_from_row
+from rlaif_fast.rating import Sample
 from rlaif_fast.reading import Row, Source, open_rows
+from rlaif_fast.samples import NAMES as SAMPLE_NAMES
+from rlaif_fast.samples import sample_from_row
+from rlaif_fast.shapes import NAMES as PAIR_NAMES
 from rlaif_fast.shapes import Shape, recognise, shape_of_fields
 
+T = TypeVar("T", Pair, Sample)
 Rejected = Callable[[Any, str], None]  # takes the row as it was, and the reason
 
 
 class Intake:
-    """The pairs of an opened source.
+    """What an opened source holds.
 
     Attributes:
         name: of the file, or "stdin".
-        restartable: whether :meth:`pairs` may be called again, which begins at the beginning.
-        shape: how rows become pairs; found with the first row that has one.
+        restartable: whether rows may be read again, which begins at the beginning.
+        shape: how a row gets the contract's names; for pairs found with the first row that has one.
     """
 
     def __init__(
@@ -41,37 +46,49 @@ class Intake:
         Raises:
             PairError: at the first row that is no pair, where there is no ``rejected``.
         """
+        return self._items(self._pair, fit, rejected)
+
+    def samples(
+        self, *, fit: Callable[[Sample], Sample] | None = None, rejected: Rejected | None = None
+    ) -> Iterator[Sample]:
+        """As :meth:`pairs`, where a row has one response."""
+        return self._items(self._sample, fit, rejected)
+
+    def _items(self, make: Callable[[Row], T], fit: Callable[[T], T] | None, rejected: Rejected | None) -> Iterator[T]:
         ids: set[int] = set()  # hashes: a set of the ids themselves would grow with the file's longest names
         for row in self._source.rows():
             try:
-                pair = self._pair(row, ids)
-                yield fit(pair) if fit else pair
+                if row.problem is not None:
+                    raise PairError(f"{row.where}: {row.problem}")
+                item = make(row)
+                if item.id != row.place:
+                    key = hash(json.dumps(item.id))
+                    if key in ids:
+                        raise PairError(f"{row.where}, id {item.id!r}: an earlier row has the same id; make ids unique")
+                    ids.add(key)
+                yield fit(item) if fit else item
             except PairError as error:
                 if rejected is None:
                     raise
                 rejected(row.value, str(error))
 
-    def _pair(self, row: Row, ids: set[int]) -> Pair:
-        if row.problem is not None:
-            raise PairError(f"{row.where}: {row.problem}")
-        value = row.value
-        if isinstance(value, dict):
-            if self.shape is None and (shape := recognise(value)) is not None:
-                self.shape = shape
-                if self._announce and shape.describe():
-                    self._announce(f"{self.name}: {shape.describe()}")
-            if self.shape is not None:
-                try:
-                    value = self.shape(value)
-                except ValueError as error:
-                    raise PairError(f"{row.where}: {error}") from None
-        pair = pair_from_row(value, place=row.place, where=row.where)
-        if isinstance(value, dict) and "id" in value:
-            key = hash(json.dumps(pair.id))
-            if key in ids:
-                raise PairError(f"{row.where}, id {pair.id!r}: an earlier row has the same id; make ids unique")
-            ids.add(key)
-        return pair
+    def _pair(self, row: Row) -> Pair:
+        if isinstance(row.value, dict) and self.shape is None and (shape := recognise(row.value)) is not None:
+            self.shape = shape
+            if self._announce and shape.describe():
+                self._announce(f"{self.name}: {shape.describe()}")
+        return pair_from_row(self._shaped(row), place=row.place, where=row.where)
+
+    def _sample(self, row: Row) -> Sample:
+        return sample_from_row(self._shaped(row), place=row.place, where=row.where)
+
+    def _shaped(self, row: Row) -> Any:
+        if self.shape is None or not isinstance(row.value, dict):
+            return row.value
+        try:
+            return self.shape(row.value)
+        except ValueError as error:
+            raise PairError(f"{row.where}: {error}") from None
 
 
 @contextmanager
@@ -88,8 +105,23 @@ def open_pairs(
     Raises:
         PairError: missing, not readable, or ``fields`` is no mapping.
     """
+    with _opened(path, kind, fields, announce, PAIR_NAMES) as intake:
+        yield intake
+
+
+@contextmanager
+def open_samples(path: str | Path, kind: str | None = None, fields: str | None = None) -> Iterator[Intake]:
+    """As :func:`open_pairs`, for rows with one response."""
+    with _opened(path, kind, fields, None, SAMPLE_NAMES) as intake:
+        yield intake
+
+
+@contextmanager
+def _opened(
+    path: str | Path, kind: str | None, fields: str | None, announce: Callable[[str], None] | None, names: Sequence[str]
+) -> Iterator[Intake]:
     try:
-        shape = None if fields is None else shape_of_fields(fields)
+        shape = None if fields is None else shape_of_fields(fields, names)
     except ValueError as error:
         raise PairError(f"--fields: {error}") from None
     with open_rows(str(path), kind) as source:

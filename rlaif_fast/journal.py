@@ -19,26 +19,35 @@ import os
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from dataclasses import fields
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 from filelock import FileLock, Timeout
 
 from rlaif_fast.errors import PairError
-from rlaif_fast.pairs import Pair
-from rlaif_fast.verdict import Verdict
 
 _INTERVAL = 1.0  # seconds between two journal entries: what a killed run judges again
 _SCHEMA = 1
 
 
+class Item(Protocol):
+    """What is judged or scored."""
+
+    @property
+    def bytes(self) -> int: ...
+
+
+T = TypeVar("T", bound=Item)
+
+
 class Journal:
-    """A run's verdicts on their way into a file. Made by :func:`journal_of`."""
+    """A run's rows on their way into a file. Made by :func:`journal_of`."""
 
     def __init__(self, output: Path, bound: Mapping[str, Any]) -> None:
         self.rows = output.with_name(output.name + ".partial")
         self.done = 0  # verdicts that were there already
-        self.tally: dict[str, int] = {}
+        self.tally: dict[str, Any] = {}
         self.finished = False  # nothing left to do: an earlier process was stopped just behind the end
         self._file = output.with_name(output.name + ".journal")
         self._output, self._bound = output, dict(bound)
@@ -74,26 +83,26 @@ class Journal:
             self._fresh = True
             self._record()
 
-    def checked(self, pairs: Iterable[Pair]) -> Iterator[Pair]:
-        """``pairs`` themselves; raises PairError where the part consumed before is not what it was."""
+    def checked(self, items: Iterable[T]) -> Iterator[T]:
+        """``items`` themselves; raises PairError where the part consumed before is not what it was."""
         number = 0
-        for number, pair in enumerate(pairs, start=1):
+        for number, item in enumerate(items, start=1):
             if number <= self.done:
-                self._consume(pair)
+                self._consume(item)
             if number == self.done:
                 self._verify()
-            yield pair
+            yield item
         if number < self.done:
-            raise self._changed(f"it has {number} pairs")
+            raise self._changed(f"it has {number} rows")
 
-    def write(self, verdict: Verdict, tally: Mapping[str, int]) -> None:
-        """Append a verdict; ``tally`` is what the closing line shall count up to here."""
+    def write(self, item: Item, row: str, tally: Mapping[str, Any]) -> None:
+        """Append what became of an item; ``tally`` is what the closing line shall count up to here."""
         assert self._stream is not None
-        line = memoryview(verdict.to_json().encode() + b"\n")
+        line = memoryview(row.encode() + b"\n")
         rest = line
         while rest:  # what the system has survives this process
             rest = rest[self._stream.write(rest) :]
-        self._consume(verdict.pair)
+        self._consume(item)
         self._written += 1
         self._bytes += len(line)
         self.tally = dict(tally)
@@ -126,13 +135,13 @@ class Journal:
                 self._record()
         self.close()
 
-    def _consume(self, pair: Pair) -> None:
-        content = [pair.id, pair.instruction, pair.response_0, pair.response_1, pair.carried, pair.shown]
+    def _consume(self, item: Any) -> None:
+        content = [getattr(item, field.name) for field in fields(item) if field.name != "where"]
         self._consumed.update(json.dumps(content).encode() + b"\n")
 
     def _verify(self) -> None:
         if self._consumed.hexdigest() != self._vouched:
-            raise self._changed(f"its first {self.done} pairs are not those that were judged")
+            raise self._changed(f"its first {self.done} rows are not those that were read")
 
     def _changed(self, how: str) -> PairError:
         return PairError(

@@ -33,6 +33,11 @@ class Pair:
     where: str = ""
     shown: str | None = None
 
+    @property
+    def bytes(self) -> int:
+        """Of its texts in UTF-8."""
+        return sum(len(text.encode()) for text in (self.instruction, self.response_0, self.response_1))
+
     def __str__(self) -> str:
         return ", ".join(filter(None, (self.where, "" if self.id is None else f"id {self.id!r}"))) or "the pair"
 

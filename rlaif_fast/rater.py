@@ -51,6 +51,11 @@ class Rater:
         """What the rater is, and how faithful."""
         return self._bundle.manifest
 
+    @property
+    def digest(self) -> str:
+        """What tells this bundle from any other."""
+        return self.manifest.digest
+
     def describe(self) -> str:
         """How the runtime was set up and why, a few lines for people."""
         return self._engine.describe()

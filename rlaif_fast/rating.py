@@ -91,6 +91,11 @@ class Sample:
     where: str = ""
     shown: str | None = None
 
+    @property
+    def bytes(self) -> int:
+        """Of its texts in UTF-8."""
+        return len(self.instruction.encode()) + len(self.response.encode())
+
     def __str__(self) -> str:
         return ", ".join(filter(None, (self.where, "" if self.id is None else f"id {self.id!r}"))) or "the response"
 
@@ -107,6 +112,11 @@ class Rating:
     sample: Sample
     distribution: tuple[float, ...]
     mass: float
+
+    @property
+    def item(self) -> Sample:
+        """What was scored."""
+        return self.sample
 
     @property
     def rating(self) -> float:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-_NAMES = ("instruction", "response_0", "response_1", "id")
+NAMES = ("instruction", "response_0", "response_1", "id")
 _SPEAKERS = {"user": "Human", "human": "Human", "assistant": "Assistant"}
 
 Row = dict[str, Any]
@@ -43,7 +43,7 @@ class Shape:
 def recognise(row: Mapping[str, Any]) -> Shape | None:
     """The shape of a row; None where it is none of the usual ones."""
     pair = "chosen" in row and "rejected" in row
-    if all(name in row for name in _NAMES[:3]):
+    if all(name in row for name in NAMES[:3]):
         return OWN
     if pair and ("prompt" in row or (isinstance(row["chosen"], list) and "instruction" not in row)):
         return TRL
@@ -58,20 +58,20 @@ def recognise(row: Mapping[str, Any]) -> Shape | None:
     return None
 
 
-def shape_of_fields(text: str) -> Shape:
+def shape_of_fields(text: str, names: Sequence[str] = NAMES) -> Shape:
     """The shape of ``instruction=prompt,response_0=completions.0,…``; a field that is not named has its own name.
 
     Raises:
         ValueError: no such mapping.
     """
-    paths = {name: name for name in _NAMES[:3]}
+    paths = {name: name for name in names if name != "id"}
     seen: set[str] = set()
     for part in text.split(","):
         name, equals, path = (piece.strip() for piece in part.partition("="))
         if not equals or not path or "" in path.split("."):
             raise ValueError(f"{part.strip()!r} is no NAME=PATH, as in instruction=prompt,response_0=completions.0")
-        if name not in _NAMES:
-            raise ValueError(f"{name!r} is none of {', '.join(_NAMES)}")
+        if name not in names:
+            raise ValueError(f"{name!r} is none of {', '.join(names)}")
         if name in seen:
             raise ValueError(f"{name} is named twice")
         seen.add(name)
@@ -139,7 +139,7 @@ def _notebook(row: Mapping[str, Any]) -> tuple[Row, Collection[str]]:
     if "chosen" not in row or "rejected" not in row:
         raise ValueError("has no chosen or no rejected")
     names = ("instruction", "chosen", "rejected")
-    found = dict(zip(_NAMES, (_said(row.get(name)) for name in names), strict=False))
+    found = dict(zip(NAMES, (_said(row.get(name)) for name in names), strict=False))
     # Beside probabilities the label is a judge's, and was said of other positions: no person's.
     if "p1" in row and "label" in row:
         return found | {"input_label": row["label"]}, (*names, "label")
@@ -158,7 +158,7 @@ def _two(row: Mapping[str, Any], field: str, item: str | None = None) -> tuple[R
         texts = [text[item] for text in texts]
     if name not in row:
         raise ValueError("has no instruction")
-    said = dict(zip(_NAMES, map(_said, (row[name], *texts)), strict=False))
+    said = dict(zip(NAMES, map(_said, (row[name], *texts)), strict=False))
     return said, (name, field)
 
 
@@ -167,7 +167,7 @@ def _alpacaeval(row: Mapping[str, Any]) -> tuple[Row, Collection[str]]:
     for name in names:
         if name not in row:
             raise ValueError(f"has no {name}")
-    found = {of: row[name] for of, name in zip(_NAMES, names, strict=False)}
+    found = {of: row[name] for of, name in zip(NAMES, names, strict=False)}
     preference = row.get("preference")
     if not isinstance(preference, bool) and preference in (1, 2) and "label" not in row:
         found["label"] = int(preference) - 1

@@ -29,6 +29,11 @@ class Verdict:
     log_odds_by_order: tuple[float, ...]
 
     @property
+    def item(self) -> Pair:
+        """What was judged."""
+        return self.pair
+
+    @property
     def truncated(self) -> bool:
         """Whether the judge was shown a part of the instruction only."""
         return self.pair.shown is not None

@@ -17,7 +17,7 @@ from rlaif_fast.errors import PairError
 from rlaif_fast.reading import optional
 
 Row = dict[str, Any]
-To = Literal["rows", "trl"]
+To = Literal["rows", "trl", "scores"]
 Columns = dict[str, set[type]]  # the types of each column's values
 
 _ENDINGS = {
@@ -29,6 +29,8 @@ _COLUMNS: dict[To, dict[str, type | None]] = {
              "p1_by_order": list, "consistent": bool, "truncated": bool},
     "trl": {"id": str, "prompt": str, "chosen": str, "rejected": str, "soft_label": float, "margin": float,
             "consistent": bool},
+    "scores": {"id": None, "instruction": str, "response": str, "score": float, "rating": float, "distribution": list,
+               "mass": float, "truncated": bool},
 }  # fmt: skip
 _BATCH = 1024  # rows of a Parquet row group, at most
 _BATCH_BYTES = 16_000_000
@@ -103,7 +105,7 @@ def convert(rows: Path, target: Path, *, to: To, keep: Keep) -> int:
         How many rows the target has.
     """
     kind, packing = target_kind(target)
-    if (kind, packing, to, keep) == ("jsonl", None, "rows", Keep()):
+    if (kind, packing, keep) == ("jsonl", None, Keep()) and to != "trl":
         with open(rows, "rb") as lines:
             count = sum(1 for _ in lines)
         os.replace(rows, target)
@@ -212,7 +214,7 @@ def _write_parquet(stream: BinaryIO, wanted: Callable[[], Iterator[Row]], to: To
 
 def _kind_of(name: str, found: set[type]) -> type:
     """What a Parquet column holds; dict for JSON text."""
-    if name == "p1_by_order":
+    if name in ("p1_by_order", "distribution"):
         return list
     if found == {int, float}:
         return float
