@@ -21,17 +21,7 @@ def bundle_folder_of(bundle: str | None, template: str = "summary") -> Path:
     if not folder.exists():
         click.echo(f"the default judge {DEFAULT_MODEL} is not exported yet, doing it now, once", err=True)
         # A process of its own: PyTorch stays out of the judging process.
-        command = [
-            sys.executable,
-            "-m",
-            "rlaif_fast",
-            "export",
-            DEFAULT_MODEL,
-            "-o",
-            str(folder),
-            "--template",
-            template,
-        ]
-        if subprocess.run(command, stdout=subprocess.DEVNULL).returncode:
+        command = [sys.executable, "-m", "rlaif_fast", "export", DEFAULT_MODEL, "--template", template]
+        if subprocess.run([*command, "-o", str(folder)], stdout=subprocess.DEVNULL).returncode:
             raise ExportError("the default judge could not be exported; see above, or give a bundle with -b")
     return folder
