@@ -25,14 +25,13 @@ from rlaif_fast.judge import Judge
 from rlaif_fast.manifest import FILES, MANIFEST, MODEL, TOKENIZER, WEIGHTS, Cost, Manifest, ModelSource, Probe
 from rlaif_fast.pairs import Pair
 from rlaif_fast.template import Template
-from rlaif_fast.tokens import PromptTokenizer
 from rlaif_fast.version import __version__
 from rlaif_fast_export import passes
-from rlaif_fast_export.families import maximum_length
 from rlaif_fast_export.int8.offset import shift_out
 from rlaif_fast_export.int8.quantize import Int8, quantize
 from rlaif_fast_export.passes.graph import dims
 from rlaif_fast_export.prefix import bake_prefix
+from rlaif_fast_export.prompt import FittedPrompt, fit
 from rlaif_fast_export.reference import Asker, common_ending, in_bfloat16
 from rlaif_fast_export.sources import Source
 from rlaif_fast_export.texts import shipped_pairs
@@ -82,9 +81,11 @@ class _Oracle:
 
 def export_bundle(
     source: Source, output: Path, template: Template, *, force: bool, progress: Progress,
-    int8: Int8Options | None = None,
+    int8: Int8Options | None = None, chat: bool = False,
 ) -> Path:  # fmt: skip
     """Export ``source`` at fp32, or with ``int8`` products, into the folder ``output``.
+
+    With ``chat`` the template is put into the model's own chat template first.
 
     The bundle appears at ``output`` whole and verified, or not at all. The model's weights are
     held once; a second time only while they lie in the page cache on their way to disk, or in
@@ -100,7 +101,7 @@ def export_bundle(
     progress(f"reading the configuration of {source.name}", 0)
     config = source.config()
     with _scratch(output) as folder:
-        manifest, oracle = _build(source, config, template, folder, int8, progress)
+        manifest, oracle = _build(source, config, fit(source, template, chat=chat), folder, int8, progress)
         gc.collect()  # the PyTorch model is gone: its memory is free for the session
         _verify(folder, manifest, oracle, int8, progress)
         _publish(folder, output)
@@ -108,18 +109,13 @@ def export_bundle(
 
 
 def _build(
-    source: Source, config: Any, template: Template, folder: Path, options: Int8Options | None, progress: Progress
+    source: Source, config: Any, prompt: FittedPrompt, folder: Path, options: Int8Options | None, progress: Progress
 ) -> tuple[Manifest, _Oracle]:
-    fast = source.tokenizer()
-    tokenizer = PromptTokenizer(Tokenizer.from_str(fast.backend_tokenizer.to_str()))
-    label_ids, prefix_ids = tokenizer.label_ids(template), tokenizer.prefix_ids(template)
-    if not prefix_ids:
-        raise ExportError(f"template {template.name}: its head must be at least one token long")
-    Tokenizer.from_str(fast.backend_tokenizer.to_str()).save(str(folder / TOKENIZER))
+    label_ids, prefix_ids, longest = prompt.label_ids, prompt.prefix_ids, prompt.longest
+    Tokenizer.from_str(prompt.tokenizer_json).save(str(folder / TOKENIZER))
     progress(f"loading {source.name}", 0)
     lm = source.model()
-    longest = maximum_length(config)
-    oracle = _ask(lm, Asker(tokenizer, template, label_ids, longest), options, progress)
+    oracle = _ask(lm, Asker(prompt.tokenizer, prompt.template, label_ids, longest), options, progress)
     progress("tracing", 0)
     judge = LabelJudge(lm, label_ids).eval()
     prefix = bake_prefix(judge.base, prefix_ids)
@@ -146,7 +142,7 @@ def _build(
             architecture=config.model_type,
             parameters=sum(p.numel() for p in lm.parameters()),
         ),
-        template=template,
+        template=prompt.template,
         label_ids=label_ids,
         precision="int8" if options else "fp32",
         prefix_ids=tuple(prefix_ids),

@@ -59,7 +59,10 @@ class Asker:
         """Those the model's context holds. Raises ExportError where it holds none."""
         found = [p for p in pairs if max(map(len, self.prompts(p))) <= self.longest]
         if not found:
-            raise ExportError(f"the model's context of {self.longest} tokens holds none of the prompts for a bundle")
+            raise ExportError(
+                f"the model's context of {self.longest:,} tokens holds none of the prompts that a bundle is verified on"
+                f" with the template {self.template.name}; show fewer examples (--shots) or shorten its head"
+            )
         return found
 
     def ask(

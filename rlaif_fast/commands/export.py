@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from rlaif_fast.errors import ExportError
+from rlaif_fast.commands.prompt_options import CHAT, chosen_template, prompt_options
+from rlaif_fast.errors import ExportError, TemplateError
 
 if TYPE_CHECKING:
     from rlaif_fast.pairs import Pair
@@ -39,12 +40,20 @@ _CALIBRATION = 256  # pairs of a file: each takes a forward and a backward pass 
     help="Largest mean |difference in log-odds| to PyTorch fp32 that an int8 bundle may have."
     " [default: PyTorch bfloat16's own]",
 )
-@click.option("--template", default="summary", show_default=True, help="The prompt the bundle is made for.")
+@click.option(
+    "--template",
+    default="summary",
+    show_default=True,
+    metavar="NAME|FILE",
+    help="The prompt the bundle is made for: a built-in one, or a .toml file of your own.",
+)
+@prompt_options
+@CHAT
 @click.option("--revision", help="Branch, tag or commit of a hub model.")
 @click.option("--force", is_flag=True, help="Replace the output folder where it exists.")
 def export(
     model: str, output: Path | None, precision: str, calibrate: str | None, max_delta: float | None, template: str,
-    revision: str | None, force: bool,
+    exemplars: str | None, shots: int | None, chat: str, revision: str | None, force: bool,
 ) -> None:  # fmt: skip
     """Convert MODEL, once, into a bundle that judges without PyTorch.
 
@@ -55,15 +64,22 @@ def export(
     """
     from rlaif_fast.console import Steps
     from rlaif_fast.home import bundle_folder
-    from rlaif_fast.template import template_named
 
     if precision != "int8" and (calibrate or max_delta):
         raise click.UsageError("--calibrate and --max-delta are for --precision int8")
-    chosen = template_named(template)
-    folder = output or bundle_folder(model, precision, template, revision)
-    if folder.exists() and not force:  # said before seconds of imports
-        raise ExportError(f"{folder}: exists already, give --force to replace it or another folder with -o")
+    read, chosen = chosen_template(template, exemplars, shots)
+
+    def free_folder(in_chat: bool) -> Path:
+        name = f"{chosen.name}-chat" if in_chat else chosen.name
+        folder = output or bundle_folder(model, precision, name, revision)
+        if folder.exists() and not force:
+            raise ExportError(f"{folder}: exists already, give --force to replace it or another folder with -o")
+        return folder
+
+    if output or chat != "auto":  # said before seconds of imports
+        free_folder(chat == "yes")
     try:
+        from rlaif_fast_export.chat import has_chat_template
         from rlaif_fast_export.exporter import Int8Options, export_bundle
         from rlaif_fast_export.quiet import quiet_libraries
         from rlaif_fast_export.sources import find_source
@@ -77,7 +93,13 @@ def export(
         options = None
         if precision == "int8":
             options = Int8Options(_pairs(calibrate), max_delta)  # type: ignore[arg-type]  # None is allowed there
-        path = export_bundle(source, folder, chosen, force=force, progress=steps, int8=options)
+        in_chat = chat == "yes" or (chat == "auto" and has_chat_template(source.tokenizer()))
+        try:
+            path = export_bundle(
+                source, free_folder(in_chat), chosen, force=force, progress=steps, int8=options, chat=in_chat
+            )
+        except TemplateError as error:
+            raise read.about_labels(error) from None
     click.echo(str(path))
 
 
