@@ -12,6 +12,7 @@ from rlaif_fast.commands.export import export
 from rlaif_fast.commands.inspect import inspect
 from rlaif_fast.commands.judge import judge
 from rlaif_fast.commands.score import score
+from rlaif_fast.commands.template import template
 from rlaif_fast.errors import RlaifFastError
 from rlaif_fast.version import __version__
 
@@ -29,7 +30,7 @@ def cli(debug: bool) -> None:
     """
 
 
-for command in (export, judge, score, inspect, bench):
+for command in (export, judge, score, inspect, bench, template):
     cli.add_command(command)
 
 

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from tokenizers import Tokenizer
+from tokenizers import AddedToken, Tokenizer
 
 from rlaif_fast.errors import BundleError, TemplateError
 from rlaif_fast.rating import DIGITS, SCORES, ScoreTemplate
-from rlaif_fast.template import Template
+from rlaif_fast.template import Prompt, Template
 
 
 class PromptTokenizer:
@@ -18,7 +19,8 @@ class PromptTokenizer:
 
     The special tokens the model's own post-processor adds (a beginning-of-sequence token) are
     added as usual. A special token *spelled out* in the text, say ``<|im_end|>`` in a response,
-    is tokenised as those characters: data cannot end the prompt or speak as the system.
+    is tokenised as those characters: data cannot end the prompt or speak as the system. Only what a
+    :class:`Prompt` has as control tokens is read as such, and nothing is added to a prompt that has some.
     """
 
     def __init__(self, tokenizer: Tokenizer) -> None:
@@ -26,6 +28,8 @@ class PromptTokenizer:
         tokenizer.no_padding()
         tokenizer.encode_special_tokens = True
         self._tokenizer = tokenizer
+        self._marks: dict[str, str] = {}  # control token -> what stands for it in a text
+        self._control_ids: dict[int, int] = {}  # token of a mark -> the control token
 
     @classmethod
     def from_file(cls, path: Path) -> PromptTokenizer:
@@ -36,13 +40,52 @@ class PromptTokenizer:
             raise BundleError(f"{path}: no tokenizer ({error}), export the model again") from None
 
     def encode(self, text: str) -> list[int]:
-        """Token ids of a prompt, special tokens of the post-processor included."""
-        ids: list[int] = self._tokenizer.encode(text).ids
-        return ids
+        """Token ids of a prompt, special tokens of the post-processor included unless it has control tokens.
+
+        Raises:
+            TemplateError: a control token of the prompt is none of this tokenizer.
+        """
+        return self.encode_many([text])[0]
 
     def encode_many(self, texts: Sequence[str]) -> list[list[int]]:
         """:meth:`encode` of each text."""
-        return [encoding.ids for encoding in self._tokenizer.encode_batch_fast(list(texts))]
+        bare = [isinstance(text, Prompt) and bool(text.controls) for text in texts]
+        if len(set(bare)) > 1:
+            return [self.encode(text) for text in texts]
+        marked = [self._marked(text) for text in texts]
+        encodings = self._tokenizer.encode_batch_fast(marked, add_special_tokens=not any(bare))
+        if not any(bare):
+            return [encoding.ids for encoding in encodings]
+        return [[self._control_ids.get(i, i) for i in encoding.ids] for encoding in encodings]
+
+    def _marked(self, text: str) -> str:
+        """``text`` with a mark in the place of each of its control tokens."""
+        if not isinstance(text, Prompt):
+            return text
+        parts, at = [], 0
+        for begin, end in text.controls:
+            parts += [text[at:begin], self._mark(text[begin:end])]
+            at = end
+        return "".join([*parts, text[at:]])
+
+    def _mark(self, token: str) -> str:
+        """What stands for a control token: a token of its own, of a name no text can have foreseen.
+
+        The whole prompt is tokenised in one piece, as the model's own tooling does it: whether a word
+        begins a prompt or stands behind a control token may make another token of it.
+        """
+        if token not in self._marks:
+            added = self._tokenizer.get_added_tokens_decoder().get(self._tokenizer.token_to_id(token))
+            if added is None:
+                raise TemplateError(f"the template's {token!r} is no control token of this tokenizer")
+            mark = secrets.token_hex(16)
+            flags = {name: getattr(added, name) for name in ("single_word", "lstrip", "rstrip", "normalized")}
+            self._tokenizer.add_tokens([AddedToken(mark, special=False, **flags)])
+            # Spelled out in a text it is text from now on, also where the tokenizer does not call it special.
+            self._tokenizer.add_special_tokens([AddedToken(token, special=True, **flags)])
+            self._control_ids[self._tokenizer.token_to_id(mark)] = self._tokenizer.token_to_id(token)
+            self._marks[token] = mark
+        return self._marks[token]
 
     def without_last(self, text: str, tokens: int) -> str:
         """``text`` without its last so many tokens, cut between characters; at least one character less."""

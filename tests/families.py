@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import transformers
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 
 from rlaif_fast_export.families import needs_eager
+from tests.chat_templates import CHATS, Chat
 
 torch.set_num_threads(1)  # tiny products: more threads only wait for each other
 
@@ -59,9 +61,14 @@ def tiny_model(name: str) -> Any:
     return model
 
 
-def tiny_tokenizer(kind: str = "bytes") -> Any:
-    """A tokenizer trained on a paragraph: byte-level BPE (GPT-2's kind), or SentencePiece's kind with ▁."""
-    special = ["<s>", "</s>", "<|im_end|>"]
+def tiny_tokenizer(kind: str = "bytes", chat: str | None = None) -> Any:
+    """A tokenizer trained on a paragraph: byte-level BPE (GPT-2's kind), or one of SentencePiece's kinds with ▁.
+
+    ``sentencepiece`` puts ▁ before every stretch between special tokens, ``metaspace`` before the text only.
+    With ``chat``, one of CHATS, it has that chat template and its tokens.
+    """
+    style = CHATS[chat] if chat else Chat("", ())
+    special = ["<s>", "</s>", "<|im_end|>", *(token for token in style.tokens if token not in ("</s>", "<|im_end|>"))]
     if kind == "bytes":
         tokenizer = Tokenizer(models.BPE())
         tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
@@ -69,20 +76,28 @@ def tiny_tokenizer(kind: str = "bytes") -> Any:
         alphabet = pre_tokenizers.ByteLevel.alphabet()
     else:
         tokenizer = Tokenizer(models.BPE(byte_fallback=True, unk_token="<s>"))
-        tokenizer.normalizer = normalizers.Sequence([normalizers.Prepend("▁"), normalizers.Replace(" ", "▁")])
+        if kind == "metaspace":
+            tokenizer.pre_tokenizer = pre_tokenizers.Metaspace(prepend_scheme="first", split=False)
+        else:
+            tokenizer.normalizer = normalizers.Sequence([normalizers.Prepend("▁"), normalizers.Replace(" ", "▁")])
         alphabet = sorted(set(_TEXT) | set("▁0123456789"))
     trainer = trainers.BpeTrainer(vocab_size=VOCABULARY, special_tokens=special, initial_alphabet=alphabet)
     tokenizer.train_from_iterator([_TEXT], trainer)
     tokenizer.post_processor = processors.TemplateProcessing(single="<s> $A", special_tokens=[("<s>", 0)])
+    written = json.loads(tokenizer.to_str())
+    for token in written["added_tokens"]:
+        token["special"] = token["content"] not in style.not_special
+        token["rstrip"] = token["content"] in style.not_special  # as Phi-3's
     return transformers.PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer, bos_token="<s>", eos_token="</s>", additional_special_tokens=["<|im_end|>"]
-    )
+        tokenizer_object=Tokenizer.from_str(json.dumps(written)), bos_token="<s>", eos_token="</s>",
+        additional_special_tokens=["<|im_end|>"], chat_template=style.template or None,
+    )  # fmt: skip
 
 
-def save_tiny(name: str, folder: Path, tokenizer: str = "bytes") -> Path:
+def save_tiny(name: str, folder: Path, tokenizer: str = "bytes", chat: str | None = None) -> Path:
     """The model and its tokenizer as a Hugging Face folder."""
     tiny_model(name).save_pretrained(folder)
-    tiny_tokenizer(tokenizer).save_pretrained(folder)
+    tiny_tokenizer(tokenizer, chat).save_pretrained(folder)
     return folder
 
 

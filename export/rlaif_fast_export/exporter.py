@@ -27,14 +27,13 @@ from rlaif_fast.pairs import Pair
 from rlaif_fast.rater import Rater
 from rlaif_fast.rating import ScoreTemplate
 from rlaif_fast.template import Template
-from rlaif_fast.tokens import PromptTokenizer
 from rlaif_fast.version import __version__
 from rlaif_fast_export import passes
-from rlaif_fast_export.families import maximum_length
 from rlaif_fast_export.int8.offset import shift_out
 from rlaif_fast_export.int8.quantize import Int8, quantize
 from rlaif_fast_export.passes.graph import dims
 from rlaif_fast_export.prefix import bake_prefix
+from rlaif_fast_export.prompt import FittedPrompt, fit
 from rlaif_fast_export.reference import Asker, ScoreAsker, common_ending, in_bfloat16
 from rlaif_fast_export.sources import Source
 from rlaif_fast_export.texts import shipped_pairs
@@ -84,11 +83,12 @@ class _Oracle:
 
 def export_bundle(
     source: Source, output: Path, template: Template | ScoreTemplate, *, force: bool, progress: Progress,
-    int8: Int8Options | None = None,
+    int8: Int8Options | None = None, chat: bool = False,
 ) -> Path:  # fmt: skip
     """Export ``source`` at fp32, or with ``int8`` products, into the folder ``output``.
 
-    A score template makes a bundle for scores, at fp32 only.
+    With ``chat`` the template is put into the model's own chat template first. A score template makes a bundle
+    for scores, at fp32 only.
 
     The bundle appears at ``output`` whole and verified, or not at all. The model's weights are
     held once; a second time only while they lie in the page cache on their way to disk, or in
@@ -104,7 +104,7 @@ def export_bundle(
     progress(f"reading the configuration of {source.name}", 0)
     config = source.config()
     with _scratch(output) as folder:
-        manifest, oracle = _build(source, config, template, folder, int8, progress)
+        manifest, oracle = _build(source, config, fit(source, template, chat=chat), folder, int8, progress)
         gc.collect()  # the PyTorch model is gone: its memory is free for the session
         _verify(folder, manifest, oracle, int8, progress)
         _publish(folder, output)
@@ -112,33 +112,23 @@ def export_bundle(
 
 
 def _build(
-    source: Source,
-    config: Any,
-    template: Template | ScoreTemplate,
-    folder: Path,
-    options: Int8Options | None,
-    progress: Progress,
+    source: Source, config: Any, prompt: FittedPrompt, folder: Path, options: Int8Options | None, progress: Progress
 ) -> tuple[Manifest, _Oracle]:
-    fast = source.tokenizer()
-    tokenizer = PromptTokenizer(Tokenizer.from_str(fast.backend_tokenizer.to_str()))
-    longest, scores = maximum_length(config), isinstance(template, ScoreTemplate)
+    template, prefix_ids, longest = prompt.template, prompt.prefix_ids, prompt.longest
     asker: Asker | ScoreAsker
     if isinstance(template, ScoreTemplate):
         if options is not None:
             raise ExportError(f"template {template.name}: scores are computed at fp32, give --precision fp32")
-        template, ids = tokenizer.score_ids(template)
-        asker = ScoreAsker(tokenizer, template, ids, longest)
+        asker = ScoreAsker(prompt.tokenizer, template, prompt.label_ids, longest)
     else:
-        asker = Asker(tokenizer, template, tokenizer.label_ids(template), longest)
-    prefix_ids = tokenizer.prefix_ids(template)
-    if not prefix_ids:
-        raise ExportError(f"template {template.name}: its head must be at least one token long")
-    Tokenizer.from_str(fast.backend_tokenizer.to_str()).save(str(folder / TOKENIZER))
+        first, second = prompt.label_ids
+        asker = Asker(prompt.tokenizer, template, (first, second), longest)
+    Tokenizer.from_str(prompt.tokenizer_json).save(str(folder / TOKENIZER))
     progress(f"loading {source.name}", 0)
     lm = source.model()
     oracle = _ask(lm, asker, options, progress)
     progress("tracing", 0)
-    judge = LabelJudge(lm, asker.label_ids, normalised=scores).eval()
+    judge = LabelJudge(lm, asker.label_ids, normalised=isinstance(template, ScoreTemplate)).eval()
     prefix = bake_prefix(judge.base, prefix_ids)
     weights = Weights(judge)
 

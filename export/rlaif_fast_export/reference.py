@@ -120,7 +120,10 @@ def reference_log_probabilities(
 def _fitting(asker: Asker | ScoreAsker, pairs: Sequence[Pair]) -> list[Pair]:
     found = [p for p in pairs if max(map(len, asker.prompts(p))) <= asker.longest]
     if not found:
-        raise ExportError(f"the model's context of {asker.longest} tokens holds none of the prompts for a bundle")
+        raise ExportError(
+            f"the model's context of {asker.longest:,} tokens holds none of the prompts that a bundle is verified on"
+            f" with the template {asker.template.name}; show fewer examples (--shots) or shorten its head"
+        )
     return found
 
 

@@ -46,7 +46,8 @@ class SeedWay:
 
     def _log_odds(self, instruction: str, first: str, second: str) -> float:
         prompt = self._template.render(instruction, first, second)
-        inputs = self._tokenizer(prompt, return_tensors="pt")
+        # A prompt with control tokens, a chat template's, says itself how it begins.
+        inputs = self._tokenizer(str(prompt), add_special_tokens=not prompt.controls, return_tensors="pt")
         with torch.no_grad():
             outputs = self._model(input_ids=inputs["input_ids"], attention_mask=inputs["attention_mask"])
         logits = outputs.logits[0, -1, self._labels]  # [2]

@@ -45,6 +45,7 @@ class Source:
         check_supported(config, self.name)
         return config
 
+    @cache  # noqa: B019 (as above)
     def tokenizer(self) -> Any:
         """The fast tokenizer. Raises ExportError where the model has only a slow one."""
         tokenizer = self._load(AutoTokenizer.from_pretrained)

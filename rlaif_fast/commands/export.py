@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from rlaif_fast.errors import ExportError
+from rlaif_fast.commands.prompt_options import CHAT, chosen_template, prompt_options
+from rlaif_fast.errors import ExportError, TemplateError
 
 if TYPE_CHECKING:
     from rlaif_fast.pairs import Pair
@@ -38,12 +39,20 @@ _CALIBRATION = 256  # pairs of a file: each takes a forward and a backward pass 
     help="Largest mean |difference in log-odds| to PyTorch fp32 that an int8 bundle may have."
     " [default: PyTorch bfloat16's own]",
 )
-@click.option("--template", default="summary", show_default=True, help="The prompt the bundle is made for.")
+@click.option(
+    "--template",
+    default="summary",
+    show_default=True,
+    metavar="NAME|FILE",
+    help="The prompt the bundle is made for: a built-in one, or a .toml file of your own.",
+)
+@prompt_options
+@CHAT
 @click.option("--revision", help="Branch, tag or commit of a hub model.")
 @click.option("--force", is_flag=True, help="Replace the output folder where it exists.")
 def export(
     model: str, output: Path | None, precision: str | None, calibrate: str | None, max_delta: float | None,
-    template: str, revision: str | None, force: bool,
+    template: str, exemplars: str | None, shots: int | None, chat: str, revision: str | None, force: bool,
 ) -> None:  # fmt: skip
     """Convert MODEL, once, into a bundle that judges without PyTorch.
 
@@ -54,17 +63,27 @@ def export(
     """
     from rlaif_fast.console import Steps
     from rlaif_fast.home import bundle_folder
-    from rlaif_fast.rating import SCORE_TEMPLATES, ScoreTemplate
-    from rlaif_fast.template import template_named
+    from rlaif_fast.rating import SCORE_TEMPLATES
 
-    chosen = SCORE_TEMPLATES.get(template) or template_named(template)
-    precision = precision or ("fp32" if isinstance(chosen, ScoreTemplate) else "int8")
+    score = SCORE_TEMPLATES.get(template)
+    if score is not None and (exemplars or chat == "yes"):
+        raise click.UsageError(f"--template {template} takes neither --exemplars nor --chat")
+    precision = precision or ("int8" if score is None else "fp32")
     if precision != "int8" and (calibrate or max_delta):
         raise click.UsageError("--calibrate and --max-delta are for --precision int8")
-    folder = output or bundle_folder(model, precision, template, revision)
-    if folder.exists() and not force:  # said before seconds of imports
-        raise ExportError(f"{folder}: exists already, give --force to replace it or another folder with -o")
+    read, chosen = (None, score) if score else chosen_template(template, exemplars, shots)
+
+    def free_folder(in_chat: bool) -> Path:
+        name = f"{chosen.name}-chat" if in_chat else chosen.name
+        folder = output or bundle_folder(model, precision, name, revision)
+        if folder.exists() and not force:
+            raise ExportError(f"{folder}: exists already, give --force to replace it or another folder with -o")
+        return folder
+
+    if output or chat != "auto":  # said before seconds of imports
+        free_folder(chat == "yes")
     try:
+        from rlaif_fast_export.chat import has_chat_template
         from rlaif_fast_export.exporter import Int8Options, export_bundle
         from rlaif_fast_export.quiet import quiet_libraries
         from rlaif_fast_export.sources import find_source
@@ -78,7 +97,13 @@ def export(
         options = None
         if precision == "int8":
             options = Int8Options(_pairs(calibrate), max_delta)  # type: ignore[arg-type]  # None is allowed there
-        path = export_bundle(source, folder, chosen, force=force, progress=steps, int8=options)
+        in_chat = chat == "yes" or (score is None and chat == "auto" and has_chat_template(source.tokenizer()))
+        try:
+            path = export_bundle(
+                source, free_folder(in_chat), chosen, force=force, progress=steps, int8=options, chat=in_chat
+            )
+        except TemplateError as error:
+            raise (read.about_labels(error) if read else error) from None
     click.echo(str(path))
 
 

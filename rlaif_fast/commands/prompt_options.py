@@ -1,0 +1,57 @@
+"""What decides the prompt, the same for every command that makes or shows one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from rlaif_fast.errors import TemplateError
+
+if TYPE_CHECKING:
+    from rlaif_fast.template import Template
+    from rlaif_fast.template_file import TemplateSource
+
+F = TypeVar("F", bound=Callable[..., Any])
+_MOST = 64  # worked examples: far beyond what helps
+
+CHAT = click.option(
+    "--chat",
+    type=click.Choice(["auto", "yes", "no"]),
+    default="no",
+    show_default=True,
+    help="Put the prompt into the model's own chat template; auto: where it has one.",
+)
+
+
+def prompt_options(command: F) -> F:
+    """``--exemplars`` and ``--shots``."""
+    command = click.option("--shots", type=click.IntRange(1, _MOST), help="How many of them.")(command)
+    return click.option(
+        "--exemplars",
+        type=click.Path(exists=True, dir_okay=False),
+        help="Rows with a person's label, the first of which are shown to the judge as worked examples.",
+    )(command)
+
+
+def chosen_template(name_or_file: str, exemplars: str | None, shots: int | None) -> tuple[TemplateSource, Template]:
+    """What was named, with its worked examples, which are announced on standard error.
+
+    Raises:
+        TemplateError, PairError: naming file and line.
+    """
+    from rlaif_fast.built_in import template_of
+    from rlaif_fast.exemplars import balance_line, read_labelled, with_exemplars, worked
+    from rlaif_fast.template_file import TemplateSource, read_template
+
+    if (exemplars is None) != (shots is None):
+        raise click.UsageError("--exemplars FILE and --shots N go together")
+    read = read_template(name_or_file)
+    if exemplars is None or shots is None:
+        return read, template_of(read.wording)
+    if read.wording.exemplars:
+        raise TemplateError(f"{name_or_file}: has exemplars of its own; take them out, or leave --exemplars out")
+    wording = with_exemplars(read.wording, worked(read_labelled(exemplars, shots)))
+    click.echo(balance_line(wording, exemplars), err=True)
+    return TemplateSource(wording, read.file), template_of(wording)

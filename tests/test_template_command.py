@@ -1,0 +1,116 @@
+"""``rlaif-fast template``, and the options of ``export`` that decide the prompt."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import ROOT, Run
+from tests.families import save_tiny
+
+Cli = Callable[..., Run]
+EXAMPLE = ROOT / "examples/judge.toml"
+ROWS = ROOT / "examples/exemplars.jsonl"
+
+
+@pytest.fixture(scope="module")
+def chat_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return save_tiny("llama", tmp_path_factory.mktemp("chat") / "tiny", chat="chatml")
+
+
+def test_list(rlaif_fast: Cli) -> None:
+    done = rlaif_fast("template", "list")
+    assert done.status == 0
+    assert [line.split()[0] for line in done.out.splitlines()] == [
+        "summary", "summary-detailed", "helpful", "helpful-detailed", "harmless", "harmless-detailed",
+    ]  # fmt: skip
+
+
+def test_show(rlaif_fast: Cli, chat_model: Path) -> None:
+    done = rlaif_fast("template", "show", "summary")
+    assert done.out.endswith(
+        "Text - <the instruction>\nSummary 1 - <the response shown first>\n"
+        "Summary 2 - <the response shown second>\nPreferred Summary=\n"
+    )
+    assert "answered with '1' or '2'" in done.err
+    with_examples = rlaif_fast("template", "show", "summary", "--exemplars", ROWS, "--shots", 2)
+    assert with_examples.out.count("Preferred Summary=") == 3
+    assert "2 worked examples from" in with_examples.err and "the right answers are 1, 2;" in with_examples.err
+    in_chat = rlaif_fast("template", "show", EXAMPLE, "--model", chat_model, "--chat", "auto")
+    assert in_chat.out.startswith("<|im_start|>system\nYou help.<|im_end|>\n<|im_start|>user\nA good recipe")
+    assert in_chat.out.endswith("Better recipe:<|im_end|>\n<|im_start|>assistant\n\n")
+    assert rlaif_fast("template", "show", "summary", "--model", chat_model).out == done.out
+
+
+def test_check(rlaif_fast: Cli, chat_model: Path, tmp_path: Path) -> None:
+    done = rlaif_fast("template", "check", EXAMPLE)
+    assert done.status == 0
+    assert done.out.startswith(f"{EXAMPLE}: a template, 2 worked examples, bundles named recipes-")
+    done = rlaif_fast("template", "check", EXAMPLE, "--model", chat_model, "--chat", "yes")
+    assert done.status == 0, done.err
+    assert (
+        "'A' is token" in done.out and "'B' is token" in done.out and "tokens are the same in every prompt" in done.out
+    )
+    bad = tmp_path / "judge.toml"
+    bad.write_text(EXAMPLE.read_text().replace('["A", "B"]', '["first", "second"]'))
+    assert rlaif_fast("template", "check", bad).status == 0
+    done = rlaif_fast("template", "check", bad, "--model", chat_model)
+    assert (done.status, done.err.count("\n")) == (1, 1)
+    assert done.err.startswith(f"error: {bad}, line 3: template recipes-")
+    assert "label 'first' is not one token behind the prompt" in done.err
+    bad.write_text(EXAMPLE.read_text().replace("{second}", "{secnod}"))
+    done = rlaif_fast("template", "check", bad)
+    assert (done.status, done.err) == (1, f"error: {bad}, line 11: body needs {{second}} once, it has it 0 times\n")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "message"),
+    [
+        (("template", "check", "none.toml"), 1, "error: none.toml: cannot be read"),
+        (("template", "show", "haiku"), 1, "error: no template 'haiku', there is: summary, "),
+        (("template", "show", "summary", "--chat", "yes"), 2, "--chat needs the --model"),
+        (("template", "check", "summary", "--chat", "auto"), 2, "--chat needs the --model"),
+        (("export", "x", "--shots", 2), 2, "--exemplars FILE and --shots N go together"),
+        (("export", "x", "--exemplars", ROWS), 2, "--exemplars FILE and --shots N go together"),
+        (("export", "x", "--exemplars", ROWS, "--shots", 9), 1, "8 rows have a label, 9 are to be shown"),
+        (("export", "x", "--exemplars", ROWS, "--shots", 1, "--template", EXAMPLE), 1, "has exemplars of its own"),
+        (("export", "x", "--template", "haiku"), 1, "error: no template 'haiku'"),
+    ],
+)
+def test_wrong_usage_is_said_before_any_work(
+    rlaif_fast: Cli, arguments: tuple[object, ...], status: int, message: str
+) -> None:
+    done = rlaif_fast(*arguments)
+    assert done.status == status and message in done.err, done.err
+    assert "Traceback" not in done.err
+
+
+def test_export_of_each_kind_has_a_folder_of_its_own(rlaif_fast: Cli, chat_model: Path, tmp_path: Path) -> None:
+    """And its bundle judges."""
+    pairs = tmp_path / "pairs.jsonl"
+    pairs.write_text(json.dumps({"instruction": "A text.", "response_0": "a fox", "response_1": "a dog"}) + "\n")
+    folders = []
+    for options in (
+        ("--template", EXAMPLE, "--chat", "auto"),
+        ("--exemplars", pairs.with_name("rows.jsonl"), "--shots", 2),
+    ):
+        pairs.with_name("rows.jsonl").write_text(
+            "".join(
+                json.dumps({"instruction": f"t{n}", "response_0": "a", "response_1": "b", "label": 1}) + "\n"
+                for n in range(2)
+            )
+        )
+        done = rlaif_fast("export", chat_model, "--precision", "fp32", *options, home=tmp_path)
+        assert done.status == 0, done.err
+        folders.append(Path(done.out.splitlines()[-1]))
+        judged = rlaif_fast("judge", pairs, "-b", folders[-1], home=tmp_path)
+        assert judged.status == 0 and json.loads(judged.out)["label"] in (1, 2)
+        again = rlaif_fast("export", chat_model, "--precision", "fp32", *options, home=tmp_path)
+        assert again.status == 1 and "exists already" in again.err
+    own, shots = (folder.name for folder in folders)
+    assert own.startswith("tiny-recipes-") and own.endswith("-chat-fp32")
+    assert shots.startswith("tiny-summary-2-shot-") and shots.endswith("-fp32")
+    assert "the right answers are 1, 2;" in done.err
