@@ -8,6 +8,8 @@ import sys
 import click
 
 from rlaif_fast.commands.bench import bench
+from rlaif_fast.commands.diff import diff
+from rlaif_fast.commands.eval import evaluate
 from rlaif_fast.commands.export import export
 from rlaif_fast.commands.inspect import inspect
 from rlaif_fast.commands.judge import judge
@@ -28,7 +30,7 @@ def cli(debug: bool) -> None:
     """
 
 
-for command in (export, judge, inspect, bench):
+for command in (export, judge, inspect, bench, evaluate, diff):
     cli.add_command(command)
 
 

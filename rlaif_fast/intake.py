@@ -88,12 +88,17 @@ def open_pairs(
     Raises:
         PairError: missing, not readable, or ``fields`` is no mapping.
     """
+    with open_rows(str(path), kind) as source:
+        yield intake_of(source, fields, announce)
+
+
+def intake_of(source: Source, fields: str | None = None, announce: Callable[[str], None] | None = None) -> Intake:
+    """The pairs of an opened source; arguments and errors are those of :func:`open_pairs`."""
     try:
         shape = None if fields is None else shape_of_fields(fields)
     except ValueError as error:
         raise PairError(f"--fields: {error}") from None
-    with open_rows(str(path), kind) as source:
-        yield Intake(source, shape, announce)
+    return Intake(source, shape, announce)
 
 
 class Rejects:

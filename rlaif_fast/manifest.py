@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 from dataclasses import asdict, dataclass, field, fields
@@ -108,6 +109,11 @@ class Manifest:
     def name(self) -> str:
         """What messages call the bundle."""
         return f"{self.model.id} ({self.precision}, {self.template.name})"
+
+    @property
+    def digest(self) -> str:
+        """What tells this bundle from any other: sha256 of the manifest, which holds those of its files."""
+        return hashlib.sha256(self.to_json().encode()).hexdigest()
 
     def to_json(self) -> str:
         return json.dumps(asdict(self), indent=1, ensure_ascii=False, allow_nan=False) + "\n"

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import click
 
 if TYPE_CHECKING:
+    from rlaif_fast.alignment.calibration import Calibration
     from rlaif_fast.exact import ExactJudge
     from rlaif_fast.intake import Intake
     from rlaif_fast.judge import Judge, Orders
@@ -47,6 +48,8 @@ _POLITE = 5  # nice level on a machine in use
               help="Both orders, averaged; or response_0 first only.")  # fmt: skip
 @click.option("--exact", is_flag=True, help="Labels equal to float32's: pairs too close for int8 are judged again by"
               " the fp32 bundle of the same model.")  # fmt: skip
+@click.option("--calibration", type=click.Path(dir_okay=False, path_type=Path), help="Apply what `eval --fit` wrote"
+              " for this bundle.")  # fmt: skip
 @click.option("--limit", type=click.IntRange(min=0), help="Judge the first N pairs only.")
 @click.option("--window", type=click.IntRange(min=1), help="Pairs read ahead; with fp32, those on one instruction share"
               " a forward pass. [default: 1024 of a file, 32 of a pipe]")  # fmt: skip
@@ -59,8 +62,8 @@ _POLITE = 5  # nice level on a machine in use
 def judge(
     context: click.Context, pairs: str, bundle: str | None, output: Path | None, restart: bool, kind: str | None,
     fields: str | None, to: Literal["rows", "trl"], min_margin: float, only_consistent: bool, mark: bool, on_error: str,
-    on_long: str, orders: Orders, exact: bool, limit: int | None, window: int | None, threads: int, nice: int | None,
-    table: bool, verbose: bool,
+    on_long: str, orders: Orders, exact: bool, calibration: Path | None, limit: int | None, window: int | None,
+    threads: int, nice: int | None, table: bool, verbose: bool,
 ) -> None:  # fmt: skip
     """Judge PAIRS: JSON Lines, a JSON array, CSV, Parquet, a datasets folder, or - for standard input.
 
@@ -92,6 +95,7 @@ def judge(
         polite = _give_way(nice)
         loaded = _load(folder, threads, spin=not polite)
         precise = _exact(loaded, folder, threads, spin=not polite) if exact else None
+        calibrated = _calibration(calibration, loaded)
         if verbose:
             seconds = time.perf_counter() - started
             say(f"{loaded.manifest.name}, loaded in {seconds:.2f} s\n{loaded.describe()}")
@@ -106,7 +110,7 @@ def judge(
 
         def verdicts(pairs: Iterable[Pair], done: int = 0) -> Iterator[Verdict]:
             found = (precise or loaded).judge_many(pairs, orders, window=ahead, done=done)
-            return progress_of(found, total, done)
+            return progress_of(map(calibrated, found) if calibrated else found, total, done)
 
         if output is None:
             tally = _Tally()
@@ -114,6 +118,7 @@ def judge(
         else:
             bound = {
                 "bundle": loaded.digest, "exact": precise.exact.digest if precise else None, "orders": orders,
+                "calibration": calibrated.digest if calibrated else None,
                 "on-long": on_long, "limit": limit, "window": ahead,
             }  # fmt: skip
             with journal_of(output, bound, restart=restart) as journal:
@@ -172,6 +177,16 @@ def _exact(fast: Judge, folder: Path, threads: int, spin: bool) -> ExactJudge | 
     if fast.manifest.error_bound is None:
         return None
     return ExactJudge(fast, _load(companion(folder, fast.manifest), threads, spin))
+
+
+def _calibration(path: Path | None, judge: Judge) -> Calibration | None:
+    from rlaif_fast.alignment.calibration import read_calibration
+
+    if path is None:
+        return None
+    found = read_calibration(path)
+    found.require_bundle(judge.digest, path)
+    return found
 
 
 def _give_way(nice: int | None) -> bool:
