@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 from rlaif_fast.errors import (
     BenchError,
     BundleError,
+    EvalError,
     ExportError,
     JudgeError,
     PairError,
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 __all__ = [
     "BenchError",
     "BundleError",
+    "EvalError",
     "ExportError",
     "Judge",
     "JudgeError",

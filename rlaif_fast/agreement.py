@@ -56,7 +56,7 @@ def agreement(bundle: npt.NDArray[np.float64], reference: npt.NDArray[np.float64
         flips=int(flips.sum()),
         flip_share=float(flips.mean()),
         single_flip_share=float(((bundle > 0) != (reference > 0)).mean()),
-        r=_correlation(bundle.mean(1), reference.mean(1)),
+        r=correlation(bundle.mean(1), reference.mean(1)),
         by_margin=tuple(bins),
     )
 
@@ -72,7 +72,8 @@ def _p1(log_odds: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     return p1
 
 
-def _correlation(a: npt.NDArray[np.float64], b: npt.NDArray[np.float64]) -> float | None:
+def correlation(a: npt.NDArray[np.float64], b: npt.NDArray[np.float64]) -> float | None:
+    """Pearson's; None for fewer than three, or where one does not vary."""
     if len(a) < 3 or not a.std() or not b.std():
         return None
     return float(np.corrcoef(a, b)[0, 1])

@@ -8,6 +8,8 @@ import sys
 import click
 
 from rlaif_fast.commands.bench import bench
+from rlaif_fast.commands.diff import diff
+from rlaif_fast.commands.eval import evaluate
 from rlaif_fast.commands.export import export
 from rlaif_fast.commands.inspect import inspect
 from rlaif_fast.commands.judge import judge
@@ -30,7 +32,7 @@ def cli(debug: bool) -> None:
     """
 
 
-for command in (export, judge, score, inspect, bench, template):
+for command in (export, judge, score, evaluate, diff, inspect, bench, template):
     cli.add_command(command)
 
 

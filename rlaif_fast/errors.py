@@ -8,7 +8,8 @@
     ├── BundleError     a folder is no bundle, or no longer the one that was exported
     ├── ExportError     a model cannot be exported, or its bundle deviates from PyTorch
     ├── JudgeError      the runtime gave no valid answer
-    └── BenchError      nothing to measure, or nothing to compare with
+    ├── BenchError      nothing to measure, or nothing to compare with
+    └── EvalError       verdicts or labels that cannot be evaluated, or a calibration of another bundle
 
 The message is one line: what, where, what to do. The command line prints it after ``error:``
 and exits with status 1; wrong usage is click's own and exits with 2.
@@ -43,3 +44,7 @@ class JudgeError(RlaifFastError):
 
 class BenchError(RlaifFastError):
     """Nothing to measure, a process that failed, or a baseline that cannot be compared."""
+
+
+class EvalError(RlaifFastError):
+    """Verdicts or human labels that cannot be evaluated or compared, or a calibration that cannot be used."""

@@ -105,27 +105,27 @@ def open_pairs(
     Raises:
         PairError: missing, not readable, or ``fields`` is no mapping.
     """
-    with _opened(path, kind, fields, announce, PAIR_NAMES) as intake:
-        yield intake
+    with open_rows(str(path), kind) as source:
+        yield intake_of(source, fields, announce)
 
 
 @contextmanager
 def open_samples(path: str | Path, kind: str | None = None, fields: str | None = None) -> Iterator[Intake]:
     """As :func:`open_pairs`, for rows with one response."""
-    with _opened(path, kind, fields, None, SAMPLE_NAMES) as intake:
-        yield intake
+    with open_rows(str(path), kind) as source:
+        yield intake_of(source, fields, names=SAMPLE_NAMES)
 
 
-@contextmanager
-def _opened(
-    path: str | Path, kind: str | None, fields: str | None, announce: Callable[[str], None] | None, names: Sequence[str]
-) -> Iterator[Intake]:
+def intake_of(
+    source: Source, fields: str | None = None, announce: Callable[[str], None] | None = None,
+    names: Sequence[str] = PAIR_NAMES,
+) -> Intake:  # fmt: skip
+    """What an opened source holds; arguments and errors are those of :func:`open_pairs`."""
     try:
         shape = None if fields is None else shape_of_fields(fields, names)
     except ValueError as error:
         raise PairError(f"--fields: {error}") from None
-    with open_rows(str(path), kind) as source:
-        yield Intake(source, shape, announce)
+    return Intake(source, shape, announce)
 
 
 class Rejects:

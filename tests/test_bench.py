@@ -288,7 +288,7 @@ def test_the_page_shows_flips_and_escapes_what_others_wrote(finished: Finished) 
     )
     page = ET.fromstring(to_html(report).encode())
     assert not [e for e in page.iter() if e.tag.endswith("}script")]
-    crosses = [e for e in page.iter() if e.tag.endswith("}path") and e.attrib.get("class") == "flip"]
+    crosses = [e for e in page.iter() if e.tag.endswith("}path") and e.attrib.get("class") == "cross"]
     assert len(crosses) == PAIRS
 
 

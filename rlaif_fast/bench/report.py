@@ -1,11 +1,11 @@
-"""Every figure of a run in one place, with its unit; and the ways to print them."""
+"""Every figure of a run in one place, with its unit; and the tables that show them."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -13,6 +13,7 @@ import numpy.typing as npt
 from rlaif_fast.agreement import Agreement
 from rlaif_fast.bench.measure import Fresh
 from rlaif_fast.bench.rate import MatrixRate
+from rlaif_fast.report.tables import Table, margin_text
 
 SCHEMA = 1
 
@@ -102,10 +103,7 @@ class Report:
 
     def to_markdown(self) -> str:
         """Title, tables and where they hold, for a pull request."""
-        out = [f"## {self.title}", ""]
-        for table in self.tables():
-            head = [table.title, *table.columns]
-            out += [_row(head), _row(["---", *["---:"] * len(table.columns)]), *map(_row, table.rows), ""]
+        out = [f"## {self.title}", "", *(line for table in self.tables() for line in table.to_markdown())]
         out += [f"**{warning}**\n" for warning in self.warnings]
         return "\n".join([*out, self.where, "", f"    {self.command}", ""])
 
@@ -168,14 +166,6 @@ class Report:
         return rows
 
 
-class Table(NamedTuple):
-    """Rows of a name and a cell a column."""
-
-    title: str
-    columns: list[str]
-    rows: list[list[str]]
-
-
 def latency(seconds: npt.NDArray[np.float64], prompt_tokens: Sequence[int], computed_tokens: Sequence[int]) -> Latency:
     """Of times [pairs, repeats] and the tokens of each pair."""
     total, repeats = float(seconds.sum()), seconds.shape[1]
@@ -204,28 +194,6 @@ def work(
     return Work(per_pair, gops, before, after, rate, gops / rate, per_pair / rate * 1e3)
 
 
-def print_tables(report: Report) -> None:
-    """On standard output, for people."""
-    from rich.console import Console
-    from rich.table import Table as Printed
-
-    console = Console(highlight=False, markup=False)
-    console.print(report.title, style="bold")
-    for table in report.tables():
-        printed = Printed(box=None, pad_edge=False, padding=(0, 2, 0, 0))
-        printed.add_column(table.title)
-        for column in table.columns:
-            printed.add_column(column, justify="right")
-        for row in table.rows:
-            printed.add_row(*row)
-        console.print()
-        console.print(printed)
-    console.print()
-    for warning in report.warnings:
-        console.print(f"warning: {warning}", style="yellow")
-    console.print(report.where, style="dim")
-
-
 def _agreement_table(of: Agreement) -> Table:
     rows = [
         ["difference in log-odds, mean", f"{of.mean:.2g}"],
@@ -245,14 +213,6 @@ def _margin_table(of: Agreement) -> Table:
         share = f"{100 * bin_.flips / bin_.pairs:.1f} %" if bin_.pairs else "-"
         rows.append([margin_text(bin_.low, bin_.high), str(bin_.pairs), str(bin_.flips), share])
     return Table("the reference's margin, |log-odds|", ["pairs", "flips", "share"], rows)
-
-
-def margin_text(low: float, high: float | None) -> str:
-    return f"{low:g} and more" if high is None else f"{low:g} to {high:g}"
-
-
-def _row(cells: Sequence[str]) -> str:
-    return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
 
 
 def _megabytes(value: float | None) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from pathlib import Path
 
 import click
@@ -46,41 +45,35 @@ def bench(
         raise click.UsageError("--baseline and --max-regression need each other")
     from rlaif_fast.bench import gate
     from rlaif_fast.bench.html import to_html
-    from rlaif_fast.bench.report import Report, print_tables
+    from rlaif_fast.bench.report import Report
     from rlaif_fast.bench.run import Plan, read_set, run
     from rlaif_fast.commands.default import bundle_folder_of
+    from rlaif_fast.commands.reports import check_folders, command_line, write
     from rlaif_fast.console import Steps
-    from rlaif_fast.errors import BenchError
+    from rlaif_fast.report.tables import print_tables
 
     wanted = ((json_file, Report.to_json), (markdown_file, Report.to_markdown), (html_file, to_html))
-    outputs = [(path, render) for path, render in wanted if path is not None]
-    for path, _ in outputs:  # said before minutes of measuring
-        if not path.parent.is_dir():
-            raise BenchError(f"{path}: its folder does not exist")
+    check_folders(path for path, _ in wanted)  # said before minutes of measuring
     limits = gate.Thresholds(
         min_speedup, max_flips, max_delta, max_regression, gate.read_baseline(baseline) if baseline else None
     )
     plan = Plan(
-        read_set(pairs, limit), bundle_folder_of(bundle), reference, threads, repeat, _command(context), limits.baseline
-    )
+        read_set(pairs, limit),
+        bundle_folder_of(bundle),
+        reference,
+        threads,
+        repeat,
+        command_line(context),
+        limits.baseline,
+    )  # fmt: skip
     with Steps().shown() as steps:
         report = run(plan, steps)
-    print_tables(report)
-    for path, render in outputs:
-        path.write_text(render(report), encoding="utf-8", newline="\n")
+    print_tables(report.title, report.tables(), report.warnings, report.where)
+    for path, render in wanted:
+        if path is not None:
+            write(path, render(report))
     missed = gate.failures(report, limits)
     for line in missed:
         click.echo(f"error: {line}", err=True)
     if missed:
         context.exit(1)
-
-
-def _command(context: click.Context) -> str:
-    """The command line, from what was parsed: it is the same however the command was called."""
-    words = ["rlaif-fast", "bench"]
-    for parameter in context.command.params:
-        name = parameter.name or ""
-        if context.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE:
-            flag = [] if isinstance(parameter, click.Argument) else [max(parameter.opts, key=len)]
-            words += [*flag, str(context.params[name])]
-    return shlex.join(words)

@@ -13,6 +13,7 @@ import click
 from rlaif_fast.commands.options import give_way, reading, running
 
 if TYPE_CHECKING:
+    from rlaif_fast.alignment.calibration import Calibration
     from rlaif_fast.exact import ExactJudge
     from rlaif_fast.judge import Judge, Orders
     from rlaif_fast.pairs import Pair
@@ -34,6 +35,8 @@ if TYPE_CHECKING:
               help="Both orders, averaged; or response_0 first only.")  # fmt: skip
 @click.option("--exact", is_flag=True, help="Labels equal to float32's: pairs too close for int8 are judged again by"
               " the fp32 bundle of the same model.")  # fmt: skip
+@click.option("--calibration", type=click.Path(dir_okay=False, path_type=Path), help="Apply what `eval --fit` wrote"
+              " for this bundle.")  # fmt: skip
 @click.option("--window", type=click.IntRange(min=1), help="Pairs read ahead; with fp32, those on one instruction share"
               " a forward pass. [default: 1024 of a file, 32 of a pipe]")  # fmt: skip
 @click.option("--table", is_flag=True, help="Print a table for people instead of rows.")
@@ -43,8 +46,8 @@ if TYPE_CHECKING:
 def judge(
     context: click.Context, pairs: str, bundle: str | None, output: Path | None, restart: bool, kind: str | None,
     fields: str | None, to: Literal["rows", "trl"], min_margin: float, only_consistent: bool, mark: bool, on_error: str,
-    on_long: str, orders: Orders, exact: bool, limit: int | None, window: int | None, threads: int, nice: int | None,
-    table: bool, verbose: bool,
+    on_long: str, orders: Orders, exact: bool, calibration: Path | None, limit: int | None, window: int | None,
+    threads: int, nice: int | None, table: bool, verbose: bool,
 ) -> None:  # fmt: skip
     """Judge PAIRS: JSON Lines, a JSON array, CSV, Parquet, a datasets folder, or - for standard input.
 
@@ -75,6 +78,7 @@ def judge(
         spin = not give_way(nice)
         loaded = _load(folder, threads, spin)
         precise = _exact(loaded, folder, threads, spin) if exact else None
+        calibrated = _calibration(calibration, loaded)
         if verbose:
             seconds = time.perf_counter() - started
             work.say(f"{loaded.manifest.name}, loaded in {seconds:.2f} s\n{loaded.describe()}")
@@ -83,7 +87,8 @@ def judge(
         ahead, done = window or work.window, 0
 
         def results(pairs: Iterable[Pair], done: int) -> Iterator[Verdict]:
-            return (precise or loaded).judge_many(pairs, orders, window=ahead, done=done)
+            found = (precise or loaded).judge_many(pairs, orders, window=ahead, done=done)
+            return map(calibrated, found) if calibrated else found
 
         if table:
             tally = work.to_screen(results, _Tally, lambda verdicts: print_table(list(verdicts), sys.stdout))
@@ -92,6 +97,7 @@ def judge(
         else:
             bound = {
                 "bundle": loaded.digest, "exact": precise.exact.digest if precise else None, "orders": orders,
+                "calibration": calibrated.digest if calibrated else None,
                 "on-long": on_long, "limit": limit, "window": ahead,
             }  # fmt: skip
             tally, done = work.to_file(
@@ -119,6 +125,16 @@ def _exact(fast: Judge, folder: Path, threads: int, spin: bool) -> ExactJudge | 
     if fast.manifest.error_bound is None:
         return None
     return ExactJudge(fast, _load(companion(folder, fast.manifest), threads, spin))
+
+
+def _calibration(path: Path | None, judge: Judge) -> Calibration | None:
+    from rlaif_fast.alignment.calibration import read_calibration
+
+    if path is None:
+        return None
+    found = read_calibration(path)
+    found.require_bundle(judge.digest, path)
+    return found
 
 
 class _Tally:

@@ -1,0 +1,56 @@
+"""``rlaif-fast diff``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from rlaif_fast.alignment.records import Record
+
+_FILE = click.Path(dir_okay=False, path_type=Path)
+
+
+@click.command()
+@click.argument("a", type=click.Path(allow_dash=True))
+@click.argument("b", type=click.Path(allow_dash=True))
+@click.option("--examples", type=click.IntRange(min=0), default=5, show_default=True,
+              help="Show the N worst: flips first, by the difference in log-odds.")  # fmt: skip
+@click.option("--max-flips", type=click.FloatRange(0, 1), help="Fail where a larger share of the labels differs.")
+@click.option("--json", "json_file", type=_FILE, help="Write every figure and the examples.")
+@click.pass_context
+def diff(
+    context: click.Context, a: str, b: str, examples: int, max_flips: float | None, json_file: Path | None
+) -> None:
+    """Compare two files of verdicts on the same pairs: two precisions, models, templates or orders.
+
+    Pairs are matched by id, and their texts must be the same. Where the rows carry people's labels, both files are held
+    against them as well.
+    """
+    from rlaif_fast.alignment.compare import compare
+    from rlaif_fast.commands.reports import check_folders, command_line, write
+    from rlaif_fast.report.tables import print_tables
+
+    if a == b == "-":
+        raise click.UsageError("one of the two can be standard input")
+    check_folders([json_file])
+    found = compare(_records(a), _records(b), (a, b), examples=examples, command=command_line(context))
+    print_tables(found.title, found.tables(), found.missing, found.where)
+    for line in found.examples_text():
+        click.echo(line)
+    if json_file is not None:
+        write(json_file, found.to_json())
+    if max_flips is not None and found.flip_share > max_flips:
+        share = f"{found.flips} of {found.pairs} labels differ, a share of {found.flip_share:.4f}"
+        click.echo(f"error: {share}, over --max-flips {max_flips:g}", err=True)
+        context.exit(1)
+
+
+def _records(path: str) -> list[Record]:
+    from rlaif_fast.alignment.records import record_of
+    from rlaif_fast.reading import open_rows
+
+    with open_rows(path) as source:
+        return [record_of(row) for row in source.rows()]

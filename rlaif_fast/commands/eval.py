@@ -1,0 +1,163 @@
+"""``rlaif-fast eval``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from itertools import chain, islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from rlaif_fast.alignment.records import Record, Sample
+    from rlaif_fast.alignment.report import Fit
+    from rlaif_fast.judge import Judge
+    from rlaif_fast.manifest import Manifest
+    from rlaif_fast.pairs import Pair
+    from rlaif_fast.reading import Row, Source
+
+_FILE = click.Path(dir_okay=False, path_type=Path)
+_LEAST = 10  # pairs in each half of a fit
+
+
+@click.command("eval")
+@click.argument("labelled", type=click.Path(allow_dash=True))
+@click.option("-b", "--bundle", help="What judges pairs, or judged the verdicts: a bundle's folder or an exported"
+              " model's id. [default: the embedded default]")  # fmt: skip
+@click.option("--from", "kind", type=click.Choice(["jsonl", "json", "csv", "tsv", "parquet", "arrow"]),
+              help="What LABELLED is. [default: seen from its beginning and name]")  # fmt: skip
+@click.option("--fields", help="Where a pair keeps things, as in judge.")
+@click.option("--limit", type=click.IntRange(min=1), help="The first N rows only.")
+@click.option("--on-long", type=click.Choice(["error", "truncate"]), default="error", show_default=True,
+              help="A prompt over the model's context: an error, or leave the instruction's end away.")  # fmt: skip
+@click.option("--threads", type=click.IntRange(min=0), default=0, help="[default: the usable physical cores]")
+@click.option("--fit", "fit_file", type=_FILE, help="Fit temperature and position offset on one half of the"
+              " instructions, report them on the other, and write them for `judge --calibration`.")  # fmt: skip
+@click.option("--json", "json_file", type=_FILE, help="Write every figure, and what they follow from.")
+@click.option("--html", "html_file", type=_FILE, help="Write a report with plots, one file.")
+@click.pass_context
+def evaluate(
+    context: click.Context, labelled: str, bundle: str | None, kind: str | None, fields: str | None, limit: int | None,
+    on_long: str, threads: int, fit_file: Path | None, json_file: Path | None, html_file: Path | None,
+) -> None:  # fmt: skip
+    """How good a judge is on LABELLED: its alignment with people, and how far p1 can be believed.
+
+    LABELLED is a file of pairs with people's choice in a field label (0 or 1, the index of the preferred response),
+    judged on the way; or verdicts that `judge` wrote of such pairs. For a long set judge first: a stopped
+    `judge -o` goes on where it was.
+    """
+    from rlaif_fast.alignment.html import to_html
+    from rlaif_fast.alignment.records import is_verdict, sample_of
+    from rlaif_fast.alignment.report import evaluate as report_on
+    from rlaif_fast.commands.reports import check_folders, command_line, write
+    from rlaif_fast.reading import open_rows
+    from rlaif_fast.report.tables import print_tables
+
+    check_folders((fit_file, json_file, html_file))
+    judge: dict[str, Any] | None = None
+    manifest = None
+    with open_rows(labelled, kind) as source:
+        rows = source.rows()
+        head = list(islice(rows, 1))
+        rest = replace(source, restartable=False, read=lambda: chain(head, rows))
+        if fields is None and head and is_verdict(head[0].value):
+            manifest = _named(bundle, fit_file)
+            records = list(islice(_judged(rest.rows()), limit))
+        else:
+            loaded, records = _judge(rest, bundle, fields, limit, on_long, threads)
+            manifest = loaded.manifest
+            judge = {"name": manifest.name, "model": manifest.model.id, "digest": manifest.digest}
+    sample = sample_of(records)
+    name = Path(source.name).name
+    fitted = None
+    if fit_file is not None and manifest is not None:
+        fitted = _fit(sample, records, manifest.digest, name)
+    report = report_on(sample, source=name, command=command_line(context), judge=judge, fit=fitted)
+    print_tables(report.title, report.tables(), report.warnings, report.where)
+    if json_file is not None:
+        write(json_file, report.to_json())
+    if html_file is not None:
+        write(html_file, to_html(report, sample))
+    if fit_file is not None and fitted is not None:
+        write(fit_file, fitted.calibration.to_json())
+
+
+def _named(bundle: str | None, fit_file: Path | None) -> Manifest | None:
+    """The manifest a calibration of given verdicts is bound to: their rows do not say who judged."""
+    from rlaif_fast.bundle import read_manifest
+    from rlaif_fast.home import find_bundle
+
+    if bundle is None and fit_file is not None:
+        raise click.UsageError("--fit on verdicts needs -b BUNDLE, the one that judged them")
+    return None if bundle is None else read_manifest(find_bundle(bundle))
+
+
+def _judged(rows: Iterator[Row]) -> Iterator[Record]:
+    from rlaif_fast.alignment.records import record_of
+    from rlaif_fast.errors import EvalError
+
+    for row in rows:
+        found = record_of(row)
+        if found.human_label is None:
+            raise EvalError(
+                f"{row.where}, id {found.id!r}: the verdict has no human_label; judge pairs with a field label (0 or 1)"
+            )
+        yield found
+
+
+def _judge(
+    source: Source, bundle: str | None, fields: str | None, limit: int | None, on_long: str, threads: int
+) -> tuple[Judge, list[Record]]:
+    from rlaif_fast.alignment.records import record
+    from rlaif_fast.commands.default import bundle_folder_of
+    from rlaif_fast.console import progress_of, stderr
+    from rlaif_fast.cpu import busy
+    from rlaif_fast.intake import intake_of
+    from rlaif_fast.judge import Judge
+
+    intake = intake_of(source, fields, stderr().print)
+    pairs = [_checked(pair) for pair in islice(intake.pairs(), limit)]  # said before a model is loaded
+    judge = Judge.load(bundle_folder_of(bundle), threads=threads, spin=not busy())
+    if on_long == "truncate":
+        pairs = [judge.shortened(pair) for pair in pairs]
+    else:
+        for pair in pairs:
+            judge.prompt_tokens(pair)
+    verdicts = judge.judge_many(pairs, window=max(1, len(pairs)))
+    return judge, [record(verdict.row()) for verdict in progress_of(verdicts, len(pairs))]
+
+
+def _checked(pair: Pair) -> Pair:
+    from rlaif_fast.alignment.records import human_label
+    from rlaif_fast.errors import EvalError
+
+    if "label" not in pair.carried:
+        raise EvalError(f"{pair}: there is no field label; it says which response people prefer, 0 or 1")
+    try:
+        human_label(pair.carried["label"])
+    except ValueError as error:
+        raise EvalError(f"{pair}: {error}") from None
+    return pair
+
+
+def _fit(sample: Sample, records: list[Record], digest: str, name: str) -> Fit:
+    """Fitted on one half of the instructions, looked at on the other."""
+    import numpy as np
+
+    from rlaif_fast.alignment.calibration import Calibration, fit
+    from rlaif_fast.alignment.records import half
+    from rlaif_fast.alignment.report import Fit, figures_of
+    from rlaif_fast.errors import EvalError
+
+    fitted_on = np.array([half(one.instruction) == 0 for one in records])
+    if min(fitted_on.sum(), (~fitted_on).sum()) < _LEAST:
+        raise EvalError(
+            f"{name}: a fit needs {_LEAST} pairs in each half of the instructions, here are {int(fitted_on.sum())} and"
+            f" {int((~fitted_on).sum())}; give more labelled pairs"
+        )
+    train, test = sample.where(fitted_on), sample.where(~fitted_on)
+    a, b = fit(train)
+    of = Calibration(digest, a, b, {"source": name, "pairs": len(train), "groups": train.groups})
+    return Fit(of, len(train), train.groups, figures_of(test), figures_of(of.on(test)))
