@@ -41,7 +41,7 @@ class Row:
     Attributes:
         place: line of a text file (the first of a CSV record), number of the row elsewhere; from 1.
         where: "file, line N" or "file, row N".
-        value: parsed, not yet checked; None where there is a problem.
+        value: parsed, not yet checked; where there is a problem, the text that has it as far as it is known.
         problem: why it could not be read.
     """
 
@@ -81,8 +81,9 @@ def open_rows(path: str, kind: str | None = None) -> Iterator[Source]:
         PairError: missing, not readable, a folder without rows, or a package for its kind is not installed.
     """
     if path == "-":
-        head, stream = _unpacked(sys.stdin.buffer)
+        head, stream = _unpacked(sys.stdin.buffer, "stdin")
         found = kind or _kind(head, "")
+        _require(found, "stdin")
         yield Source("stdin", found, False, lambda: _rows("stdin", found, stream))
         return
     if os.path.isdir(path):
@@ -95,19 +96,25 @@ def open_rows(path: str, kind: str | None = None) -> Iterator[Source]:
         raise PairError(f"{path}: cannot be read ({error.strerror}), give a file of pairs or - for stdin") from None
     with file:
         restartable = stat.S_ISREG(os.fstat(file.fileno()).st_mode)
-        head, stream = _unpacked(file)
+        head, stream = _unpacked(file, path)
         known = kind or _kind(head, path)
+        _require(known, path)
         read = (lambda: _file_rows(path, known)) if restartable else (lambda: _rows(path, known, stream))
         yield Source(path, known, restartable, read)
 
 
-def optional(module: str) -> Any:
-    """A module of the extra ``formats``; raises PairError where it is not installed."""
+def optional(module: str, file: str | Path = "this file") -> Any:
+    """A module of the extra ``formats`` that ``file`` needs; raises PairError where it is not installed."""
     try:
         return importlib.import_module(module)
     except ImportError:
         name = module.partition(".")[0]
-        raise PairError(f"this kind of file needs {name}: pip install 'rlaif-fast[formats]'") from None
+        raise PairError(f"{file}: this kind of file needs {name}, pip install 'rlaif-fast[formats]'") from None
+
+
+def _require(kind: str, file: str) -> None:
+    if kind in ("parquet", "arrow"):
+        optional("pyarrow", file)
 
 
 def _kind(head: bytes, name: str) -> str:
@@ -150,8 +157,8 @@ class _Ahead(io.RawIOBase):
 class _Zstd(io.RawIOBase):
     """Unpacked zstd frames; EOFError where they are cut off, which zstandard's own reader passes over."""
 
-    def __init__(self, stream: BinaryIO) -> None:
-        self._package, self._stream = optional("zstandard"), stream
+    def __init__(self, stream: BinaryIO, name: str) -> None:
+        self._package, self._stream = optional("zstandard", name), stream
         self._frame: Any = None
         self._out = self._in = b""
 
@@ -179,14 +186,14 @@ class _Zstd(io.RawIOBase):
         return size
 
 
-def _unpacked(stream: BinaryIO) -> tuple[bytes, BinaryIO]:
-    """(the beginning of the content, the content), whatever it is packed with."""
+def _unpacked(stream: BinaryIO, name: str) -> tuple[bytes, BinaryIO]:
+    """(the beginning of the content, the content), whatever it is packed with; raises PairError."""
     ahead = _Ahead(stream)
     packed = io.BufferedReader(ahead)
     if ahead.head.startswith(b"\x1f\x8b"):
         ahead = _Ahead(gzip.GzipFile(fileobj=packed))
     elif ahead.head.startswith(b"\x28\xb5\x2f\xfd"):
-        ahead = _Ahead(io.BufferedReader(_Zstd(packed), _STEP))
+        ahead = _Ahead(io.BufferedReader(_Zstd(packed, name), _STEP))
     else:
         return ahead.head, packed
     return ahead.head, io.BufferedReader(ahead)
@@ -199,7 +206,7 @@ def _file_rows(path: str, kind: str) -> Iterator[Row]:
             yield from _rows(path, kind, file)  # to be read at any place, without a copy
         else:
             file.seek(0)
-            yield from _rows(path, kind, _unpacked(file)[1])
+            yield from _rows(path, kind, _unpacked(file, path)[1])
 
 
 def _rows(name: str, kind: str, stream: BinaryIO) -> Iterator[Row]:
@@ -233,9 +240,14 @@ def _json_lines(stream: BinaryIO) -> Found:
             try:
                 yield number, _DECODER.decode(line.decode().rstrip()), None
             except UnicodeDecodeError as error:
-                yield number, None, f"not UTF-8 at byte {error.start}"
+                yield number, _shown(line), f"not UTF-8 at byte {error.start}"
             except (ValueError, RecursionError) as error:
-                yield number, None, f"not JSON ({_reason(error)})"
+                yield number, _shown(line), f"not JSON ({_reason(error)})"
+
+
+def _shown(line: bytes) -> str:
+    """A line that could not be read, as text that loses nothing."""
+    return line.rstrip(b"\r\n").decode(errors="backslashreplace")
 
 
 def _no_constant(name: str) -> Any:

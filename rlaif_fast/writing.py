@@ -90,9 +90,9 @@ def check_target(path: Path) -> None:
         raise PairError(f"{path}: the folder {path.parent} does not exist, make it or give another name")
     kind, packing = target_kind(path)
     if packing == "zst":
-        optional("zstandard")
+        optional("zstandard", path)
     if kind == "parquet":
-        optional("pyarrow.parquet")
+        optional("pyarrow", path)
 
 
 def convert(rows: Path, target: Path, *, to: To, keep: Keep) -> int:
