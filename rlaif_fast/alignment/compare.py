@@ -150,7 +150,7 @@ class Comparison:
             a, b = one.p1
             what = "flip" if one.flip else "same label"
             human = "" if one.human_label is None else f", people prefer response_{one.human_label}"
-            lines.append(f"{one.id}: p1 {a:.4f} -> {b:.4f}, log-odds {one.difference:+.3f}, {what}{human}")
+            lines.append(f"{_short(str(one.id))}: p1 {a:.4f} -> {b:.4f}, log-odds {one.difference:+.3f}, {what}{human}")
             lines += [f"    {name}: {_short(getattr(one, name))}" for name in _TEXTS]
         return lines
 
@@ -268,5 +268,6 @@ def _examples(
 
 
 def _short(text: str) -> str:
-    words = " ".join(text.split())
+    """Its beginning on one line, without what a terminal would obey."""
+    words = " ".join("".join(c if c.isprintable() else " " for c in text).split())
     return words if len(words) <= _SHORT else words[: _SHORT - 1] + "…"
