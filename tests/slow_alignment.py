@@ -8,6 +8,7 @@ It shares no code with the package and takes from numpy only the draws that the 
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 import math
 import sys
@@ -132,7 +133,7 @@ def _percentile(ordered: list[float], share: float) -> float:
 
 def _bins(pairs: list[Row], by: str, edges: list[float]) -> list[Row]:
     found = []
-    for low, high in zip(edges, edges[1:], strict=False):
+    for low, high in itertools.pairwise(edges):
         last = high == edges[-1]
         found.append(_bin(low, high, [one for one in pairs if low <= one[by] and (one[by] < high or last)]))
     return found
