@@ -53,7 +53,7 @@ def figures(pairs: list[Row]) -> dict[str, Any]:
         draws = np.random.RandomState(0).randint(0, len(members), (2000, len(members)), dtype=np.int64).tolist()
         drawn = [_values([pair for group in draw for pair in members[group]]) for draw in draws]
         for name in NAMES:
-            defined = sorted(values for one in drawn if (values := one[name]) is not None)
+            defined = sorted(one[name] for one in drawn if one[name] is not None)
             if len(defined) >= 1000:
                 spans[name] = [_percentile(defined, 0.025), _percentile(defined, 0.975)]
     found: dict[str, Any] = {
