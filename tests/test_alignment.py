@@ -105,7 +105,7 @@ def test_a_calibrated_judge_has_no_calibration_error() -> None:
 
 
 def test_pairs_lie_in_the_bin_of_their_margin() -> None:
-    p1 = [0.5, 0.509, 0.511, 0.53, 0.548, 0.6, 0.7, 0.75, 0.9, 1.0, 0.0]
+    p1 = [0.5, 0.509, 0.511, 0.53, 0.57, 0.61, 0.72, 0.76, 0.92, 1.0, 0.0]
     found = report([verdict_row(k, [p, p], 0) for k, p in enumerate(p1)])
     assert [(b.low, b.high, b.pairs) for b in found.by_margin] == [
         (0, 0.02, 2), (0.02, 0.05, 1), (0.05, 0.1, 1), (0.1, 0.2, 1), (0.2, 0.5, 2), (0.5, 1, 4),

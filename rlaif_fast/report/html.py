@@ -99,7 +99,8 @@ h2 { font-size: 1.05rem; margin: 32px 0 8px; }
 .tile span { color: var(--muted); font-size: 0.82rem; }
 figure { margin: 0; }
 svg { width: 100%; height: auto; display: block; }
-svg text { fill: var(--muted); font: 11px system-ui, sans-serif; }
+svg text { fill: var(--muted); font: 11px system-ui, sans-serif; paint-order: stroke; stroke: var(--page);
+  stroke-width: 3px; }
 svg .axis { fill: var(--ink); }
 .grid, .zero { stroke: var(--edge); }
 .base, .diagonal { stroke: var(--muted); }
