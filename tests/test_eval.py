@@ -212,7 +212,7 @@ def test_a_fit_on_verdicts_asks_the_bundle_whether_they_are_its_own(
     file.unlink()
     done = rlaif_fast("eval", verdicts, "-b", tiny_bundle("gpt2"), "--fit", file)
     assert done.status == 1 and done.err.count("\n") == 1 and not file.exists()
-    assert done.err.startswith("error: verdicts.jsonl: these are not the verdicts of ")
+    assert done.err.startswith(f"error: {verdicts}: these are not the verdicts of ")
     calibrated = tmp_path / "calibrated.jsonl"
     rlaif_fast("judge", work / "pairs.jsonl", "-b", llama, "--calibration", work / "calibration.json", "-o", calibrated)
     done = rlaif_fast("eval", calibrated, "-b", llama, "--fit", file)
@@ -253,7 +253,7 @@ WRONG: dict[str, tuple[list[Any], str]] = {
     "TRL's of a judge": ([{"id": "x", "prompt": "i", "chosen": "a", "rejected": "b", "soft_label": 0.6, "margin": 0.2,
                            "consistent": True}], ", line 1, id 'x': a judge chose, not people (judge --to trl); give"),
     "the notebook's": ([{"instruction": "i", "chosen": "a", "rejected": "b", "label": 1, "p1": 0.6, "p2": 0.4}],
-                       ", line 1: there is no field label; it says"),
+                       ", line 1, id 1: there is no field label; it says"),
 }  # fmt: skip
 
 

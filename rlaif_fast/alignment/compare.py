@@ -14,7 +14,7 @@ from rlaif_fast.alignment.binomial import mcnemar
 from rlaif_fast.alignment.records import Bools, Floats, Record, by_order_of, log_odds_of
 from rlaif_fast.alignment.report import number, percent
 from rlaif_fast.errors import EvalError
-from rlaif_fast.report.tables import Table, margin_text
+from rlaif_fast.report.tables import Table, margin_text, printable
 
 SCHEMA = 1
 _TEXTS = ("instruction", "response_0", "response_1")
@@ -269,5 +269,5 @@ def _examples(
 
 def _short(text: str) -> str:
     """Its beginning on one line, without what a terminal would obey."""
-    words = " ".join("".join(c if c.isprintable() else " " for c in text).split())
+    words = " ".join(printable(text).split())
     return words if len(words) <= _SHORT else words[: _SHORT - 1] + "…"
