@@ -589,6 +589,8 @@ def test_warnings_are_about_what_is_there() -> None:
     assert "in one order only" in " | ".join(report(random_rows(9, 150, one_order=0.5)).warnings)
     good = [row | {"chosen": "c" * 9, "rejected": "r" * 9} for row in random_rows(9, 300, lean=0.1, skill=5.0)]
     assert report(good).warnings == []
+    against = [row | {"human_label": 1 - row["human_label"]} for row in good]
+    assert "less often than a coin" in " | ".join(report(against).warnings)
 
 
 def test_everything_can_be_computed_again_from_the_arrays() -> None:
