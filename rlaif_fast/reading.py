@@ -304,8 +304,8 @@ class _Window:
             mendable = error.pos >= len(text) - 12 or error.msg.startswith("Unterminated string")
             if mendable and len(text) - self._at > _LIMIT:
                 raise ValueError(f"{_TOO_LONG}, the array is not read further")
+            place = self._gone + error.pos
             if not mendable or not self._more():
-                place = self._gone + error.pos
                 raise ValueError((mendable and self.problem) or f"not JSON ({error.msg} at character {place})")
 
     def _more(self) -> bool:

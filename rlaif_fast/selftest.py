@@ -50,8 +50,7 @@ def check(manifest: Manifest, answer: Callable[[Probe], Sequence[float]]) -> flo
     if not differences:
         return 0.0
     mean, worst = sum(differences) / len(differences), max(differences)
-    exact = manifest.precision == "fp32"
-    found, limit = (worst, EXACT) if exact else (mean, max(EXACT, _SHARE * manifest.fidelity.mean))
+    found, limit = deviation(manifest, differences)
     if not found <= limit:  # a NaN differs as well
         raise BundleError(
             f"{manifest.name}: this machine answers the bundle's probes differently, by {mean:.2g} in log-odds on"
@@ -60,6 +59,13 @@ def check(manifest: Manifest, answer: Callable[[Probe], Sequence[float]]) -> flo
             " --precision fp32"
         )
     return worst
+
+
+def deviation(manifest: Manifest, differences: Sequence[float]) -> tuple[float, float]:
+    """(what counts of differences between two machines' log-odds, its limit): at float32 the largest, else the mean."""
+    if manifest.precision == "fp32":
+        return max(differences), EXACT
+    return sum(differences) / len(differences), max(EXACT, _SHARE * manifest.fidelity.mean)
 
 
 def _key(manifest: Manifest) -> str:

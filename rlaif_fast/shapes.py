@@ -58,6 +58,11 @@ def recognise(row: Mapping[str, Any]) -> Shape | None:
     return None
 
 
+def is_judged(row: Collection[str]) -> bool:
+    """Whether a row in TRL's shape was written by ``judge --to trl``, so that a judge chose."""
+    return all(name in row for name in ("soft_label", "margin", "consistent"))
+
+
 def shape_of_fields(text: str, names: Sequence[str] = NAMES) -> Shape:
     """The shape of ``instruction=prompt,response_0=completions.0,…``; a field that is not named has its own name.
 
@@ -132,7 +137,9 @@ def _trl(row: Mapping[str, Any]) -> tuple[Row, Collection[str]]:
     elif "prompt" not in row:
         raise ValueError("has no prompt")
     found = {"instruction": _said(prompt), "response_0": chosen, "response_1": rejected}
-    return found | ({} if "label" in row else {"label": 0}), ("prompt", "chosen", "rejected")
+    # Beside a soft label the choice is a judge's (`judge --to trl`), no person's.
+    people = "label" not in row and not is_judged(row)
+    return found | ({"label": 0} if people else {}), ("prompt", "chosen", "rejected")
 
 
 def _notebook(row: Mapping[str, Any]) -> tuple[Row, Collection[str]]:

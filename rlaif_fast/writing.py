@@ -7,7 +7,7 @@ import csv
 import gzip
 import json
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -176,12 +176,21 @@ def _columns(rows: Iterator[Row], to: To) -> Columns:
 
 def _write_csv(stream: BinaryIO, wanted: Callable[[], Iterator[Row]], to: To, delimiter: str = ",") -> int:
     columns = _columns(wanted(), to)
-    writer = csv.writer(codecs.getwriter("utf-8")(stream), delimiter=delimiter, lineterminator="\n")
-    writer.writerow(columns)
+    text = codecs.getwriter("utf-8")(stream)
+    plain, quoted = (
+        csv.writer(text, delimiter=delimiter, lineterminator="\n", quoting=quoting)
+        for quoting in (csv.QUOTE_MINIMAL, csv.QUOTE_ALL)
+    )
+
+    def write(cells: Collection[str]) -> None:
+        # A carriage return ends a line for readers, and csv does not quote it where lines end in another.
+        (quoted if any("\r" in cell for cell in cells) else plain).writerow(cells)
+
+    write(columns)
     count = 0
     for row in wanted():
         count += 1
-        writer.writerow([_cell(row.get(name)) for name in columns])
+        write([_cell(row.get(name)) for name in columns])
     return count
 
 

@@ -8,6 +8,7 @@
     binomial     exact tails and bounds
     coverage     alignment against coverage; what can be decided at a stated disagreement
     calibration  temperature and position offset: fitted, kept in a file, applied
+    origin       whether verdicts are those of a bundle
     report       every figure of an eval in one dataclass; JSON and tables
     compare      two files of verdicts on the same pairs
     plots, html  the report as one page

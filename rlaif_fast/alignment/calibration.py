@@ -27,6 +27,7 @@ SCHEMA = 1
 _LIMITS = (1e-3, 1e3)  # of a
 _GRID = 601  # values of log a that are tried before bisection
 _STEPS = 80
+_FLAT = 1e-12  # of the log loss: a judge that is right about every pair leaves nothing to tell two temperatures by
 
 
 @dataclass(frozen=True)
@@ -113,9 +114,11 @@ def fit(sample: Sample) -> tuple[float, float]:
 def _least(signed: Floats) -> float:
     """The a > 0 with the least log loss; ``signed`` [n, 2] are log-odds of what people prefer."""
     grid = np.geomspace(*_LIMITS, _GRID)
-    best = int(np.argmin([_loss(a, signed) for a in grid]))
-    if best in (0, _GRID - 1):
-        return _LIMITS[0 if best == 0 else 1]
+    losses = np.array([_loss(a, signed) for a in grid])
+    as_good = losses <= losses.min() + _FLAT
+    if as_good[0] or as_good[-1]:
+        return _LIMITS[0 if as_good[0] else 1]
+    best = int(np.argmin(losses))
     low, high = float(grid[best - 1]), float(grid[best + 1])
     for _ in range(_STEPS):
         middle = (low + high) / 2

@@ -14,7 +14,7 @@ from rlaif_fast.alignment.binomial import mcnemar
 from rlaif_fast.alignment.records import Bools, Floats, Record, by_order_of, log_odds_of
 from rlaif_fast.alignment.report import number, percent
 from rlaif_fast.errors import EvalError
-from rlaif_fast.report.tables import Table, margin_text
+from rlaif_fast.report.tables import Table, margin_text, printable
 
 SCHEMA = 1
 _TEXTS = ("instruction", "response_0", "response_1")
@@ -150,7 +150,7 @@ class Comparison:
             a, b = one.p1
             what = "flip" if one.flip else "same label"
             human = "" if one.human_label is None else f", people prefer response_{one.human_label}"
-            lines.append(f"{one.id}: p1 {a:.4f} -> {b:.4f}, log-odds {one.difference:+.3f}, {what}{human}")
+            lines.append(f"{_short(str(one.id))}: p1 {a:.4f} -> {b:.4f}, log-odds {one.difference:+.3f}, {what}{human}")
             lines += [f"    {name}: {_short(getattr(one, name))}" for name in _TEXTS]
         return lines
 
@@ -268,5 +268,6 @@ def _examples(
 
 
 def _short(text: str) -> str:
-    words = " ".join(text.split())
+    """Its beginning on one line, without what a terminal would obey."""
+    words = " ".join(printable(text).split())
     return words if len(words) <= _SHORT else words[: _SHORT - 1] + "…"

@@ -79,6 +79,10 @@ def record(row: Mapping[str, Any]) -> Record:
     texts = [row[name] for name in ("instruction", "chosen", "rejected")]
     if not all(isinstance(text, str) for text in texts):
         raise ValueError("instruction, chosen and rejected must be strings")
+    try:
+        json.dumps([row["id"], *texts], ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        raise ValueError("the id or a text has a lone surrogate, not valid Unicode") from None
     p1, by_order = _share(row["p1"], "p1"), _shares(row["p1_by_order"])
     if abs(p1 - math.fsum(by_order) / len(by_order)) > _SLACK:
         raise ValueError("p1 is not the mean of p1_by_order")
@@ -89,7 +93,7 @@ def record(row: Mapping[str, Any]) -> Record:
     instruction, chosen, rejected = texts
     return Record(
         row["id"], instruction, *((chosen, rejected) if label == 1 else (rejected, chosen)), p1, by_order,
-        None if human is None or human == "" else human_label(human), task if isinstance(task, str) else None,
+        None if human is None or human == "" else human_label(human), task if task and isinstance(task, str) else None,
     )  # fmt: skip
 
 
@@ -109,6 +113,8 @@ def _number(value: Any, name: str) -> float:
         return float(value)
     except (TypeError, ValueError):
         raise ValueError(f"{name} is {value!r}, it must be a number") from None
+    except OverflowError:
+        raise ValueError(f"{name} is an integer beyond any float") from None
 
 
 def _share(value: Any, name: str) -> float:
@@ -122,7 +128,7 @@ def _shares(value: Any) -> tuple[float, ...]:
     if isinstance(value, str):  # a cell of a CSV file
         try:
             value = json.loads(value)
-        except ValueError:
+        except (ValueError, RecursionError):
             value = None
     if not isinstance(value, list) or len(value) not in (1, 2):
         raise ValueError("p1_by_order must be a list of one or two numbers")

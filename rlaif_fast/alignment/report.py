@@ -212,6 +212,9 @@ def _warnings(sample: Sample, figures: Figures, fit: Fit | None) -> list[str]:
     rate = figures.same_position_rate.value
     if rate is not None and rate > 0.5:
         found.append(f"in {100 * rate:.0f} % of the pairs both orders pick the same position: mostly position bias")
+    span = figures.accuracy.interval
+    if span is not None and span[1] < 0.5:
+        found.append("the judge agrees with people less often than a coin would")
     span = figures.over_longer.interval
     if span is not None and span[0] <= 0:
         found.append("the judge is not shown to be better than picking the longer response")

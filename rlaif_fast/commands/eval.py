@@ -63,12 +63,16 @@ def evaluate(
         head = list(islice(rows, 1))
         rest = replace(source, restartable=False, read=lambda: chain(head, rows))
         if fields is None and head and is_verdict(head[0].value):
-            manifest = _named(bundle, fit_file)
+            if bundle is None and fit_file is not None:
+                raise click.UsageError("--fit on verdicts needs -b BUNDLE, the one that judged them")
             records = list(islice(_judged(rest.rows()), limit))
+            if bundle is not None:
+                manifest = _checked_origin(records, bundle, source.name, threads)
         else:
             loaded, records = _judge(rest, bundle, fields, limit, on_long, threads)
             manifest = loaded.manifest
-            judge = {"name": manifest.name, "model": manifest.model.id, "digest": manifest.digest}
+    if manifest is not None:
+        judge = {"name": manifest.name, "model": manifest.model.id, "digest": manifest.digest}
     sample = sample_of(records)
     name = Path(source.name).name
     fitted = None
@@ -84,14 +88,15 @@ def evaluate(
         write(fit_file, fitted.calibration.to_json())
 
 
-def _named(bundle: str | None, fit_file: Path | None) -> Manifest | None:
-    """The manifest a calibration of given verdicts is bound to: their rows do not say who judged."""
-    from rlaif_fast.bundle import read_manifest
-    from rlaif_fast.home import find_bundle
+def _checked_origin(records: list[Record], bundle: str, name: str, threads: int) -> Manifest:
+    """The manifest of the bundle that is said to have judged given verdicts: rows do not say, so it is asked."""
+    from rlaif_fast.alignment.origin import check_origin
+    from rlaif_fast.cpu import busy
+    from rlaif_fast.judge import Judge
 
-    if bundle is None and fit_file is not None:
-        raise click.UsageError("--fit on verdicts needs -b BUNDLE, the one that judged them")
-    return None if bundle is None else read_manifest(find_bundle(bundle))
+    judge = Judge.load(bundle, threads=threads, spin=not busy())
+    check_origin(records, judge, name)
+    return judge.manifest
 
 
 def _judged(rows: Iterator[Row]) -> Iterator[Record]:
@@ -132,7 +137,12 @@ def _judge(
 def _checked(pair: Pair) -> Pair:
     from rlaif_fast.alignment.records import human_label
     from rlaif_fast.errors import EvalError
+    from rlaif_fast.shapes import is_judged
 
+    if "label" not in pair.carried and is_judged(pair.carried):
+        raise EvalError(
+            f"{pair}: a judge chose, not people (judge --to trl); give the rows `judge` writes without --to"
+        )
     if "label" not in pair.carried:
         raise EvalError(f"{pair}: there is no field label; it says which response people prefer, 0 or 1")
     try:

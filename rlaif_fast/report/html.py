@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from html import escape
 
+from rlaif_fast.report.svg import safe
 from rlaif_fast.report.tables import Table
 
 
@@ -29,34 +29,34 @@ def page(
     """
     body = "\n".join(
         [
-            f"<h1>{escape(title)}</h1>",
-            f'<p class="muted">{escape(where)}</p>',
-            *(f'<p class="warning">{escape(warning)}</p>' for warning in warnings),
+            f"<h1>{safe(title)}</h1>",
+            f'<p class="muted">{safe(where)}</p>',
+            *(f'<p class="warning">{safe(warning)}</p>' for warning in warnings),
             f'<div class="tiles">{"".join(_tile(*tile) for tile in tiles)}</div>',
             *figures,
             *map(_table, tables),
-            f"<h2>command</h2>\n<pre>{escape(command)}</pre>",
+            f"<h2>command</h2>\n<pre>{safe(command)}</pre>",
         ]
     )
-    return _PAGE.format(title=escape(title), made_by=escape(made_by), style=_STYLE, body=body)
+    return _PAGE.format(title=safe(title), made_by=safe(made_by), style=_STYLE, body=body)
 
 
 def figure(title: str, plot: str, caption: str) -> str:
-    return f"<figure><h2>{escape(title)}</h2>\n{plot}\n<figcaption>{escape(caption)}</figcaption></figure>"
+    return f"<figure><h2>{safe(title)}</h2>\n{plot}\n<figcaption>{safe(caption)}</figcaption></figure>"
 
 
 def _tile(what: str, figure: str) -> str:
-    return f'<div class="tile"><b>{escape(figure)}</b><span>{escape(what)}</span></div>'
+    return f'<div class="tile"><b>{safe(figure)}</b><span>{safe(what)}</span></div>'
 
 
 def _table(table: Table) -> str:
-    head = "".join(f'<th scope="col">{escape(column)}</th>' for column in table.columns)
+    head = "".join(f'<th scope="col">{safe(column)}</th>' for column in table.columns)
     rows = "\n".join(
-        f'<tr><th scope="row">{escape(name)}</th>{"".join(f"<td>{escape(cell)}</td>" for cell in cells)}</tr>'
+        f'<tr><th scope="row">{safe(name)}</th>{"".join(f"<td>{safe(cell)}</td>" for cell in cells)}</tr>'
         for name, *cells in table.rows
     )
     return (
-        f'<h2>{escape(table.title)}</h2>\n<div class="wide"><table>\n<thead><tr><td></td>{head}</tr></thead>\n'
+        f'<h2>{safe(table.title)}</h2>\n<div class="wide"><table>\n<thead><tr><td></td>{head}</tr></thead>\n'
         f"<tbody>\n{rows}\n</tbody></table></div>"
     )
 
@@ -99,7 +99,8 @@ h2 { font-size: 1.05rem; margin: 32px 0 8px; }
 .tile span { color: var(--muted); font-size: 0.82rem; }
 figure { margin: 0; }
 svg { width: 100%; height: auto; display: block; }
-svg text { fill: var(--muted); font: 11px system-ui, sans-serif; }
+svg text { fill: var(--muted); font: 11px system-ui, sans-serif; paint-order: stroke; stroke: var(--page);
+  stroke-width: 3px; }
 svg .axis { fill: var(--ink); }
 .grid, .zero { stroke: var(--edge); }
 .base, .diagonal { stroke: var(--muted); }

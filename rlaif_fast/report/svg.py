@@ -6,6 +6,8 @@ import math
 from collections.abc import Sequence
 from html import escape
 
+from rlaif_fast.report.tables import printable
+
 WIDTH, HEIGHT = 640, 320
 _LEFT, _RIGHT, TOP, _BOTTOM = 56, 16, 40, 48
 
@@ -81,5 +83,5 @@ def even_ticks(low: float, high: float) -> list[float]:
 
 
 def safe(value: object) -> str:
-    """Text of anyone's as XML takes it: no control characters, no lone surrogates."""
-    return escape("".join(c if c.isprintable() else " " for c in str(value)))
+    """Text of anyone's as XML takes it."""
+    return escape(printable(value))

@@ -25,20 +25,25 @@ def print_tables(title: str, tables: Iterable[Table], warnings: Iterable[str], w
     from rich.table import Table as Printed
 
     console = Console(highlight=False, markup=False)
-    console.print(title, style="bold")
+    console.print(printable(title), style="bold")
     for table in tables:
         printed = Printed(box=None, pad_edge=False, padding=(0, 2, 0, 0))
         printed.add_column(table.title)
         for column in table.columns:
             printed.add_column(column, justify="right")
         for row in table.rows:
-            printed.add_row(*row)
+            printed.add_row(*map(printable, row))
         console.print()
         console.print(printed)
     console.print()
     for warning in warnings:
-        console.print(f"warning: {warning}", style="yellow")
+        console.print(f"warning: {printable(warning)}", style="yellow")
     console.print(where, style="dim")
+
+
+def printable(value: object) -> str:
+    """Text of anyone's without what a terminal would obey and XML cannot hold: such characters become blanks."""
+    return "".join(c if c.isprintable() else " " for c in str(value))
 
 
 def margin_text(low: float, high: float | None) -> str:
