@@ -30,7 +30,7 @@ class Candidates:
         """Raises PairError where there is nothing to rank."""
         if len(self.responses) < 2:
             raise PairError(
-                f"{self}: has {len(self.responses) or 'no'} response{'s'[bool(self.responses):]}, ranking needs two or"
+                f"{self}: has {len(self.responses) or 'no'} response{'s'[bool(self.responses) :]}, ranking needs two or"
                 " more; remove the row, or rate it alone with rlaif-fast score"
             )
 

@@ -36,9 +36,7 @@ class Ranker:
         """The ranking of N responses, at least two. Raises PairError, JudgeError."""
         return next(self.rank_many([Candidates(instruction, tuple(responses))], orders))
 
-    def rank_many(
-        self, many: Iterable[Candidates], orders: Orders = "both", *, done: int = 0
-    ) -> Iterator[Ranking]:
+    def rank_many(self, many: Iterable[Candidates], orders: Orders = "both", *, done: int = 0) -> Iterator[Ranking]:
         """Rankings in the order of ``many``, which may be endless: one is read at a time.
 
         Every pair of distinct responses gets the verdict that the judge gives it alone, up to rounding (1e-4 in

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 @click.option("--to", type=click.Choice(["rows", "pairs"]), default="rows", show_default=True,
               help="Rankings, or a preference file for TRL's trainers.")  # fmt: skip
 @click.option("--pairs", "which", type=click.Choice(["best-worst", "all"]),
-              help="With --to pairs: the best and the worst of each row, or every two. [default: best-worst]")  # fmt: skip
+              help="With --to pairs: a row's best and worst, or every two. [default: best-worst]")  # fmt: skip
 @click.option("--orders", type=click.Choice(["both", "forward"]), default="both", show_default=True,
               help="Each pair in both orders, averaged; or the earlier response first only.")  # fmt: skip
 @reading
