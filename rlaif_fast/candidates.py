@@ -10,7 +10,7 @@ from typing import Any
 from rlaif_fast.errors import PairError
 from rlaif_fast.fields import checked_row
 from rlaif_fast.pairs import Pair
-from rlaif_fast.shapes import Row, Shape, listed, said
+from rlaif_fast.shapes import Row, Shape, listed, read_as, said
 
 NAMES = ("instruction", "responses", "id")
 
@@ -74,7 +74,7 @@ def candidates_from_row(row: Any, *, place: int | None = None, where: str = "") 
 def recognise(row: Mapping[str, Any]) -> Shape | None:
     """The shape of a row; None where it is none of the usual ones."""
     if isinstance(row.get("responses"), list):
-        return OWN if "instruction" in row else PROMPT
+        return PROMPT if "prompt" in row and "instruction" not in row else OWN
     if isinstance(row.get("completions"), list):
         return ULTRAFEEDBACK
     if isinstance(row.get("generations"), list):
@@ -82,6 +82,11 @@ def recognise(row: Mapping[str, Any]) -> Shape | None:
     if all(name in row for name in ("instruction", "response_0", "response_1")):
         return COLUMNS
     return None
+
+
+def _own(row: Mapping[str, Any]) -> tuple[Row, Collection[str]]:
+    names = [name for name in NAMES[:2] if name in row]
+    return {name: read_as(name, row[name]) for name in names}, names
 
 
 def _list(row: Mapping[str, Any], field: str, item: str | None = None) -> tuple[Row, Collection[str]]:
@@ -101,7 +106,7 @@ def _columns(row: Mapping[str, Any]) -> tuple[Row, Collection[str]]:
     return {"instruction": row["instruction"], "responses": texts}, ("instruction", *names)
 
 
-OWN = Shape("own", "", lambda row: _list(row, "responses"))
+OWN = Shape("own", "", _own)
 PROMPT = Shape("prompt", "reading prompt as the instruction", lambda row: _list(row, "responses"))
 COLUMNS = Shape("columns", "reading response_0, response_1 and those that follow as the responses", _columns)
 ULTRAFEEDBACK = Shape(

@@ -81,12 +81,13 @@ def shape_of_fields(text: str, names: Sequence[str] = NAMES) -> Shape:
 
     def read(row: Mapping[str, Any]) -> tuple[Row, Collection[str]]:
         found = {name: _at(row, path) for name, path in paths.items()}
-        return {name: _as(name, value) for name, value in found.items()}, paths.values()
+        return {name: read_as(name, value) for name, value in found.items()}, paths.values()
 
     return Shape("fields", "reading " + ", ".join(f"{path} as {name}" for name, path in paths.items()), read)
 
 
-def _as(name: str, value: Any) -> Any:
+def read_as(name: str, value: Any) -> Any:
+    """The value of the contract's field ``name``: conversations as text, an id as it is."""
     if name == "responses" and isinstance(value, list):
         return [said(text) for text in value]
     return value if name == "id" else said(value)

@@ -85,7 +85,7 @@ def test_many_candidates_are_split_over_trees(ranker: Ranker, monkeypatch: pytes
     ranking = ranker.rank("The quick brown fox. " * 10, responses)
     assert len(ranking.verdicts) == 66 and sorted(ranking.ranking) == list(range(12))
     assert sum(len(tree.judged) for tree in trees) == 132
-    assert 1 < len(trees) < 33 and max(tree.tokens for tree in trees) <= 4096
+    assert 1 < len(trees) < 66 and max(tree.tokens for tree in trees) <= 4096
     for (i, j), verdict in list(ranking.verdicts.items())[::7]:
         alone = ranker.judge.judge(Pair("The quick brown fox. " * 10, responses[i], responses[j]))
         assert verdict.log_odds_by_order == pytest.approx(alone.log_odds_by_order, abs=1e-4)
@@ -158,6 +158,8 @@ SHAPES: list[tuple[dict[str, Any], list[str]]] = [
     ({"prompt": "i", "responses": ["a", "b"]}, ["a", "b"]),
     ({"instruction": "i", "completions": [{"response": t, "overall_score": 1} for t in "abcd"]}, list("abcd")),
     ({"prompt": "i", "generations": ["a", "b", "c"]}, ["a", "b", "c"]),
+    ({"instruction": [{"role": "user", "content": "i"}], "responses": ["a", [{"role": "assistant", "content": "b"}]]},
+     ["a", "b"]),
     ({"instruction": "i", "generations": [[{"role": "assistant", "content": t}] for t in "ab"]}, ["a", "b"]),
     ({"instruction": "i", "response_0": "a", "response_1": "b", "response_2": "c", "response_3": ""}, ["a", "b", "c"]),
 ]  # fmt: skip
@@ -188,7 +190,7 @@ BAD = {
     "an empty one": ({"instruction": "i", "responses": ["a", " "]}, "field 'responses.1' is empty"),
     "a NUL": ({"instruction": "i", "responses": ["a\0", "b"]}, "field 'responses.0' has a NUL at character 1"),
     "none": ({"instruction": "i"}, "field 'responses' is missing (the row has 'instruction')"),
-    "no instruction": ({"responses": ["a", "b"]}, "has no instruction"),
+    "no instruction": ({"responses": ["a", "b"]}, "field 'instruction' is missing (the row has 'responses')"),
     "over the context": ({"instruction": "the fox " * 4000, "responses": ["a", "b", "c"]}, "the prompt has "),
 }
 
