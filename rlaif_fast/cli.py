@@ -13,6 +13,7 @@ from rlaif_fast.commands.eval import evaluate
 from rlaif_fast.commands.export import export
 from rlaif_fast.commands.inspect import inspect
 from rlaif_fast.commands.judge import judge
+from rlaif_fast.commands.rank import rank
 from rlaif_fast.commands.score import score
 from rlaif_fast.commands.template import template
 from rlaif_fast.errors import RlaifFastError
@@ -32,7 +33,7 @@ def cli(debug: bool) -> None:
     """
 
 
-for command in (export, judge, score, evaluate, diff, inspect, bench, template):
+for command in (export, judge, rank, score, evaluate, diff, inspect, bench, template):
     cli.add_command(command)
 
 

@@ -123,7 +123,7 @@ class Judge:
         Both orders, and whichever is judged, are shown the same part of the instruction; the responses and
         the template are whole. Raises PairError where those alone are too long.
         """
-        limit, instruction = self.manifest.maximum_length, pair.instruction
+        limit, instruction = self.manifest.maximum_length, pair.instruction if pair.shown is None else pair.shown
         while (over := max(map(len, self._encode(pair, "both"))) - limit) > 0:
             instruction = self._tokenizer.without_last(instruction, over)
             if not instruction.strip():
