@@ -120,7 +120,7 @@ def test_trl_trains_with_it(llama_judge: Judge, tmp_path: Path) -> None:
     judge.calls = []
     prompts = datasets.Dataset.from_dict({"prompt": ["The quick brown fox", "Seven wizards", "A lazy dog", "Hot jam"]})
     model, tokenizer = tiny_model("llama"), tiny_tokenizer()
-    tokenizer.pad_token = "</s>"
+    tokenizer.pad_token, tokenizer.model_input_names = "</s>", ["input_ids", "attention_mask"]
     config = OnlineDPOConfig(
         output_dir=str(tmp_path), max_steps=2, per_device_train_batch_size=2, max_new_tokens=8, report_to=[],
         use_cpu=True, bf16=False, eval_strategy="steps", eval_steps=1, save_strategy="no", disable_tqdm=True,
@@ -179,7 +179,7 @@ def test_a_row_that_is_no_pair(llama: Path) -> None:
     label = Labeler(llama)
     assert label({name: [] for name in PAIRS[0]})["p1"] == []
     long = {"instruction": ["a " * 3000], "response_0": ["b"], "response_1": ["c"]}
-    with pytest.raises(PairError, match="^row 0: the prompt has"):
+    with pytest.raises(PairError, match=r"^row 0: the prompt has"):
         label(long)
     assert Labeler(llama, on_long="truncate")(long)["truncated"] == [True]
 

@@ -16,8 +16,8 @@ from rlaif_fast.pairs import Pair
 class PairwiseJudge:
     """Says which of two completions is better, for TRL's trainers and callbacks that take a ``judge``.
 
-    TRL's own judges answer -1 where they failed, which its online DPO trainer counts as a vote for the second completion.
-    This one answers 0 or 1, or raises.
+    TRL's own judges answer -1 where they failed, which its online DPO trainer counts as a vote for the second
+    completion. This one answers 0 or 1, or raises.
     """
 
     def __init__(self, judge: Judge, *, on_long: OnLong = "error") -> None:
