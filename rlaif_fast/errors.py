@@ -27,7 +27,15 @@ class PairError(RlaifFastError):
 
 
 class TemplateError(RlaifFastError):
-    """A template that cannot be used with this tokenizer."""
+    """A template that cannot be used with this tokenizer.
+
+    Attributes:
+        part: the piece of the template's text that is at fault; empty where it is a label.
+    """
+
+    def __init__(self, message: str, part: str = "") -> None:
+        super().__init__(message)
+        self.part = part
 
 
 class BundleError(RlaifFastError):
