@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from rlaif_fast.bundle import Bundle
-from rlaif_fast.engine import OnnxRuntimeEngine
+from rlaif_fast.engines import Engine
 from rlaif_fast.packing import pack
 from rlaif_fast.planning import alike, plan
 
@@ -29,8 +29,10 @@ T = TypeVar("T", bound=Item)
 class Passes:
     """A bundle's graph at work."""
 
-    def __init__(self, bundle: Bundle, engine: OnnxRuntimeEngine) -> None:
+    def __init__(self, bundle: Bundle, engine: Engine, rounds: bool = False) -> None:
+        """``rounds``: the engine rounds more than the bundle does, see :class:`Variant`."""
         self._bundle, self._engine = bundle, engine
+        self._exact = bundle.manifest.precision == "fp32" and not rounds
 
     def logits(self, sequences: Sequence[Sequence[int]]) -> npt.NDArray[np.float32]:
         """Label logits [n, L] behind token sequences, packed into one tree."""
@@ -75,10 +77,10 @@ class Passes:
     def _together(self, window: Sequence[T]) -> list[list[int]]:
         """Which items may share a pass: those on one instruction, in float32.
 
-        The last bit of a float32 sum depends on what else is in the pass. Behind it, int8 rounds some
-        value the other way, and a few layers on that is as large as the rounding error itself: an int8
+        The last bit of a float32 sum depends on what else is in the pass. Behind it, int8 or bfloat16 rounds
+        some value the other way, and a few layers on that is as large as the rounding error itself: such a
         verdict is the same among any neighbours because each pair has its pass alone.
         """
-        if self._bundle.manifest.precision == "fp32":
+        if self._exact:
             return alike(item.instruction for item in window)
         return [[place] for place in range(len(window))]

@@ -11,7 +11,7 @@ import numpy as np
 
 from rlaif_fast import selftest
 from rlaif_fast.bundle import Bundle
-from rlaif_fast.engine import EngineOptions, OnnxRuntimeEngine
+from rlaif_fast.engines import DEFAULT, EngineOptions, variant
 from rlaif_fast.errors import PairError
 from rlaif_fast.home import find_bundle
 from rlaif_fast.judge import WINDOW
@@ -32,12 +32,13 @@ class Rater:
         rating.score  # expected score, rescaled to [-1, 1]
     """
 
-    def __init__(self, bundle: Bundle, options: EngineOptions = EngineOptions()) -> None:
-        """Raises BundleError where the bundle is not made for scores."""
+    def __init__(self, bundle: Bundle, options: EngineOptions = EngineOptions(), engine: str = DEFAULT) -> None:
+        """Raises BundleError where the bundle is not made for scores, JudgeError where the engine is not to be had."""
         self._bundle, self._template = bundle, bundle.manifest.score_template
         self._tokenizer = PromptTokenizer.from_file(bundle.tokenizer)
-        self._engine = OnnxRuntimeEngine(bundle.model, options)
-        self._passes = Passes(bundle, self._engine)
+        self.engine = engine
+        self._engine = variant(engine).load(bundle, options)
+        self._passes = Passes(bundle, self._engine, variant(engine).rounds)
 
     @classmethod
     def load(cls, path_or_id: str | Path, *, threads: int = 0, spin: bool = True) -> Rater:

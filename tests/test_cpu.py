@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from rlaif_fast import cpu
-from rlaif_fast.engine import EngineOptions
+from rlaif_fast.engines import EngineOptions
 
 
 def version_2(root: Path, content: str) -> Path:
@@ -110,6 +110,6 @@ def test_cpu_the_system_says_nothing_of_is_a_core() -> None:
 
 
 def test_threads_default_to_the_usable_cores(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("rlaif_fast.engine.usable_cores", lambda: 3)
+    monkeypatch.setattr("rlaif_fast.engines.base.usable_cores", lambda: 3)
     assert EngineOptions().thread_count == 3
     assert EngineOptions(threads=5).thread_count == 5
