@@ -13,7 +13,8 @@ def cpu_quota(root: Path = ROOT, own: Path = OWN) -> float | None:
     """CPUs' worth of time granted, or None where no limit can be read. The strictest group counts."""
     found = []
     for folder in _folders("", root, own):
-        found.append(_ratio(*[*_read(folder / "cpu.max").split(), "", ""][:2]))
+        quota, _, period = _read(folder / "cpu.max").partition(" ")
+        found.append(_ratio(quota, period))
     for folder in _folders("cpu", root, own):
         found.append(_ratio(_read(folder / "cpu.cfs_quota_us"), _read(folder / "cpu.cfs_period_us")))
     return min((quota for quota in found if quota is not None), default=None)

@@ -11,7 +11,7 @@ import numpy.typing as npt
 import onnxruntime as ort
 
 from rlaif_fast.cpu import usable_cores
-from rlaif_fast.errors import BundleError, JudgeError
+from rlaif_fast.errors import REMEDY, BundleError, JudgeError, lacks_memory
 from rlaif_fast.manifest import MINIMUM_TREE
 from rlaif_fast.packing import HIDDEN, PackedTree
 
@@ -49,6 +49,8 @@ class OnnxRuntimeEngine:
         try:
             self._session = ort.InferenceSession(str(model), settings, providers=["CPUExecutionProvider"])
         except Exception as error:  # onnxruntime raises its own classes, one a status code
+            if lacks_memory(error):
+                raise BundleError(f"{model}: not enough memory to load it ({_first_line(error)}); {REMEDY}") from None
             raise BundleError(f"{model}: onnxruntime {ort.__version__} cannot load it ({_first_line(error)})") from None
 
     def describe(self) -> str:
@@ -85,10 +87,8 @@ class OnnxRuntimeEngine:
         try:
             logits: npt.NDArray[np.float32] = self._session.run(["label_logits"], feed)[0]
         except Exception as error:
-            reason = _first_line(error)
-            if "alloc" in reason.lower():
-                reason = "out of memory; use shorter rows or a smaller model"
-            raise JudgeError(f"onnxruntime failed on {tree.tokens} tokens ({reason})") from None
+            remedy = f"; {REMEDY}" if lacks_memory(error) else ""
+            raise JudgeError(f"onnxruntime failed on {tree.tokens} tokens ({_first_line(error)}){remedy}") from None
         if not np.isfinite(logits).all():
             raise JudgeError(f"a label logit is not finite ({logits.tolist()}), the bundle or the CPU is broken")
         return logits

@@ -10,7 +10,6 @@ import pytest
 from rlaif_fast import cgroup, cpu
 from rlaif_fast.engine import EngineOptions
 
-
 NOWHERE = Path("/none")  # no file says which group the process is in: its root is looked at
 
 
@@ -58,11 +57,11 @@ def test_the_strictest_group_counts(tmp_path: Path) -> None:
     own.write_text("4:cpuacct,cpu:/a/b\n0::/c/d\n")
     root = tmp_path / "root"
     for path, limit in {"c/d": "400000 100000", "c": "300000 100000", "x": "100000 100000"}.items():
-        (root / path).mkdir(parents=True)
+        (root / path).mkdir(parents=True, exist_ok=True)
         version_2(root / path, limit)
     assert cgroup.cpu_quota(root, own) == 3
     for path, limit in {"cpu/a/b": "200000", "cpu/a": "250000", "cpu/x": "100000"}.items():
-        (root / path).mkdir(parents=True)
+        (root / path).mkdir(parents=True, exist_ok=True)
         (root / path / "cpu.cfs_quota_us").write_text(limit)
         (root / path / "cpu.cfs_period_us").write_text("100000")
     assert cgroup.cpu_quota(root, own) == 2
