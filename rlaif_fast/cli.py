@@ -8,7 +8,9 @@ import sys
 import click
 
 from rlaif_fast.commands.bench import bench
+from rlaif_fast.commands.cache import cache
 from rlaif_fast.commands.diff import diff
+from rlaif_fast.commands.doctor import doctor
 from rlaif_fast.commands.eval import evaluate
 from rlaif_fast.commands.export import export
 from rlaif_fast.commands.inspect import inspect
@@ -32,7 +34,7 @@ def cli(debug: bool) -> None:
     """
 
 
-for command in (export, judge, score, evaluate, diff, inspect, bench, template):
+for command in (export, judge, score, evaluate, diff, inspect, bench, template, doctor, cache):
     cli.add_command(command)
 
 

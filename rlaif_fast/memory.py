@@ -31,8 +31,9 @@ def of_bundle(manifest: Manifest) -> int:
 
 
 def left() -> int | None:
-    """Bytes this process can still have: the machine's, the control group's; None where nobody tells."""
-    return min((found for found in (_machine(), cgroup.memory_left()) if found is not None), default=None)
+    """Bytes this process can still have: of the machine, its control group, its own limit; None where nobody tells."""
+    there = (_machine(), cgroup.memory_left(), _address_space())
+    return min((found for found in there if found is not None), default=None)
 
 
 def total() -> int | None:
@@ -43,7 +44,7 @@ def total() -> int | None:
 def require(wanted: int, what: str) -> None:
     """Raises JudgeError where less than ``wanted`` bytes are left.
 
-    A control group kills who takes more, without a word; an honest allocation that fails is handled where it fails.
+    Said beforehand, because a control group kills who takes more, and the tokenizer aborts where an allocation fails.
     """
     there = left()
     if there is not None and wanted > there:
@@ -53,6 +54,18 @@ def require(wanted: int, what: str) -> None:
 def _machine() -> int | None:
     free = _meminfo("MemAvailable")
     return None if free is None else free + (_meminfo("SwapFree") or 0)
+
+
+def _address_space() -> int | None:
+    """Bytes that ``ulimit -v`` leaves to this process."""
+    if sys.platform != "linux":
+        return None
+    import resource
+
+    limit = resource.getrlimit(resource.RLIMIT_AS)[0]
+    if limit == resource.RLIM_INFINITY:
+        return None
+    return max(0, limit - int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize())
 
 
 def _meminfo(key: str) -> int | None:
