@@ -36,17 +36,10 @@ def list_(as_json: bool) -> None:
 
         click.echo(json.dumps([asdict(entry) | {"path": str(entry.path)} for entry in found], ensure_ascii=False))
         return
-    from rlaif_fast.home import home
-    from rlaif_fast.report.tables import Table, print_tables
-
-    rows = [
-        [entry.kind, megabytes(entry.bytes), _day(entry.made), _day(entry.used), entry.what] for entry in found
-    ]  # fmt: skip
-    table = Table(
-        "name", ["kind", "size", "made", "read", "what"], [[e.name, *r] for e, r in zip(found, rows, strict=True)]
-    )
-    total = megabytes(sum(entry.bytes for entry in found))
-    print_tables("the cache folder", [table] if found else [], [], f"{home()}: {total}")
+    for entry in found:
+        figures = f"{megabytes(entry.bytes):>12}  made {_day(entry.made)}  read {_day(entry.used)}"
+        click.echo(f"{figures}  {entry.name}: {entry.kind}, {entry.what}")
+    click.echo(f"{megabytes(sum(entry.bytes for entry in found)):>12}  together")
 
 
 @cache.command()
