@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import math
 import os
+import threading
 from pathlib import Path
 
 from rlaif_fast.cgroup import cpu_quota
+from rlaif_fast.errors import REMEDY, JudgeError
 
 
 def usable_cores() -> int:
@@ -18,6 +20,23 @@ def usable_cores() -> int:
 def physical_cores() -> int:
     """Physical cores within the affinity."""
     return len({_core(cpu) for cpu in affinity()}) or 1
+
+
+def require_threads(count: int) -> None:
+    """Raises JudgeError where this process cannot start so many threads: onnxruntime would wait for them forever."""
+    done = threading.Event()
+    started: list[threading.Thread] = []
+    try:
+        for _ in range(count):
+            thread = threading.Thread(target=done.wait)
+            thread.start()
+            started.append(thread)
+    except RuntimeError as error:
+        raise JudgeError(f"{len(started)} of {count} threads could be started ({error}); {REMEDY}") from None
+    finally:
+        done.set()
+        for thread in started:
+            thread.join()
 
 
 def busy() -> bool:

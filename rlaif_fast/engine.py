@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import onnxruntime as ort
 
-from rlaif_fast.cpu import usable_cores
+from rlaif_fast.cpu import require_threads, usable_cores
 from rlaif_fast.errors import REMEDY, BundleError, JudgeError, lacks_memory
 from rlaif_fast.manifest import MINIMUM_TREE
 from rlaif_fast.packing import HIDDEN, PackedTree
@@ -46,6 +46,7 @@ class OnnxRuntimeEngine:
         settings.add_session_config_entry("session.force_spinning_stop", "1")
         settings.log_severity_level = 4  # errors are raised; the log would say them twice
         self._options = options
+        require_threads(options.thread_count)
         try:
             self._session = ort.InferenceSession(str(model), settings, providers=["CPUExecutionProvider"])
         except Exception as error:  # onnxruntime raises its own classes, one a status code
