@@ -43,13 +43,14 @@ def total() -> int | None:
 
 
 def require(wanted: int, what: str) -> None:
-    """Raises JudgeError where ``wanted`` bytes would leave next to nothing.
+    """Raises JudgeError where ``wanted`` bytes, and some beside them, are not left.
 
     Said beforehand, because a control group kills who takes more.
     """
     there = left()
-    if there is not None and wanted + _SLACK > there:
-        raise JudgeError(f"{what} takes about {wanted / 1e6:,.0f} MB, {there / 1e6:,.0f} MB are left; {REMEDY}")
+    wanted += _SLACK
+    if there is not None and wanted > there:
+        raise JudgeError(f"{what} needs about {wanted / 1e6:,.0f} MB, {there / 1e6:,.0f} MB are left; {REMEDY}")
 
 
 def _machine() -> int | None:

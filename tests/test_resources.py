@@ -76,7 +76,7 @@ def test_a_tree_over_the_bound_is_split(llama: Path, llama_judge: Judge, monkeyp
     monkeypatch.setattr(llama_judge._engine, "run", lambda tree: (trees.append(tree.tokens), run(tree))[1])
     list(llama_judge.judge_many(pairs))
     shared, trees[:] = max(trees), []
-    limit = len(llama_judge.prompt_tokens(pairs[0])[0])
+    limit = len(llama_judge.prompt_tokens(pairs[0])[0]) - len(llama_judge.manifest.prefix_ids)
     bound = memory.of_pass(llama_judge.manifest, limit)
     monkeypatch.setattr(passes, "_TREE_BYTES", bound)
     assert largest_tree(llama_judge.manifest) == limit < shared
@@ -112,13 +112,13 @@ def test_a_window_is_bounded_in_rows_and_bytes(monkeypatch: pytest.MonkeyPatch) 
 def test_what_is_not_left_is_refused(llama: Path, llama_judge: Judge, monkeypatch: pytest.MonkeyPatch) -> None:
     """A control group would kill without a word."""
     monkeypatch.setattr(cgroup, "memory_left", lambda: 100_000_000)
-    with pytest.raises(JudgeError, match=r"takes about 151 MB, 100 MB are left; use fewer --threads") as error:
+    with pytest.raises(JudgeError, match=r"needs about 21. MB, 100 MB are left; use fewer --threads") as error:
         Judge.load(llama)
     assert str(llama) in str(error.value)
     monkeypatch.setattr(llama_judge._passes, "_held", 0)
     llama_judge.judge(Pair("Text", "a fox", "a dog"))  # there is enough for a short one
     monkeypatch.setattr(cgroup, "memory_left", lambda: 64_000_000)
-    with pytest.raises(JudgeError, match=r"^mine, line 3: a pass of \d+ tokens takes about \d+ MB, 64 MB are left"):
+    with pytest.raises(JudgeError, match=r"^mine, line 3: a pass of \d+ tokens needs about \d+ MB, 64 MB are left"):
         llama_judge.judge(Pair("fox " * 100, "a fox", "a dog", where="mine, line 3"))
     monkeypatch.setattr(cgroup, "memory_left", lambda: None)
     llama_judge.judge(Pair("fox " * 100, "a fox", "a dog"))
@@ -162,7 +162,7 @@ def test_memory_that_ends_in_the_middle_loses_nothing(llama: Path, tmp_path: Pat
     resource.prlimit(process.pid, resource.RLIMIT_AS, (used + 66_000_000, resource.RLIM_INFINITY))
     _, err = process.communicate(b"".join(rows[40:]))
     assert process.returncode == 1
-    assert err.decode().startswith("error: standard input, line 41, id 40: a pass of "), err
+    assert err.decode().startswith("error: stdin, line 41, id 40: a pass of "), err
     assert REMEDY in err.decode() and err.count(b"\n") == 1
     assert json.loads((tmp_path / "out.jsonl.journal").read_text())["verdicts"] == 40
     again = subprocess.run([*judge, str(output)], input=b"".join(rows), capture_output=True)
