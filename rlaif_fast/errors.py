@@ -56,3 +56,14 @@ class BenchError(RlaifFastError):
 
 class EvalError(RlaifFastError):
     """Verdicts or human labels that cannot be evaluated or compared, or a calibration that cannot be used."""
+
+
+REMEDY = "use fewer --threads, a smaller --window, shorter rows or a smaller model, or allow more memory"
+_NO_MEMORY = ("alloc", "out of memory", "start new thread", "pthread_create", "failed to map", "mmap",
+              "resource temporarily unavailable", "threadpool")  # fmt: skip
+
+
+def lacks_memory(error: BaseException) -> bool:
+    """Whether an error, of whatever library, says that there was no memory or no thread to be had."""
+    text = str(error).lower()
+    return isinstance(error, MemoryError) or any(sign in text for sign in _NO_MEMORY)

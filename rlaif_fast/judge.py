@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
-from itertools import islice
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 
-from rlaif_fast import selftest
+from rlaif_fast import memory, selftest
 from rlaif_fast.bundle import Bundle
 from rlaif_fast.engines import DEFAULT, EngineOptions, variant
 from rlaif_fast.errors import PairError
@@ -21,6 +20,7 @@ from rlaif_fast.pairs import Pair
 from rlaif_fast.passes import Passes
 from rlaif_fast.tokens import PromptTokenizer
 from rlaif_fast.verdict import Verdict, log_odds
+from rlaif_fast.windows import windows
 
 Orders = Literal["both", "forward"]
 WINDOW = 32  # pairs looked at together for shared instructions, where the source may be slow
@@ -39,6 +39,7 @@ class Judge:
     def __init__(self, bundle: Bundle, options: EngineOptions = EngineOptions(), engine: str = DEFAULT) -> None:
         """Raises BundleError where the bundle is not made for pairs, JudgeError where the engine is not to be had."""
         self._bundle, self._template = bundle, bundle.manifest.pair_template
+        memory.require(memory.of_bundle(bundle.manifest), str(bundle.folder))
         self._tokenizer = PromptTokenizer.from_file(bundle.tokenizer)
         self.engine = engine
         self._engine = variant(engine).load(bundle, options)
@@ -91,8 +92,9 @@ class Judge:
         Args:
             pairs: consumed lazily.
             orders: ``both`` averages over the two orders; ``forward`` shows response_0 first only.
-            window: pairs read ahead, at least 1. With a float32 bundle those among them on the same instruction
-                share a pass; verdicts do not depend on it beyond rounding (1e-4 in log-odds).
+            window: pairs read ahead, at least 1; fewer where their texts are 16 MB together. With a float32 bundle
+                those among them on the same instruction share a pass; verdicts do not depend on it beyond rounding
+                (1e-4 in log-odds).
             done: how many pairs at the beginning have their verdicts already; the others get theirs in the same
                 company, so to the last digit what they would be had all been judged at once.
 
@@ -100,8 +102,7 @@ class Judge:
             PairError: a prompt is longer than the model's context.
             JudgeError: the runtime failed.
         """
-        source = iter(pairs)
-        while ahead := list(islice(source, window)):
+        for ahead in windows(pairs, window):
             if done < len(ahead):
                 found = self._passes.of_window(ahead, lambda pair: self.prompt_tokens(pair, orders), done)
                 yield from (Verdict(pair, log_odds(logits.tolist())) for pair, logits in found)

@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from rlaif_fast.bundle import Bundle
 from rlaif_fast.cpu import usable_cores
-from rlaif_fast.errors import JudgeError
+from rlaif_fast.errors import REMEDY, JudgeError, lacks_memory
 from rlaif_fast.manifest import MINIMUM_TREE, Manifest
 from rlaif_fast.packing import HIDDEN, PackedTree
 
@@ -60,10 +60,8 @@ class Engine(ABC):
         try:
             logits = self._infer(feed)
         except Exception as error:  # every runtime raises classes of its own
-            reason = first_line(error)
-            if "alloc" in reason.lower():
-                reason = "out of memory; use shorter rows or a smaller model"
-            raise JudgeError(f"{self.name} failed on {tree.tokens} tokens ({reason})") from None
+            remedy = f"; {REMEDY}" if lacks_memory(error) else ""
+            raise JudgeError(f"{self.name} failed on {tree.tokens} tokens ({first_line(error)}){remedy}") from None
         if not np.isfinite(logits).all():
             raise JudgeError(f"a label logit is not finite ({logits.tolist()}), the bundle or the CPU is broken")
         return logits

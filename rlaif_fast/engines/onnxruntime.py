@@ -13,8 +13,9 @@ import numpy as np
 import numpy.typing as npt
 import onnxruntime as ort
 
+from rlaif_fast.cpu import require_threads
 from rlaif_fast.engines.base import Engine, EngineOptions, Feed, Variant, first_line
-from rlaif_fast.errors import BundleError
+from rlaif_fast.errors import REMEDY, BundleError, lacks_memory
 from rlaif_fast.manifest import Manifest
 
 # Chosen by measurement, docs/performance.md has the figures. The flash path of GroupQueryAttention is the slower one
@@ -41,10 +42,13 @@ class OnnxRuntimeEngine(Engine):
             settings.add_session_config_entry(_BFLOAT16, "1")
         settings.log_severity_level = 4  # errors are raised; the log would say them twice
         self._options, self._bfloat16 = options, bfloat16
+        require_threads(options.thread_count)
         try:
             with _attention(flash) as self._flash:
                 self._session = ort.InferenceSession(str(model), settings, providers=["CPUExecutionProvider"])
         except Exception as error:  # onnxruntime raises its own classes, one a status code
+            if lacks_memory(error):
+                raise BundleError(f"{model}: not enough memory to load it ({first_line(error)}); {REMEDY}") from None
             raise BundleError(f"{model}: onnxruntime {ort.__version__} cannot load it ({first_line(error)})") from None
 
     def describe(self) -> str:
