@@ -13,7 +13,7 @@ from rlaif_fast.manifest import Manifest
 
 __all__ = ["DEFAULT", "Engine", "EngineOptions", "Variant", "offered", "variant", "variants"]
 
-ENGINES = ("onnxruntime",)
+ENGINES = ("onnxruntime", "openvino")
 DEFAULT = "onnxruntime"  # the variant every bundle is verified with
 
 
