@@ -52,10 +52,7 @@ def check(manifest: Manifest, answer: Answer, engine: Variant | None = None) -> 
     if not manifest.probes:
         return 0.0
     own = engine.name == DEFAULT
-    if own:
-        wanted = [p.answer for p in manifest.probes]
-    else:
-        wanted = [p.reference for p in manifest.probes]
+    wanted = [p.answer if own else p.reference for p in manifest.probes]
     mean, worst = difference([tuple(answer(p)) for p in manifest.probes], wanted)
     if engine.rounds:
         found, limit = mean, _NOISE * difference([p.reference for p in manifest.probes], None)[0]

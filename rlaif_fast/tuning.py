@@ -126,10 +126,10 @@ def _try(
     except (BundleError, JudgeError) as error:
         return replace(found, refusal=str(error))
     found = replace(found, ms=1e3 * ours, ratio=ours / theirs, mean=mean, max=worst)
-    error = worst if exact else mean
-    if not error <= limit:  # a NaN is no answer either
-        return replace(found, refusal=f"{'largest' if exact else 'mean'} error {error:.2g}, limit {limit:.2g}")
-    if candidate.variant.name == DEFAULT:
+    off = worst if exact else mean
+    if not off <= limit:  # a NaN is no answer either
+        return replace(found, refusal=f"{'largest' if exact else 'mean'} error {off:.2g}, limit {limit:.2g}")
+    if name == DEFAULT:
         try:
             selftest.check(candidate.manifest, lambda probe: answers[probes.index(probe)])
         except UnfaithfulError:

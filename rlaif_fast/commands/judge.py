@@ -47,7 +47,7 @@ def judge(
     context: click.Context, pairs: str, bundle: str | None, output: Path | None, restart: bool, kind: str | None,
     fields: str | None, to: Literal["rows", "trl"], min_margin: float, only_consistent: bool, mark: bool, on_error: str,
     on_long: str, orders: Orders, exact: bool, calibration: Path | None, limit: int | None, window: int | None,
-    threads: int, nice: int | None, table: bool, verbose: bool,
+    threads: int, engine: str, nice: int | None, table: bool, verbose: bool,
 ) -> None:  # fmt: skip
     """Judge PAIRS: JSON Lines, a JSON array, CSV, Parquet, a datasets folder, or - for standard input.
 
@@ -58,6 +58,7 @@ def judge(
     """
     from rlaif_fast.commands.default import bundle_folder_of
     from rlaif_fast.commands.table import print_table
+    from rlaif_fast.commands.tune import tuned
     from rlaif_fast.commands.work import Work, print_lines
     from rlaif_fast.console import stderr
     from rlaif_fast.intake import open_pairs
@@ -67,16 +68,22 @@ def judge(
         raise click.UsageError("--mark needs --min-margin or --only-consistent")
     if table and (output or to != "rows"):
         raise click.UsageError("--table is printed; it takes neither --output nor --to")
+    if exact and engine == "auto":
+        engine = "onnxruntime"  # the error bound was measured with it
+    if exact and engine != "onnxruntime":
+        raise click.UsageError(
+            "--exact relies on an error bound that was measured with onnxruntime: leave --engine out"
+        )
     keep = Keep(min_margin, only_consistent, mark)
     if output is not None:
         check_target(output)
     with open_pairs(pairs, kind, fields, announce=stderr().print) as intake:
         work = Work(intake.pairs, intake.restartable, limit, on_error == "skip", output)
         work.look()
-        folder = bundle_folder_of(bundle)
+        folder, engine = tuned(bundle_folder_of(bundle), engine, threads)
         started = time.perf_counter()
         spin = not give_way(nice)
-        loaded = _load(folder, threads, spin)
+        loaded = _load(folder, threads, spin, engine)
         precise = _exact(loaded, folder, threads, spin) if exact else None
         calibrated = _calibration(calibration, loaded)
         if verbose:
@@ -98,7 +105,7 @@ def judge(
             bound = {
                 "bundle": loaded.digest, "exact": precise.exact.digest if precise else None, "orders": orders,
                 "calibration": calibrated.digest if calibrated else None,
-                "on-long": on_long, "limit": limit, "window": ahead,
+                "on-long": on_long, "limit": limit, "window": ahead, "engine": loaded.engine,
             }  # fmt: skip
             tally, done = work.to_file(
                 results, _Tally, bound, restart, lambda rows, target: convert(rows, target, to=to, keep=keep)
@@ -112,10 +119,10 @@ def judge(
         context.exit(1)
 
 
-def _load(folder: Path, threads: int, spin: bool) -> Judge:
+def _load(folder: Path, threads: int, spin: bool, engine: str) -> Judge:
     from rlaif_fast.judge import Judge
 
-    return Judge.load(folder, threads=threads, spin=spin)
+    return Judge.load(folder, threads=threads, spin=spin, engine=engine)
 
 
 def _exact(fast: Judge, folder: Path, threads: int, spin: bool) -> ExactJudge | None:
@@ -124,7 +131,7 @@ def _exact(fast: Judge, folder: Path, threads: int, spin: bool) -> ExactJudge | 
 
     if fast.manifest.error_bound is None:
         return None
-    return ExactJudge(fast, _load(companion(folder, fast.manifest), threads, spin))
+    return ExactJudge(fast, _load(companion(folder, fast.manifest), threads, spin, fast.engine))
 
 
 def _calibration(path: Path | None, judge: Judge) -> Calibration | None:
