@@ -29,6 +29,8 @@ _SECONDS = 3.0  # of timing, a candidate and the default together
 _LEAST = 3  # turns
 _SETTLE = 0.05  # seconds between turns: threads of the other engine come to rest
 
+_GAIN = 0.95  # of the default's time: what is not faster than that is the machine's noise
+
 Progress = Callable[[str, float], None]
 
 
@@ -99,7 +101,8 @@ def tune(
             f"{manifest.name}: no engine of this machine is within {limit:.2g} in log-odds of PyTorch on the bundle's"
             " probes; export the model with --precision fp32 too"
         )
-    chosen = min(faithful, key=lambda n: tried[n].ratio or np.inf)
+    ratios = {n: tried[n].ratio or np.inf for n in faithful}
+    chosen = min(ratios, key=lambda n: ratios[n] if n == 0 else ratios[n] / _GAIN)
     return Tuned(tuple(tried), chosen, read_manifest(Path(tried[chosen].folder)).digest, limit)
 
 
@@ -107,16 +110,8 @@ def _try(
     candidate: Candidate, opened: Judge | Rater | None, default: Judge | Rater, options: EngineOptions, limit: float,
     exact: bool,
 ) -> Tried:  # fmt: skip
-    found = Tried(
-        candidate.variant.name,
-        str(candidate.folder.resolve()),
-        candidate.manifest.precision,
-        None,
-        None,
-        None,
-        None,
-        "",
-    )
+    name, precision = candidate.variant.name, candidate.manifest.precision
+    found = Tried(name, str(candidate.folder.resolve()), precision, None, None, None, None, "")
     probes = candidate.manifest.probes
     try:
         side = opened or _open(candidate, options)

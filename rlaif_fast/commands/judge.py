@@ -58,7 +58,6 @@ def judge(
     """
     from rlaif_fast.commands.default import bundle_folder_of
     from rlaif_fast.commands.table import print_table
-    from rlaif_fast.commands.tune import tuned
     from rlaif_fast.commands.work import Work, print_lines
     from rlaif_fast.console import stderr
     from rlaif_fast.intake import open_pairs
@@ -68,22 +67,18 @@ def judge(
         raise click.UsageError("--mark needs --min-margin or --only-consistent")
     if table and (output or to != "rows"):
         raise click.UsageError("--table is printed; it takes neither --output nor --to")
-    if exact and engine == "auto":
-        engine = "onnxruntime"  # the error bound was measured with it
-    if exact and engine != "onnxruntime":
-        raise click.UsageError(
-            "--exact relies on an error bound that was measured with onnxruntime: leave --engine out"
-        )
+    if exact and engine not in ("auto", "onnxruntime"):
+        raise click.UsageError("--exact needs an error bound, which was measured with onnxruntime: leave --engine out")
     keep = Keep(min_margin, only_consistent, mark)
     if output is not None:
         check_target(output)
     with open_pairs(pairs, kind, fields, announce=stderr().print) as intake:
         work = Work(intake.pairs, intake.restartable, limit, on_error == "skip", output)
         work.look()
-        folder, engine = tuned(bundle_folder_of(bundle), engine, threads)
+        folder = bundle_folder_of(bundle)
         started = time.perf_counter()
         spin = not give_way(nice)
-        loaded = _load(folder, threads, spin, engine)
+        loaded = _load(folder, threads, spin, "onnxruntime" if exact else engine)
         precise = _exact(loaded, folder, threads, spin) if exact else None
         calibrated = _calibration(calibration, loaded)
         if verbose:
@@ -120,9 +115,10 @@ def judge(
 
 
 def _load(folder: Path, threads: int, spin: bool, engine: str) -> Judge:
+    from rlaif_fast.commands.tune import opened
     from rlaif_fast.judge import Judge
 
-    return Judge.load(folder, threads=threads, spin=spin, engine=engine)
+    return opened(Judge, folder, engine, threads=threads, spin=spin)
 
 
 def _exact(fast: Judge, folder: Path, threads: int, spin: bool) -> ExactJudge | None:

@@ -34,7 +34,7 @@ def score(
     score-helpful or score-harmless.
     """
     from rlaif_fast.commands.default import bundle_folder_of
-    from rlaif_fast.commands.tune import tuned
+    from rlaif_fast.commands.tune import opened
     from rlaif_fast.commands.work import Work, print_lines
     from rlaif_fast.intake import open_samples
     from rlaif_fast.rater import Rater
@@ -45,8 +45,8 @@ def score(
     with open_samples(rows, kind, fields) as intake:
         work = Work(intake.samples, intake.restartable, limit, on_error == "skip", output)
         work.look()
-        folder, engine = tuned(bundle_folder_of(bundle, "score-summary"), engine, threads)
-        rater = Rater.load(folder, threads=threads, spin=not give_way(nice), engine=engine)
+        folder = bundle_folder_of(bundle, "score-summary")
+        rater = opened(Rater, folder, engine, threads=threads, spin=not give_way(nice))
         if verbose:
             work.say(f"{rater.manifest.name}\n{rater.describe()}")
         shortened = rater.shortened if on_long == "truncate" else None
@@ -60,7 +60,8 @@ def score(
             tally = work.to_screen(results, _Tally, lambda found: print_lines(found, lambda rating: rating.to_json()))
         else:
             bound = {
-                "bundle": rater.digest, "on-long": on_long, "limit": limit, "window": work.window, "engine": rater.engine,
+                "bundle": rater.digest, "on-long": on_long, "limit": limit, "window": work.window,
+                "engine": rater.engine,
             }  # fmt: skip
             tally, done = work.to_file(
                 results, _Tally, bound, restart, lambda path, to: convert(path, to, to="scores", keep=Keep())

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import click
 
 if TYPE_CHECKING:
     from rlaif_fast.choice import Tried, Tuned
+    from rlaif_fast.judge import Judge
+    from rlaif_fast.rater import Rater
+
+J = TypeVar("J", "Judge", "Rater")
 
 
 @click.command()
@@ -37,22 +41,37 @@ def tune(bundle: str | None, max_delta: float | None, threads: int) -> None:
     click.echo(_line(table))
 
 
-def tuned(folder: Path, engine: str, threads: int = 0) -> tuple[Path, str]:
-    """(the bundle to open, the variant's name): ``auto`` is looked up, and found out once where it may matter.
+def opened(kind: type[J], folder: Path, engine: str, *, threads: int, spin: bool = True) -> J:
+    """The judge or rater over ``folder``: ``auto`` is looked up, and found out once where it may matter.
 
-    Raises RlaifFastError of every kind.
+    Where onnxruntime alone is there, nothing is tried, unless its answers are not the bundle's on this machine: then
+    the float32 bundle of the same model takes over, and it is said. Raises RlaifFastError of every kind.
     """
-    from rlaif_fast.choice import AUTO, remember, remembered, resolve
-    from rlaif_fast.tuning import tune as try_all
+    from rlaif_fast.choice import AUTO, remembered
+    from rlaif_fast.errors import UnfaithfulError
     from rlaif_fast.tuning import worthwhile
 
-    if engine == AUTO and remembered(folder) is None and worthwhile(folder):
+    untried = engine == AUTO and remembered(folder) is None
+    if untried and worthwhile(folder):
         click.echo("more than one engine could judge here: trying them on the bundle's probes, once", err=True)
-        table = try_all(folder, lambda what, share: None, asked=False, threads=threads)
-        remember(folder, table)
-        click.echo(_line(table), err=True)
-        return Path(table.choice.folder), table.choice.engine
-    return resolve(folder, engine)
+        _tune_and_say(folder, threads)
+        untried = False
+    try:
+        return kind.load(folder, threads=threads, spin=spin, engine=engine)
+    except UnfaithfulError:
+        if not untried:
+            raise
+        _tune_and_say(folder, threads)
+        return kind.load(folder, threads=threads, spin=spin, engine=engine)
+
+
+def _tune_and_say(folder: Path, threads: int) -> None:
+    from rlaif_fast.choice import remember
+    from rlaif_fast.tuning import tune as try_all
+
+    table = try_all(folder, lambda *_: None, asked=False, threads=threads)
+    remember(folder, table)
+    click.echo(_line(table), err=True)
 
 
 def _line(table: Tuned) -> str:
@@ -71,10 +90,13 @@ def _print(table: Tuned) -> None:
     shown.add_column("engine", no_wrap=True)
     for name in ("bundle", "ms a pair", "of default", "mean error", "max error"):
         shown.add_column(name, justify="right")
-    shown.add_column("")
     for number, one in enumerate(table.tried):
-        shown.add_row(one.engine, one.precision, *_figures(one), "chosen" if number == table.chosen else one.refusal)
-    Console(highlight=False, markup=False).print(shown)
+        shown.add_row(f"{one.engine}{' *' if number == table.chosen else ''}", one.precision, *_figures(one))
+    console = Console(highlight=False, markup=False, soft_wrap=True)
+    console.print(shown)
+    for one in table.tried:
+        if one.refusal:
+            console.print(f"not {one.engine} on the {one.precision} bundle: {one.refusal}")
 
 
 def _figures(one: Tried) -> list[str]:
