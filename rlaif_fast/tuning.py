@@ -117,7 +117,7 @@ def _try(
         side = opened or _open(candidate, options)
         answers = [tuple(side.answer(probe)) for probe in probes]
         mean, worst = selftest.difference(answers, [probe.reference for probe in probes])
-        ours, theirs = _times([side, default], probes)
+        ours, theirs = _times([side, default], probes) if opened is None else 2 * _times([side], probes)
     except (BundleError, JudgeError) as error:
         return replace(found, refusal=str(error))
     found = replace(found, ms=1e3 * ours, ratio=ours / theirs, mean=mean, max=worst)
