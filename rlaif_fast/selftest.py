@@ -29,7 +29,8 @@ def run_once(manifest: Manifest, answer: Answer, engine: str = DEFAULT) -> None:
         UnfaithfulError: the answers are not the bundle's.
     """
     chosen = variant(engine)
-    key = fingerprint([manifest.digest, chosen.name, chosen.version()])
+    files = sorted((name, entry.sha256) for name, entry in manifest.files.items())
+    key = fingerprint([files, chosen.name, chosen.version()])
     record = home() / "checked" / f"{key}.json"
     if record.is_file():
         return
@@ -79,7 +80,7 @@ def error_limit(manifest: Manifest) -> float:
     if manifest.precision == "fp32":
         return EXACT
     own = difference([p.answer for p in manifest.probes], [p.reference for p in manifest.probes])[0]
-    return max(own, manifest.fidelity.mean, manifest.bfloat16.mean if manifest.bfloat16 else 0.0)
+    return max(EXACT, own, manifest.fidelity.mean, manifest.bfloat16.mean if manifest.bfloat16 else 0.0)
 
 
 def difference(

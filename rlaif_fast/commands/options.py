@@ -21,8 +21,9 @@ _READING = (
                  help="A prompt over the model's context: an error, or leave the instruction's end away."),
     click.option("--limit", type=click.IntRange(min=0), help="Take the first N rows only."),
 )  # fmt: skip
-engine_option = click.option("--engine", default="auto", envvar="RLAIF_FAST_ENGINE", metavar="NAME", help="The engine (docs/engines.md), or auto:"
-                             " the fastest that is faithful, see `tune`. [default: auto]")  # fmt: skip
+engine_option = click.option("--engine", default="auto", envvar="RLAIF_FAST_ENGINE", metavar="NAME",
+                             help="The engine (docs/engines.md), or auto: the fastest that keeps the verdicts, see"
+                             " `tune`. [default: auto]")  # fmt: skip
 _RUNNING = (
     click.option("-o", "--output", type=click.Path(path_type=Path), help="The output's file: .jsonl, .json, .csv, .tsv"
                  " or .parquet, maybe .gz or .zst behind it. [default: standard output]"),
