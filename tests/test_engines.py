@@ -20,23 +20,7 @@ from tests.conftest import ROOT, Run
 from tests.families import FAMILIES
 
 NAMES = [v.name for v in variants()]
-_WORDS = [
-    "seven",
-    "wizards",
-    "brew",
-    "hot",
-    "jam",
-    "while",
-    "the",
-    "lazy",
-    "dog",
-    "jumps",
-    "over",
-    "a",
-    "quick",
-    "brown",
-    "fox",
-]
+_WORDS = ("seven", "wizards", "brew", "hot", "jam", "while", "the", "lazy", "dog", "jumps", "over", "a", "fox")
 
 
 def pairs(n: int) -> list[Pair]:
