@@ -30,19 +30,19 @@ class OpenVinoEngine(Engine):
 
     def __init__(self, model: Path, options: EngineOptions = EngineOptions(), *, precision: str = "f32") -> None:
         """Raises BundleError where OpenVINO refuses the graph."""
-        import openvino as ov
-        from openvino.frontend.onnx import ConversionExtension
-
         self._options, self._precision = options, precision
-        core = ov.Core()
-        core.add_extension(ConversionExtension("GroupQueryAttention", _DOMAIN, _attention))
-        core.add_extension(ConversionExtension("RotaryEmbedding", _DOMAIN, _rotary))
         settings = {
             "PERFORMANCE_HINT": "LATENCY",
             "INFERENCE_NUM_THREADS": options.thread_count,
             "INFERENCE_PRECISION_HINT": precision,
         }
         try:
+            import openvino as ov
+            from openvino.frontend.onnx import ConversionExtension
+
+            core = ov.Core()
+            core.add_extension(ConversionExtension("GroupQueryAttention", _DOMAIN, _attention))
+            core.add_extension(ConversionExtension("RotaryEmbedding", _DOMAIN, _rotary))
             self._request = core.compile_model(core.read_model(model), "CPU", settings).create_infer_request()
         except Exception as error:  # RuntimeError, or what a conversion raised
             raise BundleError(f"{model}: openvino {_version()} cannot load it ({_reason(error)})") from None
