@@ -68,7 +68,9 @@ def candidates(folder: Path, *, asked: bool, max_delta: float | None = None) -> 
 
 def worthwhile(folder: Path) -> bool:
     """Whether another engine than the one every install has could be chosen, so that seconds are well spent."""
-    return any(c.variant.name != DEFAULT for c in candidates(folder, asked=False))
+    return bool(read_manifest(folder).probes) and any(
+        c.variant.name != DEFAULT for c in candidates(folder, asked=False)
+    )
 
 
 def tune(
@@ -88,6 +90,8 @@ def tune(
     options, tried = EngineOptions(threads), []
     of = candidates(folder, asked=asked, max_delta=max_delta)
     manifest = of[0].manifest
+    if not manifest.probes:
+        raise BundleError(f"{folder}: the bundle has no probes to measure with; name an engine with --engine")
     limit = selftest.error_limit(manifest) if max_delta is None else max_delta
     exact = manifest.precision == "fp32" and max_delta is None
     default = _open(of[0], options)

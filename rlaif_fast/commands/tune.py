@@ -54,24 +54,25 @@ def opened(kind: type[J], folder: Path, engine: str, *, threads: int, spin: bool
     untried = engine == AUTO and remembered(folder) is None
     if untried and worthwhile(folder):
         click.echo("more than one engine could judge here: trying them on the bundle's probes, once", err=True)
-        _tune_and_say(folder, threads)
-        untried = False
+        (folder, engine), untried = _tune_and_say(folder, threads), False
     try:
         return kind.load(folder, threads=threads, spin=spin, engine=engine)
     except UnfaithfulError:
         if not untried:
             raise
-        _tune_and_say(folder, threads)
+        folder, engine = _tune_and_say(folder, threads)
         return kind.load(folder, threads=threads, spin=spin, engine=engine)
 
 
-def _tune_and_say(folder: Path, threads: int) -> None:
+def _tune_and_say(folder: Path, threads: int) -> tuple[Path, str]:
+    """The bundle and the variant chosen, which a read-only cache folder does not keep."""
     from rlaif_fast.choice import remember
     from rlaif_fast.tuning import tune as try_all
 
     table = try_all(folder, lambda *_: None, asked=False, threads=threads)
     remember(folder, table)
     click.echo(_line(table), err=True)
+    return Path(table.choice.folder), table.choice.engine
 
 
 def _line(table: Tuned) -> str:
