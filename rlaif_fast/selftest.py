@@ -8,7 +8,7 @@ time a bundle meets a machine, an engine and its version; that it passed is reme
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from rlaif_fast.engines import DEFAULT, Variant, variant
 from rlaif_fast.errors import UnfaithfulError
@@ -54,14 +54,16 @@ def check(manifest: Manifest, answer: Answer, engine: Variant | None = None) -> 
         return 0.0
     own = engine.name == DEFAULT
     wanted = [p.answer if own else p.reference for p in manifest.probes]
-    mean, worst = difference([tuple(answer(p)) for p in manifest.probes], wanted)
+    found = differences([answer(p) for p in manifest.probes], wanted)
+    mean, worst = sum(found) / len(found), max(found)
     if engine.rounds:
-        found, limit = mean, _NOISE * difference([p.reference for p in manifest.probes], None)[0]
-    elif manifest.precision == "fp32":
-        found, limit = worst, EXACT
+        size = [abs(x) for probe in manifest.probes for x in probe.reference]
+        off, limit = mean, _NOISE * sum(size) / len(size)
+    elif own:
+        off, limit = deviation(manifest, found)
     else:
-        found, limit = mean, max(EXACT, _SHARE * manifest.fidelity.mean) if own else error_limit(manifest)
-    if not found <= limit:  # a NaN differs as well
+        off, limit = worst if manifest.precision == "fp32" else mean, error_limit(manifest)
+    if not off <= limit:  # a NaN differs as well
         raise UnfaithfulError(
             f"{manifest.name}: this machine answers the bundle's probes differently, by {mean:.2g} in log-odds on"
             f" average and up to {worst:.2g} (limit {limit:.2g}); its arithmetic or {engine.name} {engine.version()}"
@@ -69,6 +71,13 @@ def check(manifest: Manifest, answer: Answer, engine: Variant | None = None) -> 
             " --precision fp32"
         )
     return worst
+
+
+def deviation(manifest: Manifest, differences: Sequence[float]) -> tuple[float, float]:
+    """(what counts of differences between two machines' log-odds, its limit): at float32 the largest, else the mean."""
+    if manifest.precision == "fp32":
+        return max(differences), EXACT
+    return sum(differences) / len(differences), max(EXACT, _SHARE * manifest.fidelity.mean)
 
 
 def error_limit(manifest: Manifest) -> float:
@@ -79,14 +88,10 @@ def error_limit(manifest: Manifest) -> float:
     """
     if manifest.precision == "fp32":
         return EXACT
-    own = difference([p.answer for p in manifest.probes], [p.reference for p in manifest.probes])[0]
-    return max(EXACT, own, manifest.fidelity.mean, manifest.bfloat16.mean if manifest.bfloat16 else 0.0)
+    own = differences([p.answer for p in manifest.probes], [p.reference for p in manifest.probes])
+    return max(EXACT, sum(own) / len(own), manifest.fidelity.mean, manifest.bfloat16.mean if manifest.bfloat16 else 0.0)
 
 
-def difference(
-    answers: Sequence[tuple[float, ...]], others: Sequence[tuple[float, ...]] | None
-) -> tuple[float, float]:  # fmt: skip
-    """Mean and largest |difference| of two lists of answers; of the answers themselves without ``others``."""
-    others = others or [(0.0,) * len(a) for a in answers]
-    found = [abs(x - y) for a, b in zip(answers, others, strict=True) for x, y in zip(a, b, strict=True)]
-    return sum(found) / len(found), max(found)
+def differences(answers: Iterable[Sequence[float]], others: Iterable[Sequence[float]]) -> list[float]:
+    """|difference| of every two values of two lists of answers."""
+    return [abs(x - y) for a, b in zip(answers, others, strict=True) for x, y in zip(a, b, strict=True)]

@@ -120,7 +120,8 @@ def _try(
     try:
         side = opened or _open(candidate, options)
         answers = [tuple(side.answer(probe)) for probe in probes]
-        mean, worst = selftest.difference(answers, [probe.reference for probe in probes])
+        errors = selftest.differences(answers, [probe.reference for probe in probes])
+        mean, worst = sum(errors) / len(errors), max(errors)
         ours, theirs = _times([side, default], probes) if opened is None else 2 * _times([side], probes)
     except (BundleError, JudgeError) as error:
         return replace(found, refusal=str(error))

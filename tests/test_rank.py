@@ -17,7 +17,7 @@ import pytest
 from rlaif_fast import Judge, Pair, PairError
 from rlaif_fast.bradley_terry import strengths
 from rlaif_fast.candidates import Candidates, candidates_from_row, recognise
-from rlaif_fast.engine import OnnxRuntimeEngine
+from rlaif_fast.engines.onnxruntime import OnnxRuntimeEngine
 from rlaif_fast.packing import PackedTree
 from rlaif_fast.ranker import Ranker
 from rlaif_fast.ranking import Ranking, pairs_of
