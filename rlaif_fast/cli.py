@@ -18,6 +18,7 @@ from rlaif_fast.commands.judge import judge
 from rlaif_fast.commands.rank import rank
 from rlaif_fast.commands.score import score
 from rlaif_fast.commands.template import template
+from rlaif_fast.commands.tune import tune
 from rlaif_fast.errors import REMEDY, RlaifFastError, lacks_memory
 from rlaif_fast.version import __version__
 
@@ -35,7 +36,7 @@ def cli(debug: bool) -> None:
     """
 
 
-for command in (export, judge, rank, score, evaluate, diff, inspect, bench, template, doctor, cache):
+for command in (export, judge, rank, score, evaluate, diff, inspect, tune, bench, template, doctor, cache):
     cli.add_command(command)
 
 

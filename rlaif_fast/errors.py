@@ -6,6 +6,7 @@
     ├── PairError       a row is no pair that can be judged (file, line, id)
     ├── TemplateError   a template, or a label that is not one token in it
     ├── BundleError     a folder is no bundle, or no longer the one that was exported
+    │   └── UnfaithfulError   this machine does not compute what the bundle was verified with
     ├── ExportError     a model cannot be exported, or its bundle deviates from PyTorch
     ├── JudgeError      the runtime gave no valid answer
     ├── BenchError      nothing to measure, or nothing to compare with
@@ -40,6 +41,10 @@ class TemplateError(RlaifFastError):
 
 class BundleError(RlaifFastError):
     """A folder that is no bundle, or whose files are not the ones that were exported."""
+
+
+class UnfaithfulError(BundleError):
+    """A bundle, or an engine over it, whose answers on this machine are too far from those it was verified with."""
 
 
 class ExportError(RlaifFastError):

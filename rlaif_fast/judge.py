@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from rlaif_fast import memory, selftest
 from rlaif_fast.bundle import Bundle
+from rlaif_fast.choice import AUTO, resolve
 from rlaif_fast.engines import DEFAULT, EngineOptions, variant
 from rlaif_fast.errors import PairError
 from rlaif_fast.home import find_bundle
@@ -46,20 +47,24 @@ class Judge:
         self._passes = Passes(bundle, self._engine, variant(engine).rounds)
 
     @classmethod
-    def load(cls, path_or_id: str | Path, *, threads: int = 0, spin: bool = True) -> Judge:
+    def load(cls, path_or_id: str | Path, *, threads: int = 0, spin: bool = True, engine: str = AUTO) -> Judge:
         """Open a bundle.
 
         Args:
             path_or_id: a bundle's folder, or the id of a model exported into the cache folder.
             threads: of the runtime; 0 for the usable physical cores.
             spin: whether they wait for each other awake; better asleep on a machine in use.
+            engine: a variant by name (docs/engines.md), or ``auto``: what ``rlaif-fast tune`` found best for the
+                bundle on this machine, onnxruntime where it was never run.
 
         Raises:
             BundleError: there is no bundle, a file of it was changed, or this machine answers its probes
                 differently, which is tried once a machine.
+            JudgeError: there is no such engine here.
         """
-        judge = cls(Bundle(find_bundle(path_or_id)), EngineOptions(threads, spin))
-        selftest.run_once(judge.manifest, judge.answer)
+        folder, name = resolve(find_bundle(path_or_id), engine)
+        judge = cls(Bundle(folder), EngineOptions(threads, spin), name)
+        selftest.run_once(judge.manifest, judge.answer, name)
         return judge
 
     @property

@@ -10,6 +10,7 @@ import numpy as np
 
 from rlaif_fast import memory, selftest
 from rlaif_fast.bundle import Bundle
+from rlaif_fast.choice import AUTO, resolve
 from rlaif_fast.engines import DEFAULT, EngineOptions, variant
 from rlaif_fast.errors import PairError
 from rlaif_fast.home import find_bundle
@@ -42,10 +43,11 @@ class Rater:
         self._passes = Passes(bundle, self._engine, variant(engine).rounds)
 
     @classmethod
-    def load(cls, path_or_id: str | Path, *, threads: int = 0, spin: bool = True) -> Rater:
+    def load(cls, path_or_id: str | Path, *, threads: int = 0, spin: bool = True, engine: str = AUTO) -> Rater:
         """Open a score bundle; arguments and errors are those of :meth:`Judge.load`."""
-        rater = cls(Bundle(find_bundle(path_or_id)), EngineOptions(threads, spin))
-        selftest.run_once(rater.manifest, rater.answer)
+        folder, name = resolve(find_bundle(path_or_id), engine)
+        rater = cls(Bundle(folder), EngineOptions(threads, spin), name)
+        selftest.run_once(rater.manifest, rater.answer, name)
         return rater
 
     @property

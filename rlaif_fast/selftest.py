@@ -1,65 +1,78 @@
 """Does this machine compute what the bundle computed where it was exported?
 
-The manifest holds probe pairs with the bundle's own answers. Integer arithmetic that saturates (int8
-products on CPUs without VNNI may), or a runtime whose kernel changed, gives others. The probes are
-judged the first time a bundle meets a machine and a runtime; that it passed is remembered in the
-cache folder.
+The manifest holds probe pairs with the bundle's own answers and PyTorch's. Integer arithmetic that saturates (int8
+products on CPUs without VNNI may), or a runtime whose kernel changed, gives others. The probes are judged the first
+time a bundle meets a machine, an engine and its version; that it passed is remembered in the cache folder.
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
-import os
-import platform
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
-import onnxruntime as ort
-
-from rlaif_fast.errors import BundleError
+from rlaif_fast.engines import DEFAULT, Variant, variant
+from rlaif_fast.errors import UnfaithfulError
 from rlaif_fast.home import CHECKED, home
+from rlaif_fast.machine import fingerprint
 from rlaif_fast.manifest import Manifest, Probe
 
+Answer = Callable[[Probe], Sequence[float]]  # log-odds, or expected scores, of a probe: two of them
 EXACT = 1e-3  # log-odds: what a float32 bundle's answers may differ by, between machines
-_SHARE = 0.5  # of the bundle's mean error to PyTorch: what an int8 bundle's may, on average
+_SHARE = 0.5  # of the bundle's mean error to PyTorch: what an int8 bundle's answers may move, on average
+_NOISE = 0.5  # of the mean |log-odds|: from there on a verdict is mostly error
 
 
-def run_once(manifest: Manifest, answer: Callable[[Probe], Sequence[float]]) -> None:
-    """Check the probes unless they passed before with this bundle, machine and runtime.
+def run_once(manifest: Manifest, answer: Answer, engine: str = DEFAULT) -> None:
+    """Check the probes unless they passed before with this bundle, machine, engine and version.
 
     Raises:
-        BundleError: the answers are not the bundle's.
+        UnfaithfulError: the answers are not the bundle's.
     """
-    record = record_of(manifest)
+    chosen = variant(engine)
+    record = record_of(manifest, chosen)
     if record.is_file():
         return
-    worst = check(manifest, answer)
+    worst = check(manifest, answer, chosen)
     try:
         record.parent.mkdir(parents=True, exist_ok=True)
-        record.write_text(json.dumps({"bundle": manifest.name, "onnxruntime": ort.__version__, "max": worst}) + "\n")
+        what = {"bundle": manifest.name, "engine": chosen.name, "version": chosen.version(), "max": worst}
+        record.write_text(json.dumps(what) + "\n")
     except OSError:
         pass  # a read-only cache folder: the next process checks again
 
 
-def record_of(manifest: Manifest) -> Path:
-    """The file that remembers that the bundle passed on this machine, with this runtime."""
-    return home() / CHECKED / f"{_key(manifest)}.json"
+def record_of(manifest: Manifest, engine: Variant | None = None) -> Path:
+    """The file that remembers that the bundle passed on this machine, with this engine."""
+    chosen = engine or variant(DEFAULT)
+    files = sorted((name, entry.sha256) for name, entry in manifest.files.items())
+    return home() / CHECKED / f"{fingerprint([files, chosen.name, chosen.version()])}.json"
 
 
-def check(manifest: Manifest, answer: Callable[[Probe], Sequence[float]]) -> float:
-    """Largest difference to the stored answers, in log-odds. Raises BundleError where it is too large."""
-    differences = [
-        abs(now - then) for p in manifest.probes for now, then in zip(answer(p), p.answer, strict=True)
-    ]  # fmt: skip
-    if not differences:
+def check(manifest: Manifest, answer: Answer, engine: Variant | None = None) -> float:
+    """Largest difference to the stored answers (of another engine than the default: PyTorch's), in log-odds.
+
+    An engine that was named has the bundle's limit too. One that rounds by its nature was named for that: it is only
+    refused where its answers are noise. Raises UnfaithfulError where the difference is too large.
+    """
+    engine = engine or variant(DEFAULT)
+    if not manifest.probes:
         return 0.0
-    mean, worst = sum(differences) / len(differences), max(differences)
-    found, limit = deviation(manifest, differences)
-    if not found <= limit:  # a NaN differs as well
-        raise BundleError(
+    own = engine.name == DEFAULT
+    wanted = [p.answer if own else p.reference for p in manifest.probes]
+    found = differences([answer(p) for p in manifest.probes], wanted)
+    mean, worst = sum(found) / len(found), max(found)
+    if engine.rounds:
+        size = [abs(x) for probe in manifest.probes for x in probe.reference]
+        off, limit = mean, _NOISE * sum(size) / len(size)
+    elif own:
+        off, limit = deviation(manifest, found)
+    else:
+        off, limit = worst if manifest.precision == "fp32" else mean, error_limit(manifest)
+    if not off <= limit:  # a NaN differs as well
+        raise UnfaithfulError(
             f"{manifest.name}: this machine answers the bundle's probes differently, by {mean:.2g} in log-odds on"
-            f" average and up to {worst:.2g} (limit {limit:.2g}); its int8 arithmetic or onnxruntime {ort.__version__}"
+            f" average and up to {worst:.2g} (limit {limit:.2g}); its arithmetic or {engine.name} {engine.version()}"
             " is not what the bundle was verified with, export the model again on this machine or with"
             " --precision fp32"
         )
@@ -73,16 +86,18 @@ def deviation(manifest: Manifest, differences: Sequence[float]) -> tuple[float, 
     return sum(differences) / len(differences), max(EXACT, _SHARE * manifest.fidelity.mean)
 
 
-def _key(manifest: Manifest) -> str:
-    files = sorted((name, entry.sha256) for name, entry in manifest.files.items())
-    machine = [platform.machine(), platform.system(), _cpu()]
-    return hashlib.sha256(json.dumps([files, machine, ort.__version__]).encode()).hexdigest()[:32]
+def error_limit(manifest: Manifest) -> float:
+    """The mean error to PyTorch fp32 on the probes, in log-odds, that an engine may have to be chosen for a bundle.
+
+    EXACT for a float32 bundle. For int8 what the export allowed: no more than PyTorch's bfloat16, or than the
+    bundle itself has where ``--max-delta`` let it have more.
+    """
+    if manifest.precision == "fp32":
+        return EXACT
+    own = differences([p.answer for p in manifest.probes], [p.reference for p in manifest.probes])
+    return max(EXACT, sum(own) / len(own), manifest.fidelity.mean, manifest.bfloat16.mean if manifest.bfloat16 else 0.0)
 
 
-def _cpu() -> str:
-    """Model and instruction sets, where the system tells; a virtual machine may hide some of them."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text(errors="replace").split("\n\n")[0].splitlines()
-    except OSError:
-        return platform.processor() or os.environ.get("PROCESSOR_IDENTIFIER", "")
-    return "\n".join(line for line in lines if line.startswith(("model name", "flags", "Features", "CPU part")))
+def differences(answers: Iterable[Sequence[float]], others: Iterable[Sequence[float]]) -> list[float]:
+    """|difference| of every two values of two lists of answers."""
+    return [abs(x - y) for a, b in zip(answers, others, strict=True) for x, y in zip(a, b, strict=True)]

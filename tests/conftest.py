@@ -16,6 +16,7 @@ from rlaif_fast import Judge
 from rlaif_fast.template import SUMMARY
 
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+os.environ.setdefault("RLAIF_FAST_ENGINE", "onnxruntime")  # what is tested of the others, their tests name
 ROOT = Path(__file__).parent.parent
 SHARED_DATA = ROOT.parent / "shared" / "data"
 

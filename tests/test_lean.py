@@ -15,7 +15,7 @@ import pytest
 
 from tests.conftest import ROOT, Run
 
-HEAVY = {"torch", "transformers", "optimum", "onnx", "onnx_ir", "accelerate", "gguf", "rlaif_fast_export"}
+HEAVY = {"torch", "transformers", "optimum", "onnx", "onnx_ir", "accelerate", "gguf", "rlaif_fast_export", "openvino"}
 
 
 def _modules(code: str) -> set[str]:

@@ -29,6 +29,9 @@ ALL: dict[str, Peer] = {
         CTranslate2("int8", "int8"),
         RlaifFast("fp32"),
         RlaifFast("int8"),
+        RlaifFast("fp32", "openvino"),
+        RlaifFast("fp32", "openvino-bf16"),
+        RlaifFast("int8", "openvino"),
     )
 }
 BY_NAME = ALL | {RlaifFastIds.name: RlaifFastIds()}  # no peer of compare: shots times it

@@ -4,19 +4,25 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 from benchmarks.peers.base import Peer, Setup, Task, Unavailable
+from rlaif_fast.engines import DEFAULT
 from rlaif_fast.pairs import Pair
 
 
 class RlaifFast(Peer):
     """From text to verdict: the time holds its own tokenizer, which the peers are spared."""
 
-    def __init__(self, precision: str) -> None:
-        self._precision = precision
-        self.name = f"rlaif-fast-{precision}"
-        self.what = f"rlaif-fast, {precision} bundle, one pair at a time"
+    def __init__(self, precision: str, engine: str = DEFAULT) -> None:
+        self._precision, self._engine = precision, engine
+        self.name = f"rlaif-fast-{precision}" + (f"-{engine}" if engine != DEFAULT else "")
+        self.what = f"rlaif-fast, {precision} bundle by {engine}, one pair at a time"
+
+    def available(self) -> str | None:
+        runtime = self._engine.partition("-")[0]
+        return None if find_spec(runtime) else f"{runtime} is not installed"
 
     def _bundle(self, setup: Setup) -> Path:
         return setup.bundle.with_name(f"{setup.bundle.name}-{self._precision}")
@@ -35,7 +41,7 @@ class RlaifFast(Peer):
     def load(self, setup: Setup) -> None:
         from rlaif_fast.judge import Judge
 
-        self._judge = Judge.load(self._bundle(setup), threads=setup.threads)
+        self._judge = Judge.load(self._bundle(setup), threads=setup.threads, engine=self._engine)
 
     def log_odds(self, task: Task) -> tuple[float, float]:
         forward, swapped = self._judge.judge(task.pair).log_odds_by_order

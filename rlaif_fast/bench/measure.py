@@ -19,6 +19,7 @@ import numpy.typing as npt
 
 from rlaif_fast import processor
 from rlaif_fast.cpu import usable_cores
+from rlaif_fast.engines import DEFAULT
 from rlaif_fast.errors import BenchError
 from rlaif_fast.pairs import Pair
 
@@ -77,18 +78,20 @@ def interleave(sides: Sequence[Side], pairs: Sequence[Pair], repeat: int, progre
     return Timed(seconds, log_odds)
 
 
-def fresh_judge(folder: Path, first: Pair, longest: Pair, threads: int) -> Fresh:
+def fresh_judge(folder: Path, first: Pair, longest: Pair, threads: int, engine: str = DEFAULT) -> Fresh:
     """A fresh ``rlaif-fast judge`` of one pair. Time is taken on ``first``, memory on ``longest``.
 
     Memory goes first, untimed: the files are in the page cache then, as for whoever judges twice.
     """
     judge = [sys.executable, "-m", "rlaif_fast", "judge"]
-    options = ["-b", str(folder), "--threads", str(threads)]
+    options = ["-b", str(folder), "--threads", str(threads), "--engine", engine]
     with tempfile.TemporaryDirectory() as scratch:
         a, b = _row_file(first, Path(scratch, "first")), _row_file(longest, Path(scratch, "longest"))
         peak = _run([*judge, b, *options]).peak_mb
         starts = [_run([*judge, a, *options]) for _ in range(_STARTS)]
-        loads = [float(_run([sys.executable, "-c", _LOAD, str(folder), str(threads)]).out) for _ in range(_STARTS)]
+        loads = [
+            float(_run([sys.executable, "-c", _LOAD, str(folder), str(threads), engine]).out) for _ in range(_STARTS)
+        ]
     return Fresh(float(np.median([s.seconds for s in starts])), float(np.median(loads)), peak)
 
 
@@ -106,7 +109,7 @@ _LOAD = """
 import sys, time
 from rlaif_fast.judge import Judge
 started = time.perf_counter()
-Judge.load(sys.argv[1], threads=int(sys.argv[2]))
+Judge.load(sys.argv[1], threads=int(sys.argv[2]), engine=sys.argv[3])
 print(time.perf_counter() - started)
 """
 

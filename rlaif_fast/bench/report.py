@@ -109,7 +109,8 @@ class Report:
 
     @property
     def title(self) -> str:
-        return f"{self.bundle['model']} ({self.bundle['precision']}, {self.bundle['template']})"
+        of = self.bundle
+        return f"{of['model']} ({of['precision']}, {of['template']}) by {of['engine']}"
 
     @property
     def where(self) -> str:

@@ -22,8 +22,9 @@ from rlaif_fast.bench.measure import Progress, Side, doubts, fresh_judge, fresh_
 from rlaif_fast.bench.rate import matrix_rate
 from rlaif_fast.bench.report import Grouped, PairArrays, Report, latency, speedup, work
 from rlaif_fast.bundle import Bundle
+from rlaif_fast.choice import resolve
 from rlaif_fast.cpu import usable_cores
-from rlaif_fast.engines import EngineOptions
+from rlaif_fast.engines import DEFAULT, EngineOptions, variant
 from rlaif_fast.errors import BenchError, ExportError
 from rlaif_fast.intake import open_pairs
 from rlaif_fast.judge import Judge
@@ -62,6 +63,7 @@ class Plan:
     threads: int  # 0: the usable physical cores
     repeat: int
     command: str
+    engine: str  # a variant, auto is looked up
     baseline: Baseline | None = None
 
 
@@ -84,19 +86,20 @@ def run(plan: Plan, progress: Progress) -> Report:
     source = _source(plan.reference)
     host["omp_wait_policy"] = os.environ.get("OMP_WAIT_POLICY")
     pairs = plan.set.pairs
-    bundle = Bundle(plan.folder)
-    judge = Judge(bundle, EngineOptions(threads))
+    folder, engine = resolve(plan.folder, plan.engine)
+    bundle = Bundle(folder)
+    judge = Judge(bundle, EngineOptions(threads), engine)
     manifest = judge.manifest
     prompts = [judge.prompt_tokens(pair) for pair in pairs]
     packed = [_packed_tokens(sequences, manifest) for sequences in prompts]
     longest = pairs[int(np.argmax(packed))]
 
     progress("starting fresh processes", 0)
-    fresh = fresh_judge(plan.folder, pairs[0], longest, threads)
+    fresh = fresh_judge(folder, pairs[0], longest, threads, engine)
     beside = None
     if plan.reference is not None:
         progress("starting a fresh PyTorch", 0)
-        beside = fresh_reference(plan.reference, plan.folder, pairs[0], longest, threads)
+        beside = fresh_reference(plan.reference, folder, pairs[0], longest, threads)
     sides: list[Side] = [lambda pair: judge.judge(pair).log_odds_by_order]
     if source is not None:
         progress("loading the reference", 0)
@@ -121,8 +124,8 @@ def run(plan: Plan, progress: Progress) -> Report:
         date=datetime.now(timezone.utc).isoformat(timespec="seconds"),
         command=plan.command,
         machine=host,
-        versions=_versions(plan.reference is not None),
-        bundle=_bundle(manifest),
+        versions=_versions(engine, plan.reference is not None),
+        bundle=_bundle(manifest) | {"engine": engine},
         reference=plan.reference,
         set={"source": plan.set.source, "pairs": len(pairs), "repeat": plan.repeat, "sha256": plan.set.sha256},
         latency=latency(ours, prompt_tokens, packed),
@@ -199,7 +202,9 @@ def _bundle(manifest: Manifest) -> dict[str, object]:
     }
 
 
-def _versions(with_reference: bool) -> dict[str, str]:
+def _versions(engine: str, with_reference: bool) -> dict[str, str]:
     packages = ["onnxruntime", "numpy", "tokenizers", *(["torch", "transformers"] if with_reference else [])]
     found = {name: version(name) for name in packages}
+    if engine != DEFAULT:
+        found[engine] = str(variant(engine).version())
     return {"rlaif-fast": __version__, "python": platform.python_version(), **found}

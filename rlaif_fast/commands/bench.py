@@ -6,6 +6,8 @@ from pathlib import Path
 
 import click
 
+from rlaif_fast.commands.options import engine_option
+
 _FILE = click.Path(dir_okay=False, path_type=Path)
 _SHARE = click.FloatRange(0, 1)
 
@@ -16,6 +18,7 @@ _SHARE = click.FloatRange(0, 1)
 @click.option("--reference", metavar="MODEL", help="Judge with PyTorch as well, in turns; MODEL as in export.")
 @click.option("--limit", type=click.IntRange(min=1), help="Measure the first N pairs only.")
 @click.option("--threads", type=click.IntRange(min=0), default=0, help="[default: the usable physical cores]")
+@engine_option
 @click.option("--repeat", type=click.IntRange(min=1), default=1, show_default=True, help="Time each pair R times.")
 @click.option("--json", "json_file", type=_FILE, help="Write every figure, and those of each pair.")
 @click.option("--markdown", "markdown_file", type=_FILE, help="Write the tables.")
@@ -29,7 +32,7 @@ _SHARE = click.FloatRange(0, 1)
 @click.pass_context
 def bench(
     context: click.Context, pairs: str, bundle: str | None, reference: str | None, limit: int | None, threads: int,
-    repeat: int, json_file: Path | None, markdown_file: Path | None, html_file: Path | None,
+    engine: str, repeat: int, json_file: Path | None, markdown_file: Path | None, html_file: Path | None,
     min_speedup: float | None, max_flips: float | None, max_delta: float | None, baseline: Path | None,
     max_regression: float | None,
 ) -> None:  # fmt: skip
@@ -64,6 +67,7 @@ def bench(
         threads,
         repeat,
         command_line(context),
+        engine,
         limits.baseline,
     )  # fmt: skip
     with Steps().shown() as steps:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 if TYPE_CHECKING:
+    from rlaif_fast.choice import Tried
     from rlaif_fast.manifest import Fidelity, Manifest
 
 
@@ -42,6 +44,8 @@ def inspect(bundle: str, check: bool, as_json: bool) -> None:
         judge = Judge(opened) if isinstance(opened.manifest.template, Template) else Rater(opened)
         worst = selftest.check(opened.manifest, judge.answer)
         table.add_row("checked", f"this machine answers the probes as the exporting one did, within {worst:.2g}")
+    for name, value in _tuned(opened.folder):
+        table.add_row(name, value)
     table.add_row("folder", str(opened.folder))
     Console(highlight=False, markup=False).print(table)
 
@@ -63,7 +67,8 @@ def _lines(manifest: Manifest) -> list[tuple[str, str]]:
         ("template", manifest.template.name),
         ("labels", ", ".join(f"{text!r} = token {token}" for text, token in labels)),
         ("context", f"{manifest.maximum_length:,} tokens, {len(manifest.prefix_ids)} of them baked into the graph"),
-        ("fidelity", f"{_card(fidelity, unit)}; against PyTorch fp32 on {fidelity.prompts}"),
+        ("fidelity", f"{_card(fidelity, unit)}; against PyTorch fp32 on {fidelity.prompts},"
+                     " by onnxruntime where it was exported"),
         *([("", f"PyTorch bfloat16 on the same: {_card(manifest.bfloat16, unit)}")] if manifest.bfloat16 else []),
         ("attention", f"{counts['fused_attention']} of {layers} layers fused (GroupQueryAttention);"
                       f" {counts['attention_of_judged']} computed for the judged positions only"),
@@ -76,6 +81,24 @@ def _lines(manifest: Manifest) -> list[tuple[str, str]]:
         ("files", f"{megabytes:,.1f} MB, digests match"),
         ("made with", ", ".join(f"{name} {v}" for name, v in sorted(manifest.tools.items()))),
     ]  # fmt: skip
+
+
+def _tuned(folder: Path) -> list[tuple[str, str]]:
+    """What `tune` measured on this machine, a row a variant; nothing where it was never run."""
+    from rlaif_fast.choice import remembered
+
+    table = remembered(folder)
+    if table is None:
+        return []
+    rows = [f"{one.engine} on the {one.precision} bundle: {_outcome(one)}" for one in table.tried]
+    rows[table.chosen] += ", chosen"
+    return [("here" if number == 0 else "", row) for number, row in enumerate(rows)]
+
+
+def _outcome(one: Tried) -> str:
+    if one.ratio is None or one.mean is None or one.max is None:
+        return one.refusal
+    return f"{one.ratio:.2f} of onnxruntime's time, |difference| mean {one.mean:.2g}, max {one.max:.2g}"
 
 
 def _card(f: Fidelity, unit: str) -> str:

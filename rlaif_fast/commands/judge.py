@@ -53,7 +53,7 @@ def judge(
     context: click.Context, pairs: str, bundle: str | None, output: Path | None, restart: bool, kind: str | None,
     fields: str | None, to: Literal["rows", "trl"], min_margin: float, only_consistent: bool, mark: bool, on_error: str,
     on_long: str, orders: str, sample: int | None, disagreement: float | None, exact: bool, calibration: Path | None,
-    limit: int | None, window: int | None, threads: int, nice: int | None, table: bool, verbose: bool,
+    limit: int | None, window: int | None, threads: int, engine: str, nice: int | None, table: bool, verbose: bool,
 ) -> None:  # fmt: skip
     """Judge PAIRS: JSON Lines, a JSON array, CSV, Parquet, a datasets folder, or - for standard input.
 
@@ -74,6 +74,8 @@ def judge(
     if table and (output or to != "rows"):
         raise click.UsageError("--table is printed; it takes neither --output nor --to")
     fewer.check(orders, sample, disagreement, exact, calibration is not None)
+    if exact and engine not in ("auto", "onnxruntime"):
+        raise click.UsageError("--exact needs an error bound, which was measured with onnxruntime: leave --engine out")
     keep = Keep(min_margin, only_consistent, mark)
     if output is not None:
         check_target(output)
@@ -83,7 +85,7 @@ def judge(
         folder = bundle_folder_of(bundle)
         started = time.perf_counter()
         spin = not give_way(nice)
-        loaded = _load(folder, threads, spin)
+        loaded = _load(folder, threads, spin, "onnxruntime" if exact else engine)
         precise = _exact(loaded, folder, threads, spin) if exact else None
         calibrated = _calibration(calibration, loaded)
         if verbose:
@@ -111,7 +113,7 @@ def judge(
                 "bundle": loaded.digest, "exact": precise.exact.digest if precise else None, "orders": orders,
                 "sample": frugal.digest if frugal else None, "disagreement": frugal.disagreement if frugal else None,
                 "calibration": calibrated.digest if calibrated else None,
-                "on-long": on_long, "limit": limit, "window": ahead,
+                "on-long": on_long, "limit": limit, "window": ahead, "engine": loaded.engine,
             }  # fmt: skip
             tally, done = work.to_file(
                 results, _Tally, bound, restart, lambda rows, target: convert(rows, target, to=to, keep=keep), survey
@@ -128,10 +130,11 @@ def judge(
         context.exit(1)
 
 
-def _load(folder: Path, threads: int, spin: bool) -> Judge:
+def _load(folder: Path, threads: int, spin: bool, engine: str) -> Judge:
+    from rlaif_fast.commands.tune import opened
     from rlaif_fast.judge import Judge
 
-    return Judge.load(folder, threads=threads, spin=spin)
+    return opened(Judge, folder, engine, threads=threads, spin=spin)
 
 
 def _exact(fast: Judge, folder: Path, threads: int, spin: bool) -> ExactJudge | None:
@@ -140,7 +143,7 @@ def _exact(fast: Judge, folder: Path, threads: int, spin: bool) -> ExactJudge | 
 
     if fast.manifest.error_bound is None:
         return None
-    return ExactJudge(fast, _load(companion(folder, fast.manifest), threads, spin))
+    return ExactJudge(fast, _load(companion(folder, fast.manifest), threads, spin, fast.engine))
 
 
 def _calibration(path: Path | None, judge: Judge) -> Calibration | None:

@@ -21,11 +21,15 @@ _READING = (
                  help="A prompt over the model's context: an error, or leave the instruction's end away."),
     click.option("--limit", type=click.IntRange(min=0), help="Take the first N rows only."),
 )  # fmt: skip
+engine_option = click.option("--engine", default="auto", envvar="RLAIF_FAST_ENGINE", metavar="NAME",
+                             help="The engine (docs/engines.md), or auto: the fastest that keeps the verdicts, see"
+                             " `tune`. [default: auto]")  # fmt: skip
 _RUNNING = (
     click.option("-o", "--output", type=click.Path(path_type=Path), help="The output's file: .jsonl, .json, .csv, .tsv"
                  " or .parquet, maybe .gz or .zst behind it. [default: standard output]"),
     click.option("--restart", is_flag=True, help="Forget what a stopped run left for this output, and begin again."),
     click.option("--threads", type=click.IntRange(min=0), default=0, help="[default: the usable physical cores]"),
+    engine_option,
     click.option("--nice", type=click.IntRange(0, 19), help="Give way to other processes: 0 not at all, 19 most."
                  f" [default: {_POLITE} on a machine in use, else 0]"),
     click.option("-v", "--verbose", is_flag=True, help="Say how the runtime was set up."),
@@ -40,7 +44,7 @@ def reading(command: F) -> F:
 
 
 def running(command: F) -> F:
-    """--output, --restart, --threads, --nice and --verbose."""
+    """--output, --restart, --threads, --engine, --nice and --verbose."""
     for option in reversed(_RUNNING):
         command = option(command)
     return command

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 def rank(
     context: click.Context, rows: str, bundle: str | None, fields: str | None, to: Literal["rows", "pairs"],
     which: Which | None, orders: Orders, kind: str | None, on_error: str, on_long: str, limit: int | None,
-    output: Path | None, restart: bool, threads: int, nice: int | None, verbose: bool,
+    output: Path | None, restart: bool, threads: int, engine: str, nice: int | None, verbose: bool,
 ) -> None:  # fmt: skip
     """Rank two or more responses a row, from verdicts on all their pairs.
 
@@ -44,9 +44,11 @@ def rank(
     preferred to each) and consistent_share (of the pairs, those that both orders decide alike).
     """
     from rlaif_fast.commands.default import bundle_folder_of
+    from rlaif_fast.commands.tune import opened
     from rlaif_fast.commands.work import Work, print_lines
     from rlaif_fast.console import stderr
     from rlaif_fast.intake import open_candidates
+    from rlaif_fast.judge import Judge
     from rlaif_fast.ranker import Ranker
     from rlaif_fast.ranking import pairs_of
     from rlaif_fast.writing import check_target, convert
@@ -59,7 +61,8 @@ def rank(
     with open_candidates(rows, kind, fields, announce=stderr().print) as intake:
         work = Work(intake.candidates, intake.restartable, limit, on_error == "skip", output)
         work.look()
-        ranker = Ranker.load(bundle_folder_of(bundle), threads=threads, spin=not give_way(nice))
+        folder = bundle_folder_of(bundle)
+        ranker = Ranker(opened(Judge, folder, engine, threads=threads, spin=not give_way(nice)))
         manifest = ranker.judge.manifest
         if verbose:
             work.say(f"{manifest.name}\n{ranker.judge.describe()}")
@@ -73,7 +76,10 @@ def rank(
         if output is None:
             tally = work.to_screen(results, _Tally, lambda found: print_lines(found, partial(_lines, spread=spread)))
         else:
-            bound = {"bundle": ranker.judge.digest, "orders": orders, "on-long": on_long, "limit": limit}
+            bound = {
+                "bundle": ranker.judge.digest, "orders": orders, "on-long": on_long, "limit": limit,
+                "engine": ranker.judge.engine,
+            }  # fmt: skip
             tally, done = work.to_file(
                 results, _Tally, bound, restart,
                 lambda path, target: convert(path, target, to="trl" if spread else "rankings", spread=spread),

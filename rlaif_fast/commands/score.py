@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 @click.pass_context
 def score(
     context: click.Context, rows: str, bundle: str | None, fields: str | None, kind: str | None, on_error: str,
-    on_long: str, limit: int | None, output: Path | None, restart: bool, threads: int, nice: int | None, verbose: bool,
+    on_long: str, limit: int | None, output: Path | None, restart: bool, threads: int, engine: str,
+    nice: int | None, verbose: bool,
 ) -> None:  # fmt: skip
     """Score single responses from 1 to 10 (d-RLAIF), one forward pass each.
 
@@ -33,6 +34,7 @@ def score(
     score-helpful or score-harmless.
     """
     from rlaif_fast.commands.default import bundle_folder_of
+    from rlaif_fast.commands.tune import opened
     from rlaif_fast.commands.work import Work, print_lines
     from rlaif_fast.intake import open_samples
     from rlaif_fast.rater import Rater
@@ -44,7 +46,7 @@ def score(
         work = Work(intake.samples, intake.restartable, limit, on_error == "skip", output)
         work.look()
         folder = bundle_folder_of(bundle, "score-summary")
-        rater = Rater.load(folder, threads=threads, spin=not give_way(nice))
+        rater = opened(Rater, folder, engine, threads=threads, spin=not give_way(nice))
         if verbose:
             work.say(f"{rater.manifest.name}\n{rater.describe()}")
         shortened = rater.shortened if on_long == "truncate" else None
@@ -57,7 +59,10 @@ def score(
         if output is None:
             tally = work.to_screen(results, _Tally, lambda found: print_lines(found, lambda rating: rating.to_json()))
         else:
-            bound = {"bundle": rater.digest, "on-long": on_long, "limit": limit, "window": work.window}
+            bound = {
+                "bundle": rater.digest, "on-long": on_long, "limit": limit, "window": work.window,
+                "engine": rater.engine,
+            }  # fmt: skip
             tally, done = work.to_file(
                 results, _Tally, bound, restart, lambda path, to: convert(path, to, to="scores", keep=Keep())
             )

@@ -1,11 +1,13 @@
-"""Engines by name. Each is a file of this package with its ``VARIANTS``; ENGINES lists the files.
+"""Engines by name: every file of this package but ``base`` is one, with its ``VARIANTS``.
 
 A file imports its runtime inside its functions, unless every install has it: listing the variants costs nothing.
 """
 
 from __future__ import annotations
 
+from functools import cache
 from importlib import import_module
+from pkgutil import iter_modules
 
 from rlaif_fast.engines.base import Engine, EngineOptions, Variant
 from rlaif_fast.errors import JudgeError
@@ -13,13 +15,14 @@ from rlaif_fast.manifest import Manifest
 
 __all__ = ["DEFAULT", "Engine", "EngineOptions", "Variant", "offered", "variant", "variants"]
 
-ENGINES = ("onnxruntime",)
 DEFAULT = "onnxruntime"  # the variant every bundle is verified with
 
 
+@cache
 def variants() -> tuple[Variant, ...]:
     """All there are, the default first."""
-    return tuple(v for name in ENGINES for v in import_module(f"{__name__}.{name}").VARIANTS)
+    names = sorted((m.name for m in iter_modules(__path__) if m.name != "base"), key=lambda name: name != DEFAULT)
+    return tuple(v for name in names for v in import_module(f"{__name__}.{name}").VARIANTS)
 
 
 def variant(name: str) -> Variant:

@@ -83,7 +83,7 @@ class Variant:
         what: a phrase for people.
         open: loads a bundle's graph; raises BundleError where the runtime refuses it.
         refusal: why this machine or a bundle does not offer it, one line; None where it is offered.
-        version: of the runtime, where it is installed.
+        version: of the runtime; None where it is not installed.
         rounds: it rounds more than the bundle's own arithmetic does. Its verdicts are no longer the bundle's to the
             last digits, so items never share a pass.
         unasked: likely enough to be faster that seconds are spent on finding out, once a machine and bundle.
@@ -93,7 +93,7 @@ class Variant:
     what: str
     open: Callable[[Path, EngineOptions], Engine]
     refusal: Callable[[Manifest], str | None]
-    version: Callable[[], str]
+    version: Callable[[], str | None]
     rounds: bool = False
     unasked: bool = True
 

@@ -1,0 +1,105 @@
+"""``rlaif-fast tune``, and what ``--engine auto`` does in the other commands."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+import click
+
+if TYPE_CHECKING:
+    from rlaif_fast.choice import Tried, Tuned
+    from rlaif_fast.judge import Judge
+    from rlaif_fast.rater import Rater
+
+J = TypeVar("J", "Judge", "Rater")
+
+
+@click.command()
+@click.argument("bundle", required=False)
+@click.option("--max-delta", type=click.FloatRange(min=0, min_open=True), help="Allow a mean difference to PyTorch fp32"
+              " of this much in log-odds. [default: the bundle's own limit; a float32 bundle stays exact]")  # fmt: skip
+@click.option("--threads", type=click.IntRange(min=0), default=0, help="[default: the usable physical cores]")
+def tune(bundle: str | None, max_delta: float | None, threads: int) -> None:
+    """Find the fastest engine for BUNDLE on this machine that keeps its verdicts; seconds, once.
+
+    Each engine and variant that is installed and fits the machine judges the bundle's probe pairs: timed in turns with
+    onnxruntime, and its error to PyTorch measured. An int8 bundle may be judged by the float32 bundle of the same
+    model, where that is there and faster on this machine. What is chosen is what --engine auto, the default, takes from
+    then on; without BUNDLE it is the embedded default's.
+    """
+    from rlaif_fast.choice import remember
+    from rlaif_fast.commands.default import bundle_folder_of
+    from rlaif_fast.console import Steps
+    from rlaif_fast.tuning import tune as try_all
+
+    folder = bundle_folder_of(bundle)
+    with Steps().shown() as steps:
+        table = try_all(folder, steps, max_delta=max_delta, threads=threads)
+    remember(folder, table)
+    _print(table)
+    click.echo(_line(table))
+
+
+def opened(kind: type[J], folder: Path, engine: str, *, threads: int, spin: bool = True) -> J:
+    """The judge or rater over ``folder``: ``auto`` is looked up, and found out once where it may matter.
+
+    Where onnxruntime alone is there, nothing is tried, unless its answers are not the bundle's on this machine: then
+    the float32 bundle of the same model takes over, and it is said. Raises RlaifFastError of every kind.
+    """
+    from rlaif_fast.choice import AUTO, remembered
+    from rlaif_fast.errors import UnfaithfulError
+    from rlaif_fast.tuning import worthwhile
+
+    untried = engine == AUTO and remembered(folder) is None
+    if untried and worthwhile(folder):
+        click.echo("more than one engine could judge here: trying them on the bundle's probes, once", err=True)
+        (folder, engine), untried = _tune_and_say(folder, threads), False
+    try:
+        return kind.load(folder, threads=threads, spin=spin, engine=engine)
+    except UnfaithfulError:
+        if not untried:
+            raise
+        folder, engine = _tune_and_say(folder, threads)
+        return kind.load(folder, threads=threads, spin=spin, engine=engine)
+
+
+def _tune_and_say(folder: Path, threads: int) -> tuple[Path, str]:
+    """The bundle and the variant chosen, which a read-only cache folder does not keep."""
+    from rlaif_fast.choice import remember
+    from rlaif_fast.tuning import tune as try_all
+
+    table = try_all(folder, lambda *_: None, asked=False, threads=threads)
+    remember(folder, table)
+    click.echo(_line(table), err=True)
+    return Path(table.choice.folder), table.choice.engine
+
+
+def _line(table: Tuned) -> str:
+    chosen = table.choice
+    if chosen.precision == "fp32" and all(t.refusal for t in table.tried if t.precision != "fp32"):
+        why = "" if table.tried[0].precision == "fp32" else ": nothing faster is faithful on this machine"
+        return f"chosen: {chosen.engine}, fp32{why} (rlaif-fast tune shows the table)"
+    return f"chosen: {chosen.engine} on the {chosen.precision} bundle (rlaif-fast tune shows the table)"
+
+
+def _print(table: Tuned) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    shown = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    shown.add_column("engine", no_wrap=True)
+    for name in ("bundle", "ms a pair", "of default", "mean error", "max error"):
+        shown.add_column(name, justify="right")
+    for number, one in enumerate(table.tried):
+        shown.add_row(f"{one.engine}{' *' if number == table.chosen else ''}", one.precision, *_figures(one))
+    console = Console(highlight=False, markup=False, soft_wrap=True)
+    console.print(shown)
+    for one in table.tried:
+        if one.refusal:
+            console.print(f"not {one.engine} on the {one.precision} bundle: {one.refusal}")
+
+
+def _figures(one: Tried) -> list[str]:
+    formats = ((one.ms, ",.1f"), (one.ratio, ".2f"), (one.mean, ".2g"), (one.max, ".2g"))
+    return ["-" if value is None else format(value, spec) for value, spec in formats]

@@ -1,0 +1,161 @@
+"""The engine is chosen by measurement, remembered, and never against the bundle's limit."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from rlaif_fast import Judge
+from rlaif_fast.bundle import read_manifest
+from rlaif_fast.choice import AUTO, Tried, Tuned, remember, remembered, resolve
+from rlaif_fast.engines import DEFAULT, variants
+from rlaif_fast.manifest import MANIFEST
+from rlaif_fast.tuning import tune, worthwhile
+from tests.conftest import ROOT, Run
+
+ROWS = ROOT / "examples/pairs.jsonl"
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("RLAIF_FAST_HOME", str(tmp_path / "home"))
+    return tmp_path / "home"
+
+
+@pytest.fixture
+def alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A machine with onnxruntime only."""
+    monkeypatch.setattr("rlaif_fast.engines.openvino.find_spec", lambda name: None)
+
+
+def chose(folder: Path, engine: str) -> Tuned:
+    tried = Tried(engine, str(folder), "fp32", 1.0, 1.0, 0.0, 0.0, "")
+    return Tuned((tried,), 0, read_manifest(folder).digest, 1e-3)
+
+
+def quiet(what: str, share: float) -> None:
+    pass
+
+
+def test_every_offer_is_tried_and_a_float32_bundle_stays_exact(llama: Path, home: Path) -> None:
+    table = tune(llama, quiet)
+    manifest = read_manifest(llama)
+    assert [t.engine for t in table.tried] == [v.name for v in variants() if v.refusal(manifest) is None]
+    assert table.tried[0].engine == DEFAULT and table.tried[0].ratio == 1.0
+    for one in table.tried:
+        assert one.max is not None and (one.refusal == "") == (one.max <= 1e-3)
+    assert not table.choice.refusal
+    assert table.choice.ratio == 1.0 or (table.choice.ratio or 2) <= 0.95
+
+
+def test_a_larger_error_is_chosen_only_when_asked_for(llama: Path, home: Path) -> None:
+    table = tune(llama, quiet, max_delta=10.0)
+    assert not any(t.refusal for t in table.tried)
+
+
+def test_nothing_remembered_is_the_default_and_costs_no_file(llama: Path, home: Path) -> None:
+    assert resolve(llama, AUTO) == (llama, DEFAULT)
+    assert not home.exists()
+
+
+def test_one_engine_is_not_worth_trying(llama: Path, home: Path, alone: None) -> None:
+    assert not worthwhile(llama)
+
+
+def test_what_was_chosen_is_taken_from_then_on(llama: Path, home: Path) -> None:
+    remember(llama, chose(llama, "onnxruntime-flash"))
+    assert remembered(llama) == chose(llama, "onnxruntime-flash")
+    assert Judge.load(llama).engine == "onnxruntime-flash"
+    assert Judge.load(llama, engine=DEFAULT).engine == DEFAULT
+
+
+def test_another_machine_version_or_bundle_knows_nothing(
+    llama: Path, home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tiny_bundle: Callable[[str], Path]
+) -> None:
+    remember(llama, chose(llama, "onnxruntime-flash"))
+    assert remembered(tiny_bundle("phi")) is None
+    with monkeypatch.context() as limited:
+        limited.setenv("ONEDNN_MAX_CPU_ISA", "AVX2")
+        assert remembered(llama) is None
+    with monkeypatch.context() as newer:
+        newer.setattr("rlaif_fast.choice.variants", lambda: variants()[:1])
+        assert remembered(llama) is None
+    assert remembered(llama) is not None
+
+
+_EMPTY = '{"tried": [], "chosen": 0, "digest": "", "limit": 1}'
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", '{"tried": []}', _EMPTY])
+def test_a_torn_record_is_none(content: str, llama: Path, home: Path) -> None:
+    remember(llama, chose(llama, DEFAULT))
+    (record,) = (home / "engines").iterdir()
+    record.write_text(content)
+    assert remembered(llama) is None
+
+
+def test_a_chosen_bundle_that_is_gone_is_not_chosen(
+    llama: Path, home: Path, tmp_path: Path, tiny_int8: Callable[[str], Path]
+) -> None:
+    copy = Path(shutil.copytree(llama, tmp_path / "gone"))
+    remember(tiny_int8("llama"), chose(copy, DEFAULT))
+    assert resolve(tiny_int8("llama"), AUTO) == (copy, DEFAULT)
+    shutil.rmtree(copy)
+    assert resolve(tiny_int8("llama"), AUTO) == (tiny_int8("llama"), DEFAULT)
+
+
+def unfaithful(folder: Path) -> None:
+    """As a machine would find an int8 bundle that computes right where it was made, and not here."""
+    manifest = read_manifest(folder)
+    probes = tuple(replace(p, answer=p.reference) for p in manifest.probes)
+    none = replace(manifest.fidelity, mean=0.0)
+    changed = replace(manifest, probes=probes, fidelity=none, bfloat16=none)
+    (folder / MANIFEST).write_text(changed.to_json(), encoding="utf-8")
+
+
+def test_where_nothing_fast_is_faithful_fp32_judges_and_it_is_said(
+    llama: Path, tmp_path: Path, tiny_int8: Callable[[str], Path], rlaif_fast: Callable[..., Run]
+) -> None:
+    shutil.copytree(tiny_int8("llama"), tmp_path / "m-int8")
+    unfaithful(tmp_path / "m-int8")
+    run = ("judge", ROWS, "-b", tmp_path / "m-int8", "--engine", "auto")
+    refused = rlaif_fast(*run, home=tmp_path / "home")
+    assert refused.status == 1 and "export the model with --precision fp32 too" in refused.err.splitlines()[-1]
+    shutil.copytree(llama, tmp_path / "m-fp32")
+    done = rlaif_fast(*run, home=tmp_path / "home")
+    assert done.status == 0, done.err
+    assert "fp32: nothing faster is faithful on this machine" in done.err
+    exact = rlaif_fast("judge", ROWS, "-b", tmp_path / "m-fp32", "--engine", DEFAULT, home=tmp_path / "home")
+    for ours, theirs in zip(done.out.splitlines(), exact.out.splitlines(), strict=True):
+        assert json.loads(ours)["p1"] == pytest.approx(json.loads(theirs)["p1"], abs=1e-3)
+    again = rlaif_fast(*run, home=tmp_path / "home")
+    assert again.out == done.out and "nothing faster" not in again.err
+
+
+def test_the_command_shows_the_table_and_remembers(llama: Path, tmp_path: Path, rlaif_fast: Callable[..., Run]) -> None:
+    done = rlaif_fast("tune", llama, home=tmp_path)
+    assert done.status == 0, done.err
+    lines = done.out.splitlines()
+    assert lines[0].split() == ["engine", "bundle", "ms", "a", "pair", "of", "default", "mean", "error", "max", "error"]
+    assert sum(" *" in line for line in lines) == 1
+    assert lines[-1].startswith("chosen: ")
+    assert len(list((tmp_path / "engines").iterdir())) == 1
+    shown = rlaif_fast("inspect", llama, home=tmp_path).out
+    assert "of onnxruntime's time" in " ".join(shown.split()) and ", chosen" in shown
+
+
+def test_a_run_is_not_taken_up_by_another_engine(llama: Path, tmp_path: Path, rlaif_fast: Callable[..., Run]) -> None:
+    out = tmp_path / "out.jsonl"
+    shutil.copy(ROWS, tmp_path / "rows.jsonl")
+    with open(tmp_path / "rows.jsonl", "a") as stream:
+        stream.write('{"instruction": "x"}\n')
+    command = ("judge", "-", "-b", llama, "-o", out)
+    stopped = rlaif_fast(*command, "--engine", DEFAULT, stdin=(tmp_path / "rows.jsonl").read_bytes())
+    assert stopped.status == 1 and (tmp_path / "out.jsonl.journal").exists()
+    other = rlaif_fast(*command, "--engine", "onnxruntime-flash", stdin=ROWS.read_bytes())
+    assert other.status == 1 and "engine" in other.err
