@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 import onnxruntime as ort
 
+from rlaif_fast.bundle import Bundle
 from rlaif_fast.cpu import usable_cores
 from rlaif_fast.errors import BundleError, JudgeError
 from rlaif_fast.manifest import MINIMUM_TREE
@@ -36,7 +36,7 @@ class EngineOptions:
 class OnnxRuntimeEngine:
     """The bundle's graph in one onnxruntime session."""
 
-    def __init__(self, model: Path, options: EngineOptions = EngineOptions()) -> None:
+    def __init__(self, bundle: Bundle, options: EngineOptions = EngineOptions()) -> None:
         """Raises BundleError where the runtime refuses the graph."""
         os.environ.setdefault(_FLASH, "1")  # a user's own setting wins
         settings = ort.SessionOptions()
@@ -44,12 +44,17 @@ class OnnxRuntimeEngine:
         settings.add_session_config_entry("session.intra_op.allow_spinning", str(int(options.spin)))
         # Awake threads of a pass that is over slow down whatever runs next, another session most of all.
         settings.add_session_config_entry("session.force_spinning_stop", "1")
+        # The bytes that were checked are the bytes that are parsed, and as nothing but ONNX.
+        settings.add_session_config_entry("session.load_model_format", "ONNX")
+        settings.add_session_config_entry("session.model_external_initializers_file_folder_path", str(bundle.folder))
         settings.log_severity_level = 4  # errors are raised; the log would say them twice
         self._options = options
         try:
-            self._session = ort.InferenceSession(str(model), settings, providers=["CPUExecutionProvider"])
+            self._session = ort.InferenceSession(bundle.graph, settings, providers=["CPUExecutionProvider"])
         except Exception as error:  # onnxruntime raises its own classes, one a status code
-            raise BundleError(f"{model}: onnxruntime {ort.__version__} cannot load it ({_first_line(error)})") from None
+            raise BundleError(
+                f"{bundle.folder}: onnxruntime {ort.__version__} cannot load it ({_first_line(error)})"
+            ) from None
 
     def describe(self) -> str:
         """What was chosen and why, a line each."""
@@ -89,6 +94,10 @@ class OnnxRuntimeEngine:
             if "alloc" in reason.lower():
                 reason = "out of memory; use shorter rows or a smaller model"
             raise JudgeError(f"onnxruntime failed on {tree.tokens} tokens ({reason})") from None
+        if logits.ndim != 2 or len(logits) != len(tree.judged) or logits.dtype != np.float32:
+            raise JudgeError(
+                f"the graph answered {logits.dtype} {logits.shape}, no logits of {len(tree.judged)} prompts"
+            )
         if not np.isfinite(logits).all():
             raise JudgeError(f"a label logit is not finite ({logits.tolist()}), the bundle or the CPU is broken")
         return logits
@@ -106,4 +115,4 @@ def _filled(tree: PackedTree) -> PackedTree:
 
 
 def _first_line(error: Exception) -> str:
-    return str(error).strip().splitlines()[0][:300]
+    return (str(error).strip() or type(error).__name__).splitlines()[0][:300]

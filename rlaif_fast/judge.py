@@ -16,7 +16,7 @@ from rlaif_fast.bundle import Bundle
 from rlaif_fast.engine import EngineOptions, OnnxRuntimeEngine
 from rlaif_fast.errors import PairError
 from rlaif_fast.home import find_bundle
-from rlaif_fast.manifest import Manifest, Probe
+from rlaif_fast.manifest import TOKENIZER, Manifest, Probe
 from rlaif_fast.pairs import Pair
 from rlaif_fast.passes import Passes
 from rlaif_fast.tokens import PromptTokenizer
@@ -39,8 +39,8 @@ class Judge:
     def __init__(self, bundle: Bundle, options: EngineOptions = EngineOptions()) -> None:
         """Raises BundleError where the bundle is not made for pairs."""
         self._bundle, self._template = bundle, bundle.manifest.pair_template
-        self._tokenizer = PromptTokenizer.from_file(bundle.tokenizer)
-        self._engine = OnnxRuntimeEngine(bundle.model, options)
+        self._tokenizer = PromptTokenizer.from_bytes(bundle.tokenizer, str(bundle.folder / TOKENIZER))
+        self._engine = OnnxRuntimeEngine(bundle, options)
         self._passes = Passes(bundle, self._engine)
 
     @classmethod

@@ -67,6 +67,8 @@ def integers(value: Value) -> list[int]:
 
 def _varint(data: memoryview, at: int) -> tuple[int, int]:
     """(value, where the next byte is): seven bits a byte, the lowest first."""
+    if at < len(data) and data[at] < 0x80:
+        return data[at], at + 1
     value = shift = 0
     while at < len(data):
         byte = data[at]

@@ -15,7 +15,7 @@ from rlaif_fast.engine import EngineOptions, OnnxRuntimeEngine
 from rlaif_fast.errors import PairError
 from rlaif_fast.home import find_bundle
 from rlaif_fast.judge import WINDOW
-from rlaif_fast.manifest import Manifest, Probe
+from rlaif_fast.manifest import TOKENIZER, Manifest, Probe
 from rlaif_fast.pairs import Pair
 from rlaif_fast.passes import Passes
 from rlaif_fast.rating import Rating, Sample, answers_of, rating_of
@@ -35,8 +35,8 @@ class Rater:
     def __init__(self, bundle: Bundle, options: EngineOptions = EngineOptions()) -> None:
         """Raises BundleError where the bundle is not made for scores."""
         self._bundle, self._template = bundle, bundle.manifest.score_template
-        self._tokenizer = PromptTokenizer.from_file(bundle.tokenizer)
-        self._engine = OnnxRuntimeEngine(bundle.model, options)
+        self._tokenizer = PromptTokenizer.from_bytes(bundle.tokenizer, str(bundle.folder / TOKENIZER))
+        self._engine = OnnxRuntimeEngine(bundle, options)
         self._passes = Passes(bundle, self._engine)
 
     @classmethod
