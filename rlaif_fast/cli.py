@@ -15,7 +15,7 @@ from rlaif_fast.commands.inspect import inspect
 from rlaif_fast.commands.judge import judge
 from rlaif_fast.commands.score import score
 from rlaif_fast.commands.template import template
-from rlaif_fast.errors import RlaifFastError
+from rlaif_fast.errors import RlaifFastError, printable
 from rlaif_fast.version import __version__
 
 
@@ -72,5 +72,5 @@ def _run(arguments: list[str], debug: bool) -> int:
 
 
 def _fail(message: str, status: int) -> int:
-    click.echo(f"error: {' '.join(message.split())}", err=True)
+    click.echo(f"error: {printable(' '.join(message.split()))}", err=True)
     return status

@@ -50,7 +50,10 @@ class OnnxRuntimeEngine:
         settings.log_severity_level = 4  # errors are raised; the log would say them twice
         self._options = options
         try:
-            self._session = ort.InferenceSession(bundle.graph, settings, providers=["CPUExecutionProvider"])
+            # A second try would be the same one, and be announced on standard output, where the verdicts go.
+            self._session = ort.InferenceSession(
+                bundle.graph, settings, ["CPUExecutionProvider"], enable_fallback=0, read_config_from_model=0
+            )
         except Exception as error:  # onnxruntime raises its own classes, one a status code
             raise BundleError(
                 f"{bundle.folder}: onnxruntime {ort.__version__} cannot load it ({_first_line(error)})"

@@ -48,3 +48,8 @@ class BenchError(RlaifFastError):
 
 class EvalError(RlaifFastError):
     """Verdicts or human labels that cannot be evaluated or compared, or a calibration that cannot be used."""
+
+
+def printable(text: str) -> str:
+    """``text`` with escapes for what would steer a terminal instead of standing there."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)

@@ -18,7 +18,7 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib
 
-_LARGEST = 1 << 16  # characters; a template is a page or two
+_LARGEST = 1 << 16  # bytes; a template is a page or two
 _KEYS = ("name", "head", "body", "ending", "labels", "exemplars")
 _EXEMPLAR = ("instruction", "response_0", "response_1", "label", "rationale")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,39}")
@@ -62,16 +62,17 @@ class _File:
     def __init__(self, path: str) -> None:
         self.path = path
         try:
-            raw = Path(path).read_bytes()
+            with open(path, "rb") as stream:
+                raw = stream.read(_LARGEST + 1)
         except OSError as error:
             raise TemplateError(f"{path}: cannot be read ({error.strerror})") from None
+        if len(raw) > _LARGEST:
+            raise TemplateError(f"{path}: more than {_LARGEST:,} bytes, which no template has")
         try:
             self.text = raw.decode()
         except UnicodeDecodeError as error:
             line = raw[: error.start].count(b"\n") + 1
             raise TemplateError(f"{path}, line {line}: not UTF-8 (byte {raw[error.start]:#04x})") from None
-        if len(self.text) > _LARGEST:
-            raise TemplateError(f"{path}: {len(self.text):,} characters, a template has at most {_LARGEST:,}")
         try:
             self.data = tomllib.loads(self.text)
         except RecursionError:
@@ -94,7 +95,7 @@ class _File:
         for count in range(1, len(lines) + 1):
             try:
                 data = tomllib.loads("\n".join(lines[:count]))
-            except ValueError:
+            except (ValueError, RecursionError):
                 continue
             if _holds(data, keys):
                 return f"{self.path}, line {before + 1}"

@@ -1,4 +1,6 @@
-"""Damage a bundle in many ways and give each to the real command: ``python -m tests.damage BUNDLE SEED COUNT [signed]``.
+"""Damage a bundle in many ways and give each to the real command.
+
+``python -m tests.damage BUNDLE SEED COUNT [signed]``
 
 One JSON line a case, written before it is tried and completed behind it, so that the case that kills the process is
 the last, incomplete one. With ``signed`` the digests are made to fit the damage, as somebody who means harm would.
