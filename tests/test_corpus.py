@@ -1,4 +1,4 @@
-"""The fuzzers' corpus, replayed: seeds, and what was found once. ``make fuzz`` looks for more."""
+"""The fuzzers' corpus, replayed: seeds, and what was found once. ``python -m tests.fuzz`` looks for more."""
 
 from __future__ import annotations
 

@@ -1,10 +1,9 @@
-"""Fuzz the readers of rows: ``python tests/fuzz/row.py tests/corpus/row -max_total_time=600``."""
+"""The readers of rows, to be fuzzed (see ``__main__``)."""
 
 from __future__ import annotations
 
 import io
 import json
-import sys
 import tempfile
 from pathlib import Path
 
@@ -39,11 +38,3 @@ def check(data: bytes) -> None:
     if rejects.count:
         lines = path.read_bytes().splitlines()
         assert len(lines) == rejects.count and all(json.loads(line)["error"] for line in lines)
-
-
-if __name__ == "__main__":
-    import atheris
-
-    atheris.instrument_all()
-    atheris.Setup(sys.argv, check)
-    atheris.Fuzz()

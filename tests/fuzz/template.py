@@ -1,13 +1,13 @@
-"""Fuzz the reader of templates: ``python tests/fuzz/template.py tests/corpus/template -max_total_time=600``."""
+"""The reader of templates, to be fuzzed (see ``__main__``)."""
 
 from __future__ import annotations
 
-import sys
 import tempfile
 from pathlib import Path
 
 from rlaif_fast.built_in import template_of
 from rlaif_fast.errors import PairError, TemplateError
+from rlaif_fast.template import Template
 from rlaif_fast.template_file import read_template
 
 _FOLDER = tempfile.TemporaryDirectory()
@@ -20,16 +20,14 @@ def check(data: bytes) -> None:
     try:
         template = template_of(read_template(str(path)).wording)
     except (TemplateError, PairError) as error:
-        assert str(error).startswith((str(path), "template ")), str(error)
+        reason = str(error)
+    else:
+        _check_prompt(template)
         return
+    assert reason.startswith((str(path), "template ")), reason
+
+
+def _check_prompt(template: Template) -> None:
     prompt = template.render("{first}", "{token:x}", "{instruction}")
     assert all(text in prompt for text in ("{first}", "{token:x}", "{instruction}"))
     assert prompt.startswith(template.head)
-
-
-if __name__ == "__main__":
-    import atheris
-
-    atheris.instrument_all()
-    atheris.Setup(sys.argv, check)
-    atheris.Fuzz()
