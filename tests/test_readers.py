@@ -38,20 +38,21 @@ def mutated(whole: dict[str, Any]) -> st.SearchStrategy[bytes]:
 
 
 @QUICK
-@given(mutated(CALIBRATION))
-@example(DEEP)
-@example(json.dumps(CALIBRATION | {"a": 10**400}).encode())
-@example(json.dumps(CALIBRATION | {"b": float("nan")}).encode())
-@example(json.dumps(CALIBRATION | {"schema": True}).encode())
+@given(content=mutated(CALIBRATION))
+@example(content=DEEP)
+@example(content=json.dumps(CALIBRATION | {"a": 10**400}).encode())
+@example(content=json.dumps(CALIBRATION | {"b": float("nan")}).encode())
+@example(content=json.dumps(CALIBRATION | {"schema": True}).encode())
 def test_a_calibration(content: bytes, tmp_path: Path) -> None:
     path = tmp_path / "calibration.json"
     path.write_bytes(content)
     try:
         found = read_calibration(path)
     except EvalError as error:
-        assert len(str(error).splitlines()) == 1
+        reason = str(error)
     else:
-        assert found.a > 0 and found.digest and found.to_json()
+        reason = "fine" if found.a > 0 and found.digest and found.to_json() else ""
+    assert len(reason.splitlines()) == 1
 
 
 def test_calibrations_that_are_none(tmp_path: Path) -> None:
@@ -62,13 +63,13 @@ def test_calibrations_that_are_none(tmp_path: Path) -> None:
 
 
 @QUICK
-@given(mutated(JOURNAL))
-@example(DEEP)
-@example(json.dumps(JOURNAL | {"verdicts": -1}).encode())
-@example(json.dumps(JOURNAL | {"bytes": -5}).encode())
-@example(json.dumps(JOURNAL | {"verdicts": 0}).encode())
-@example(json.dumps(JOURNAL | {"tally": {"judged": "x"}}).encode())
-@example(json.dumps(JOURNAL | {"bytes": 2}).encode())
+@given(content=mutated(JOURNAL))
+@example(content=DEEP)
+@example(content=json.dumps(JOURNAL | {"verdicts": -1}).encode())
+@example(content=json.dumps(JOURNAL | {"bytes": -5}).encode())
+@example(content=json.dumps(JOURNAL | {"verdicts": 0}).encode())
+@example(content=json.dumps(JOURNAL | {"tally": {"judged": "x"}}).encode())
+@example(content=json.dumps(JOURNAL | {"bytes": 2}).encode())
 def test_a_journal(content: bytes, tmp_path: Path) -> None:
     """Taken up as a journal, or refused; what it vouches for is whole lines, and nothing is judged twice for it."""
     output = tmp_path / "out.jsonl"
@@ -80,7 +81,8 @@ def test_a_journal(content: bytes, tmp_path: Path) -> None:
             assert journal.rows.read_bytes() in (b"", b"{}\n", b"{}\n{}\n")
             raise EvalError("stop here")
     except RlaifFastError as error:
-        assert len(str(error).splitlines()) == 1
+        reason = str(error)
+    assert len(reason.splitlines()) == 1
 
 
 @pytest.mark.parametrize("change", [{"verdicts": -1}, {"bytes": -5}, {"verdicts": 0}, {"verdicts": True}, {"bytes": 2},
@@ -112,12 +114,12 @@ def test_any_values_of_the_usual_fields(rows: list[dict[str, Any]]) -> None:
     row.check(b"\0" + b"\n".join(json.dumps(value).encode() for value in rows))
 
 
-_TOML = st.lists(
-    st.sampled_from(["name", "head", "body", "ending", "labels", "exemplars", "[[exemplars]]", "=", "\n", '"a"', "'''",
-                     "{instruction}", "{first}", "{second}", "{token:x}", "1", "[", "]", "{", "}", ".", ",", '"', "\\",
-                     "1979-05-27", "true", "label", "response_0", "é", "\r", "#"])  # fmt: skip
-    | st.text(max_size=2), max_size=30,
-).map("".join)  # fmt: skip
+_WORDS = (
+    "name", "head", "body", "ending", "labels", "exemplars", "[[exemplars]]", "=", "\n", '"a"', "'''", "{instruction}",
+    "{first}", "{second}", "{token:x}", "1", "[", "]", "{", "}", ".", ",", '"', "\\", "1979-05-27", "true", "label",
+    "response_0", "é", "\r", "#",
+)  # fmt: skip
+_TOML = st.lists(st.sampled_from(_WORDS) | st.text(max_size=2), max_size=30).map("".join)
 
 
 @QUICK
