@@ -5,62 +5,71 @@ from __future__ import annotations
 import hashlib
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
+from typing import BinaryIO
 
 from rlaif_fast.errors import BundleError
+from rlaif_fast.graph_guard import check_graph
 from rlaif_fast.manifest import FILES, MANIFEST, MODEL, TOKENIZER, WEIGHTS, FileEntry, Manifest
+from rlaif_fast.plain_file import digest_of, open_plain
 
-_CAP_MANIFEST = 16 << 20  # bytes; a manifest is a few kilobytes
-_CHUNK = 1 << 22
+# Bytes. A manifest is a few kilobytes, a graph at most a few megabytes, the largest vocabularies take 40 MB.
+_LARGEST = {MANIFEST: 16 << 20, MODEL: 256 << 20, TOKENIZER: 256 << 20, WEIGHTS: 1 << 40}
 
 
 class Bundle:
     """An opened bundle.
 
-    Opening reads the manifest and checks that every file is a plain file of the right size;
-    the small files' digests are checked before anything parses them. The weights are only
-    mapped, never parsed: :meth:`verified` waits for their digest, and no verdict leaves a
-    judge before it came.
+    Opening reads the manifest and checks that every file is a plain file of the right size. The small files are
+    read once: the bytes whose digest was right are those that are parsed, and the graph is looked through
+    before. The weights are only mapped, never parsed: :meth:`verified` waits for their digest, and no verdict leaves
+    a judge before it came.
+
+    Attributes:
+        graph: content of the ONNX file.
+        tokenizer: content of tokenizer.json.
 
     Raises:
-        BundleError: no bundle, a file missing or changed.
+        BundleError: no bundle, a file missing or changed, or a graph that is more than a bundle's.
     """
 
     def __init__(self, folder: str | Path) -> None:
         self.folder = Path(folder)
         self.manifest = read_manifest(self.folder)
         for name in FILES:
-            self._check_plain(name)
-        for name in (MODEL, TOKENIZER):
-            self._check_digest(name)
+            self._open(name).close()
+        self.graph, self.tokenizer = self._read(MODEL), self._read(TOKENIZER)
+        check_graph(self.graph, self.manifest.files[WEIGHTS].bytes, str(self.folder / MODEL))
         pool = ThreadPoolExecutor(1, thread_name_prefix="digest")
-        self._weights: Future[None] = pool.submit(self._check_digest, WEIGHTS)
+        self._weights: Future[None] = pool.submit(self._check_weights, self._open(WEIGHTS))
         pool.shutdown(wait=False)
-
-    @property
-    def model(self) -> Path:
-        return self.folder / MODEL
-
-    @property
-    def tokenizer(self) -> Path:
-        return self.folder / TOKENIZER
 
     def verified(self) -> None:
         """Wait until the weights' digest is known to be right. Raises BundleError where it is not."""
         self._weights.result()
 
-    def _check_plain(self, name: str) -> None:
+    def _open(self, name: str) -> BinaryIO:
         path, entry = self.folder / name, self.manifest.files.get(name)
         if entry is None:
             raise BundleError(f"{self.folder}: the manifest does not list {name}; export the model again")
-        if path.is_symlink() or not path.is_file():
-            raise BundleError(f"{path}: missing or no plain file; export the model again")
-        size = path.stat().st_size
+        stream, size = open_plain(path, _LARGEST[name])
         if size != entry.bytes:
+            stream.close()
             raise BundleError(f"{path}: {size:,} bytes, exported with {entry.bytes:,}; export the model again")
+        return stream
 
-    def _check_digest(self, name: str) -> None:
-        path = self.folder / name
-        if digest(path) != self.manifest.files[name].sha256:
+    def _read(self, name: str) -> bytes:
+        with self._open(name) as stream:
+            content = stream.read(self.manifest.files[name].bytes)
+        self._compare(name, hashlib.sha256(content).hexdigest())
+        return content
+
+    def _check_weights(self, stream: BinaryIO) -> None:
+        with stream:
+            self._compare(WEIGHTS, digest_of(stream))
+
+    def _compare(self, name: str, digest: str) -> None:
+        if digest != self.manifest.files[name].sha256:
+            path = self.folder / name
             raise BundleError(f"{path}: changed since it was exported (sha256 differs); export the model again")
 
 
@@ -69,26 +78,19 @@ def read_manifest(folder: Path) -> Manifest:
     path = folder / MANIFEST
     if not folder.is_dir():
         raise BundleError(f"{folder}: no such folder; give a bundle, `rlaif-fast export MODEL` makes one")
-    if path.is_symlink():
-        raise BundleError(f"{path}: a symbolic link, no plain file; export the model again")
-    try:
-        if path.stat().st_size > _CAP_MANIFEST:
-            raise BundleError(f"{path}: larger than a manifest can be")
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError):
-        raise BundleError(f"{folder}: no bundle (it has no readable {MANIFEST})") from None
-    return Manifest.from_json(text, str(path))
+    if not path.is_symlink() and not path.is_file():
+        raise BundleError(f"{folder}: no bundle (it has no {MANIFEST})")
+    stream, size = open_plain(path, _LARGEST[MANIFEST])
+    with stream:
+        return Manifest.from_json(stream.read(size), str(path))
 
 
-def digest(path: Path) -> str:
-    """sha256 of a file, in hex."""
-    sha = hashlib.sha256()
-    with open(path, "rb") as stream:
-        while chunk := stream.read(_CHUNK):
-            sha.update(chunk)
-    return sha.hexdigest()
+def write_manifest(folder: Path, manifest: Manifest) -> None:
+    """Write the manifest of the bundle in ``folder``, the same bytes on every system."""
+    (folder / MANIFEST).write_bytes(manifest.to_json().encode())
 
 
 def entry(path: Path) -> FileEntry:
     """The manifest's entry of a file."""
-    return FileEntry(digest(path), path.stat().st_size)
+    with open(path, "rb") as stream:
+        return FileEntry(digest_of(stream), path.stat().st_size)

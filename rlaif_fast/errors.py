@@ -72,3 +72,8 @@ def lacks_memory(error: BaseException) -> bool:
     """Whether an error, of whatever library, says that there was no memory or no thread to be had."""
     text = str(error).lower()
     return isinstance(error, MemoryError) or any(sign in text for sign in _NO_MEMORY)
+
+
+def printable(text: str) -> str:
+    """``text`` with escapes for what would steer a terminal instead of standing there."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)

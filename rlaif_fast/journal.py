@@ -72,6 +72,8 @@ class Journal:
                     f"{self.rows}: {self.rows.stat().st_size:,} bytes, {entry['bytes']:,} were written;"
                     " start over with --restart"
                 )
+            elif not _ends_line(self.rows, entry["bytes"]):
+                raise PairError(f"{self.rows}: not what the journal vouches for; start over with --restart")
         if entry is not None:
             self.done = self._written = entry["verdicts"]
             self.tally, self._bytes, self._vouched = dict(entry["tally"]), entry["bytes"], entry["input"]
@@ -169,14 +171,17 @@ class Journal:
             entry = json.loads(self._file.read_bytes())
         except FileNotFoundError:
             return None
-        except ValueError:
+        except (ValueError, RecursionError):
             entry = None
         wanted = {"schema": int, "bound": dict, "verdicts": int, "bytes": int, "input": str, "tally": dict,
                   "complete": bool}  # fmt: skip
         if (
             not isinstance(entry, dict)
             or entry.get("schema") != _SCHEMA
-            or any(not isinstance(entry.get(name), kind) for name, kind in wanted.items())
+            or any(type(entry.get(name)) is not kind for name, kind in wanted.items())
+            or min(entry["verdicts"], entry["bytes"]) < 0
+            or (entry["verdicts"] == 0) != (entry["bytes"] == 0)
+            or any(type(count) not in (int, float) for count in entry["tally"].values())
         ):
             raise PairError(f"{self._file}: no journal this version reads; start over with --restart")
         return entry
@@ -233,6 +238,13 @@ def journal_of(output: Path, bound: Mapping[str, Any], *, restart: bool = False)
         # Safe while it is held: who waits for it sees that the file he opened is gone and opens another.
         Path(lock.lock_file).unlink(missing_ok=True)
         lock.release()
+
+
+def _ends_line(rows: Path, size: int) -> bool:
+    """Whether the first ``size`` bytes are whole lines."""
+    with open(rows, "rb") as stream:
+        stream.seek(max(0, size - 1))
+        return size == 0 or stream.read(1) == b"\n"
 
 
 def _sync_folder(folder: Path) -> None:

@@ -16,7 +16,7 @@ from rlaif_fast.choice import AUTO, resolve
 from rlaif_fast.engines import DEFAULT, EngineOptions, variant
 from rlaif_fast.errors import PairError
 from rlaif_fast.home import find_bundle
-from rlaif_fast.manifest import Manifest, Probe
+from rlaif_fast.manifest import TOKENIZER, Manifest, Probe
 from rlaif_fast.pairs import Pair
 from rlaif_fast.passes import Passes
 from rlaif_fast.tokens import PromptTokenizer
@@ -41,7 +41,7 @@ class Judge:
         """Raises BundleError where the bundle is not made for pairs, JudgeError where the engine is not to be had."""
         self._bundle, self._template = bundle, bundle.manifest.pair_template
         memory.require(memory.of_bundle(bundle.manifest), str(bundle.folder))
-        self._tokenizer = PromptTokenizer.from_file(bundle.tokenizer)
+        self._tokenizer = PromptTokenizer.from_bytes(bundle.tokenizer, str(bundle.folder / TOKENIZER))
         self.engine = engine
         self._engine = variant(engine).load(bundle, options)
         self._passes = Passes(bundle, self._engine, variant(engine).rounds)

@@ -4,22 +4,24 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
-from dataclasses import asdict, dataclass, field, fields
-from types import NoneType
-from typing import Any, TypeVar
+import re
+from dataclasses import asdict, dataclass, field
+from typing import Any
 
 from rlaif_fast.agreement import MarginBin
 from rlaif_fast.errors import BundleError, TemplateError
+from rlaif_fast.home import PRECISIONS
 from rlaif_fast.rating import ScoreTemplate
 from rlaif_fast.template import Template
+from rlaif_fast.typed import mapping, no_constant, record, typed
 
-T = TypeVar("T")
-SCHEMA = 2
+SCHEMA = 3
 MODEL, WEIGHTS, TOKENIZER = "model.onnx", "model.onnx.data", "tokenizer.json"
+_SHA256 = re.compile("[0-9a-f]{64}")
 FILES = (MODEL, WEIGHTS, TOKENIZER)
 MANIFEST = "manifest.json"
 MINIMUM_TREE = 4  # new tokens a pass must have: the graph cuts them into parts for attention
+LONGEST_CONTEXT = 32_768  # tokens; rotary tables and the packed mask grow with it, and a CPU takes minutes
 TREE_PER_CONTEXT = 2  # tokens of the largest packed tree, prefix included, in contexts: both orders of any pair fit
 
 
@@ -131,99 +133,81 @@ class Manifest:
     @property
     def digest(self) -> str:
         """What tells the bundle from any other: sha256 of the manifest, which holds those of its files."""
-        return hashlib.sha256(self.to_json().encode()).hexdigest()
+        return _digest(self._rest().encode())
 
     def to_json(self) -> str:
-        return json.dumps(asdict(self), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+        """The file's text: a line with the digest of all behind it, and that."""
+        return _head(self.digest) + self._rest()
+
+    def _rest(self) -> str:
+        return json.dumps(asdict(self), indent=1, ensure_ascii=False, allow_nan=False).removeprefix("{\n") + "\n"
 
     @classmethod
-    def from_json(cls, text: str, where: str) -> Manifest:
-        """Raises BundleError, naming ``where``, for anything but a manifest of this schema."""
+    def from_json(cls, content: bytes, where: str) -> Manifest:
+        """Raises BundleError, naming ``where``, for anything but a manifest of this schema, whole to the last bit."""
         try:
-            raw = json.loads(text, parse_constant=_no_constant)
+            raw = json.loads(content.decode(), parse_constant=no_constant)
             schema = raw["schema"]
         except (ValueError, KeyError, TypeError, RecursionError) as error:
-            raise BundleError(f"{where}: no manifest of a bundle ({type(error).__name__}: {error})") from None
+            reason = _short(f"{type(error).__name__}: {error}")
+            raise BundleError(f"{where}: no manifest of a bundle ({reason})") from None
         if type(schema) is not int or schema != SCHEMA:
-            raise BundleError(f"{where}: manifest schema {schema!r}, this version reads {SCHEMA}; export again")
+            raise BundleError(
+                f"{where}: manifest schema {_short(repr(schema))}, this version reads {SCHEMA}; export it again"
+            )
+        rest = content[len(_head("")) + 64 :]
+        if content != _head(_digest(rest)).encode() + rest:
+            raise BundleError(f"{where}: changed since it was exported (its own digest differs); export it again")
         try:
             found = cls._from(raw)
-            if len(found.label_ids) != len(found.template.labels):
-                raise ValueError(f"{len(found.label_ids)} label tokens, {len(found.template.labels)} labels")
+            found._require_sense()
             return found
         except KeyError as error:
-            raise BundleError(f"{where}: the manifest lacks {error}; export again") from None
+            raise BundleError(f"{where}: the manifest lacks {error}; export it again") from None
         except (TypeError, ValueError, AttributeError, TemplateError) as error:
-            raise BundleError(f"{where}: the manifest is not valid ({error}); export again") from None
+            raise BundleError(f"{where}: the manifest is not valid ({_short(str(error))}); export it again") from None
+
+    def _require_sense(self) -> None:
+        """Raise ValueError where a value is of the right type and cannot be."""
+        ids = (*self.label_ids, *self.prefix_ids)
+        for name, good in {
+            "label_ids": len(self.label_ids) == len(self.template.labels),
+            "label_ids or prefix_ids": all(0 <= i < 1 << 31 for i in ids),
+            "precision": self.precision in PRECISIONS,
+            "maximum_length": len(self.prefix_ids) < self.maximum_length <= LONGEST_CONTEXT,
+            "ending": 0 <= self.ending <= self.maximum_length,
+            "cost": min(self.cost.per_token, self.cost.per_token_pair) >= 0,
+            "error_bound": self.error_bound is None or self.error_bound >= 0,
+            "files": all(_SHA256.fullmatch(file.sha256) and file.bytes >= 0 for file in self.files.values()),
+        }.items():
+            if not good:
+                raise ValueError(f"{name} cannot be so")
 
     @classmethod
     def _from(cls, raw: dict[str, Any]) -> Manifest:
         return cls(
-            model=_record(ModelSource, raw["model"]),
+            model=record(ModelSource, raw["model"]),
             template=_template(raw["template"]),
-            label_ids=tuple(_typed(i, "int") for i in _typed(raw["label_ids"], "list")),
-            precision=_typed(raw["precision"], "str"),
-            prefix_ids=tuple(_typed(i, "int") for i in _typed(raw["prefix_ids"], "list")),
-            maximum_length=_typed(raw["maximum_length"], "int"),
-            ending=_typed(raw["ending"], "int"),
-            cost=_record(Cost, raw["cost"]),
-            passes=_mapping(raw["passes"], "int"),
-            operators=_mapping(raw["operators"], "int"),
-            fidelity=_record(Fidelity, raw["fidelity"]),
-            bfloat16=None if raw["bfloat16"] is None else _record(Fidelity, raw["bfloat16"]),
-            error_bound=_typed(raw["error_bound"], "float | None"),
-            probes=tuple(_record(Probe, probe) for probe in _typed(raw["probes"], "list")),
-            tools=_mapping(raw["tools"], "str"),
-            files={name: _record(FileEntry, entry) for name, entry in raw["files"].items() if _known(name)},
+            label_ids=tuple(typed(i, "int") for i in typed(raw["label_ids"], "list")),
+            precision=typed(raw["precision"], "str"),
+            prefix_ids=tuple(typed(i, "int") for i in typed(raw["prefix_ids"], "list")),
+            maximum_length=typed(raw["maximum_length"], "int"),
+            ending=typed(raw["ending"], "int"),
+            cost=record(Cost, raw["cost"]),
+            passes=mapping(raw["passes"], "int"),
+            operators=mapping(raw["operators"], "int"),
+            fidelity=record(Fidelity, raw["fidelity"]),
+            bfloat16=None if raw["bfloat16"] is None else record(Fidelity, raw["bfloat16"]),
+            error_bound=typed(raw["error_bound"], "float | None"),
+            probes=tuple(record(Probe, probe) for probe in typed(raw["probes"], "list")),
+            tools=mapping(raw["tools"], "str"),
+            files={name: record(FileEntry, entry) for name, entry in raw["files"].items() if _known(name)},
         )
 
 
-_KINDS: dict[str, tuple[type, ...]] = {
-    "str": (str,), "int": (int,), "float": (float, int), "list": (list,), "str | None": (str, NoneType),
-    "float | None": (float, int, NoneType),
-}  # fmt: skip
-
-
-def _typed(value: Any, kind: str) -> Any:
-    """``value``, if it is of the kind its field is annotated with."""
-    if kind == "tuple[float, float]":
-        return _pair(value, "float")
-    if kind == "tuple[MarginBin, ...]":
-        return tuple(_record(MarginBin, one) for one in _typed(value, "list"))
-    if not isinstance(value, _KINDS[kind]) or isinstance(value, bool):
-        raise TypeError(f"{value!r} is not of type {kind}")
-    if isinstance(value, float) and not math.isfinite(value):
-        raise ValueError(f"{value!r} is not finite")
-    return value
-
-
-def _record(cls: type[T], raw: Any) -> T:
-    """A flat dataclass from an object with exactly its fields, each of its annotated type."""
-    wanted = {f.name: str(f.type) for f in fields(cls)}  # type: ignore[arg-type]
-    unknown = set(_object(raw)) - set(wanted)
-    if unknown:
-        raise ValueError(f"unknown field {sorted(unknown)[0]!r}")
-    return cls(**{name: _typed(raw[name], kind) for name, kind in wanted.items()})
-
-
-def _mapping(raw: Any, kind: str) -> dict[str, Any]:
-    return {name: _typed(value, kind) for name, value in _object(raw).items()}
-
-
-def _object(raw: Any) -> dict[str, Any]:
-    if not isinstance(raw, dict):
-        raise TypeError(f"{raw!r} is no object")
-    return raw
-
-
-def _pair(value: Any, kind: str) -> tuple[Any, Any]:
-    first, second = _typed(value, "list")
-    return _typed(first, kind), _typed(second, kind)
-
-
 def _template(raw: Any) -> Template | ScoreTemplate:
-    name, text = _typed(raw["name"], "str"), _typed(raw["text"], "str")
-    labels = tuple(_typed(label, "str") for label in _typed(raw["labels"], "list"))
+    name, text = typed(raw["name"], "str"), typed(raw["text"], "str")
+    labels = tuple(typed(label, "str") for label in typed(raw["labels"], "list"))
     if len(labels) != 2:
         return ScoreTemplate(name, text, labels)
     return Template(name, text, labels)
@@ -235,5 +219,14 @@ def _known(name: str) -> bool:
     return True
 
 
-def _no_constant(name: str) -> Any:
-    raise ValueError(f"{name} is not JSON")
+def _head(digest: str) -> str:
+    """The file's first two lines: what stands behind them has this sha256."""
+    return f'{{\n "digest": "{digest}",\n'
+
+
+def _digest(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= 200 else text[:200] + "…"

@@ -18,7 +18,7 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib
 
-_LARGEST = 1 << 16  # characters; a template is a page or two
+_LARGEST = 1 << 16  # bytes; a template is a page or two
 _LINES = 2000
 _KEYS = ("name", "head", "body", "ending", "labels", "exemplars")
 _EXEMPLAR = ("instruction", "response_0", "response_1", "label", "rationale")
@@ -65,16 +65,17 @@ class _File:
     def __init__(self, path: str) -> None:
         self.path = path
         try:
-            raw = Path(path).read_bytes()
+            with open(path, "rb") as stream:
+                raw = stream.read(_LARGEST + 1)
         except OSError as error:
             raise TemplateError(f"{path}: cannot be read ({error.strerror})") from None
+        if len(raw) > _LARGEST:
+            raise TemplateError(f"{path}: more than {_LARGEST:,} bytes, which no template has")
         try:
             self.text = raw.decode("utf-8-sig").replace("\r\n", "\n")
         except UnicodeDecodeError as error:
             line = error.object[: error.start].count(b"\n") + 1
             raise TemplateError(f"{path}, line {line}: not UTF-8 (byte {error.object[error.start]:#04x})") from None
-        if len(self.text) > _LARGEST:
-            raise TemplateError(f"{path}: {len(self.text):,} characters, a template has at most {_LARGEST:,}")
         if (lines := self.text.count("\n")) > _LINES:  # finding an error's line takes their number squared
             raise TemplateError(f"{path}: {lines:,} lines, a template has at most {_LINES:,}")
         try:
@@ -99,7 +100,7 @@ class _File:
         for count in range(1, len(lines) + 1):
             try:
                 data = tomllib.loads("\n".join(lines[:count]))
-            except ValueError:
+            except (ValueError, RecursionError):
                 continue
             if _holds(data, keys):
                 return f"{self.path}, line {before + 1}"

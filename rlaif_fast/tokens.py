@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -34,10 +35,13 @@ class PromptTokenizer:
     @classmethod
     def from_file(cls, path: Path) -> PromptTokenizer:
         """Raises BundleError where the file is no tokenizer."""
-        try:
-            return cls(Tokenizer.from_file(str(path)))
-        except Exception as error:  # the library raises bare Exception
-            raise BundleError(f"{path}: no tokenizer ({error}), export the model again") from None
+        return cls.from_bytes(path.read_bytes(), str(path))
+
+    @classmethod
+    def from_bytes(cls, content: bytes, where: str) -> PromptTokenizer:
+        """From what tokenizer.json holds. Raises BundleError, naming ``where``, where it is no tokenizer."""
+        with _failing(f"{where}: no tokenizer"):
+            return cls(Tokenizer.from_buffer(content))
 
     def encode(self, text: str) -> list[int]:
         """Token ids of a prompt, special tokens of the post-processor included unless it has control tokens.
@@ -53,7 +57,8 @@ class PromptTokenizer:
         if len(set(bare)) > 1:
             return [self.encode(text) for text in texts]
         marked = [self._marked(text) for text in texts]
-        encodings = self._tokenizer.encode_batch_fast(marked, add_special_tokens=not any(bare))
+        with _failing("the tokenizer fails on a prompt"):
+            encodings = self._tokenizer.encode_batch_fast(marked, add_special_tokens=not any(bare))
         if not any(bare):
             return [encoding.ids for encoding in encodings]
         return [[self._control_ids.get(i, i) for i in encoding.ids] for encoding in encodings]
@@ -89,7 +94,8 @@ class PromptTokenizer:
 
     def without_last(self, text: str, tokens: int) -> str:
         """``text`` without its last so many tokens, cut between characters; at least one character less."""
-        spans = self._tokenizer.encode(text, add_special_tokens=False).offsets
+        with _failing("the tokenizer fails on an instruction"):
+            spans = self._tokenizer.encode(text, add_special_tokens=False).offsets
         end: int = spans[-tokens][0] if tokens < len(spans) else 0
         return text[: min(end, len(text) - 1)]
 
@@ -157,6 +163,19 @@ class PromptTokenizer:
 
 _CONTEXTS = (("a", "b", "c"), ("Some text.", "One response.", "Another one!"), ("1\n", "2\n", "日本語"))
 _STARTS = ("The", "a", "I", "9", "(", "\n", " ", "é", "日", "“", "<", "=", "\t", "_", "#")
+
+
+@contextmanager
+def _failing(what: str) -> Iterator[None]:
+    """Errors of the library as a BundleError: it raises bare Exception, and where its Rust panics not even that."""
+    try:
+        yield
+    except BaseException as error:
+        others = isinstance(error, MemoryError) or not isinstance(error, Exception)
+        if others and type(error).__name__ != "PanicException":
+            raise
+        reason = " ".join(str(error).split())[:300]
+        raise BundleError(f"{what} ({reason}), export the model again") from None
 
 
 def common_length(a: Sequence[int], b: Sequence[int]) -> int:

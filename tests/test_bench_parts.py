@@ -95,7 +95,7 @@ def test_the_rate_of_int8_products_is_taken_with_int8(tmp_path: Path) -> None:
     weights = np.ones((8, 4), np.int8)
     path = tmp_path / "m.onnx"
     path.write_bytes(wire.one_product("MatMulInteger", weights, 2, (wire.UINT8, wire.INT8, wire.INT32)))
-    rate = matrix_rate(path, 2, 1)
+    rate = matrix_rate(path.read_bytes(), 2, 1)
     assert rate is not None and rate.kinds == "int8"
     assert [(shape.k, shape.n, shape.count) for shape in rate.shapes] == [(8, 4, 1)]
 

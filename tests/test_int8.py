@@ -14,9 +14,8 @@ import pytest
 import torch
 
 from rlaif_fast import BundleError, ExportError, Judge, Pair
-from rlaif_fast.bundle import read_manifest
+from rlaif_fast.bundle import read_manifest, write_manifest
 from rlaif_fast.exact import BUDGET, ExactJudge, companion
-from rlaif_fast.manifest import MANIFEST
 from rlaif_fast.template import SUMMARY
 from rlaif_fast_export.exporter import Int8Options, export_bundle
 from rlaif_fast_export.int8.forms import Kind, rounding_error, scaling
@@ -153,7 +152,7 @@ def test_a_machine_that_answers_differently_is_caught(
     (record,) = (tmp_path / "home" / "checked").iterdir()
     manifest = read_manifest(bundle)
     other = [replace(p, answer=(p.answer[0] + 1, p.answer[1])) for p in manifest.probes]
-    (bundle / MANIFEST).write_text(replace(manifest, probes=tuple(other)).to_json(), encoding="utf-8")
+    write_manifest(bundle, replace(manifest, probes=tuple(other)))
     Judge.load(bundle)  # it passed here before
     record.unlink()
     with pytest.raises(BundleError, match="this machine answers the bundle's probes differently"):

@@ -18,6 +18,7 @@ from rlaif_fast.bundle import read_manifest
 from rlaif_fast.errors import BundleError
 from rlaif_fast.manifest import FILES, SCHEMA, Cost, Fidelity, FileEntry, Manifest, ModelSource, Probe
 from rlaif_fast.template import SUMMARY
+from tests.fuzz.manifest import signed
 
 EXAMPLE = Manifest(
     model=ModelSource("owner/name", "c0ffee", "mit", "llama", 123),
@@ -38,6 +39,7 @@ EXAMPLE = Manifest(
     files={name: FileEntry("0" * 64, 7) for name in FILES},
 )
 RAW: dict[str, Any] = json.loads(EXAMPLE.to_json())
+del RAW["digest"]
 Path_ = tuple[str | int, ...]
 
 
@@ -61,9 +63,9 @@ def changed(path: Path_, value: Any) -> str:
 
 
 def read_or_reason(text: str) -> Manifest | str:
-    """The manifest, or the one line that says why it is none."""
+    """The manifest in ``text``, with its own digest put before, or the one line that says why it is none."""
     try:
-        return Manifest.from_json(text, "here")
+        return Manifest.from_json(signed(text.removeprefix("{").encode("utf-8", "surrogatepass")), "here")
     except BundleError as error:
         reason = str(error)
     assert reason.startswith("here: ")
@@ -93,19 +95,19 @@ NULLABLE = {"model.revision", "model.licence", "fidelity.r", "bfloat16", "bfloat
 
 
 def test_what_is_written_reads_back() -> None:
-    assert Manifest.from_json(EXAMPLE.to_json(), "here") == EXAMPLE
+    assert Manifest.from_json(EXAMPLE.to_json().encode(), "here") == EXAMPLE
     nothing = replace(
         EXAMPLE,
         model=replace(EXAMPLE.model, revision=None, licence=None),
         fidelity=replace(EXAMPLE.fidelity, r=None),
         files={},
     )
-    assert Manifest.from_json(nothing.to_json(), "here") == nothing
+    assert Manifest.from_json(nothing.to_json().encode(), "here") == nothing
 
 
 def test_a_real_one_reads_back(llama: Path) -> None:
     manifest = read_manifest(llama)
-    assert Manifest.from_json(manifest.to_json(), "here") == manifest
+    assert Manifest.from_json(manifest.to_json().encode(), "here") == manifest
     assert (llama / "manifest.json").read_text(encoding="utf-8") == manifest.to_json()
     assert manifest.schema == SCHEMA and set(manifest.files) == set(FILES)
     assert hash(manifest.template) == hash(SUMMARY)
@@ -148,14 +150,14 @@ def test_no_field_of_another_type(name: str) -> None:
 
 @pytest.mark.parametrize("number", ["NaN", "Infinity", "-Infinity", "1e999"])
 def test_no_number_that_is_none(number: str) -> None:
-    refusal(EXAMPLE.to_json().replace("0.125", number))
+    refusal(json.dumps(RAW).replace("0.125", number))
 
 
 @pytest.mark.parametrize("schema", [0, SCHEMA + 1, "1", None, [1]])
 def test_another_schema(schema: Any) -> None:
     """A newer one may look like anything: nothing else of it is read."""
     for text in (changed(("schema",), schema), json.dumps({"schema": schema})):
-        assert refusal(text) == f"here: manifest schema {schema!r}, this version reads {SCHEMA}; export again"
+        assert refusal(text) == f"here: manifest schema {schema!r}, this version reads {SCHEMA}; export it again"
 
 
 @pytest.mark.parametrize(
@@ -170,7 +172,7 @@ def test_what_is_no_manifest_at_all(text: str) -> None:
 @pytest.mark.parametrize("name", ["x", "../model.onnx", "", "manifest.json"])
 def test_unknown_files_are_refused(name: str) -> None:
     text = changed(("files", name), {"sha256": "0", "bytes": 1})
-    assert refusal(text) == f"here: the manifest is not valid (unknown file {name!r}); export again"
+    assert refusal(text) == f"here: the manifest is not valid (unknown file {name!r}); export it again"
 
 
 def test_template_that_is_none() -> None:
@@ -198,7 +200,7 @@ def test_any_json_is_no_manifest(value: Any) -> None:
 def test_any_json_in_one_place_is_refused_or_kept(name: str, value: Any) -> None:
     manifest = read_or_reason(changed(PLACES[name][0], value))
     if isinstance(manifest, Manifest):
-        assert Manifest.from_json(manifest.to_json(), "here") == manifest
+        assert Manifest.from_json(manifest.to_json().encode(), "here") == manifest
 
 
 @settings(deadline=None)

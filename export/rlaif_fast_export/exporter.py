@@ -19,10 +19,10 @@ import numpy as np
 import onnx_ir as ir
 from tokenizers import Tokenizer
 
-from rlaif_fast.bundle import Bundle, entry
+from rlaif_fast.bundle import Bundle, entry, write_manifest
 from rlaif_fast.errors import ExportError
 from rlaif_fast.judge import Judge
-from rlaif_fast.manifest import FILES, MANIFEST, MODEL, TOKENIZER, WEIGHTS, Cost, Manifest, ModelSource, Probe
+from rlaif_fast.manifest import FILES, MODEL, TOKENIZER, WEIGHTS, Cost, Manifest, ModelSource, Probe
 from rlaif_fast.pairs import Pair
 from rlaif_fast.rater import Rater
 from rlaif_fast.rating import ScoreTemplate
@@ -226,11 +226,11 @@ def _write(graph: ir.Model, folder: Path, progress: Progress) -> None:
 def _verify(folder: Path, manifest: Manifest, oracle: _Oracle, options: Int8Options | None, progress: Progress) -> None:
     """Judge with the bundle as a user would, and complete the manifest with what was found."""
     draft = replace(manifest, files={name: entry(folder / name) for name in FILES})
-    (folder / MANIFEST).write_text(draft.to_json(), encoding="utf-8")
+    write_manifest(folder, draft)
     if oracle.int8 is not None:
         shift_out(folder / MODEL, _shift(Judge(Bundle(folder)), oracle, progress))
         draft = replace(draft, files={name: entry(folder / name) for name in FILES})
-        (folder / MANIFEST).write_text(draft.to_json(), encoding="utf-8")
+        write_manifest(folder, draft)
     judge = Judge(Bundle(folder)) if isinstance(manifest.template, Template) else Rater(Bundle(folder))
 
     def answers(pairs: Sequence[Pair]) -> np.ndarray[Any, np.dtype[np.float64]]:
@@ -262,7 +262,7 @@ def _verify(folder: Path, manifest: Manifest, oracle: _Oracle, options: Int8Opti
             np.concatenate((of_judged, of_probes)), np.concatenate((oracle.of_judged, oracle.of_probes))
         )
         final = replace(draft, fidelity=found, bfloat16=beside, error_bound=bound, probes=probes)
-    (folder / MANIFEST).write_text(final.to_json(), encoding="utf-8")
+    write_manifest(folder, final)
 
 
 def _shift(judge: Judge, oracle: _Oracle, progress: Progress) -> float:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from rlaif_fast.errors import ExportError
+from rlaif_fast.manifest import LONGEST_CONTEXT
 
 # transformers' model_type -> what users call it. A family stands here once the tests hold a tiny
 # random model of it against PyTorch (tests/families.py); CONTRIBUTING.md shows how to add one.
@@ -20,10 +21,6 @@ SUPPORTED = {
     "qwen2": "Qwen 2, 2.5",
     "qwen3": "Qwen 3",
 }
-
-# Longest context a bundle is made for: rotary tables and the packed mask grow with it, and a CPU
-# takes minutes for a prompt of this length.
-LONGEST_CONTEXT = 32_768
 
 
 def check_supported(config: Any, model: str) -> None:

@@ -31,12 +31,14 @@ class Source:
         path: hub id or folder, as transformers' ``from_pretrained`` takes it.
         arguments: ``revision``, ``gguf_file``.
         licence: where it is known beforehand.
+        trusted: whether Python code that comes with the model may run.
     """
 
     name: str
     path: str
     arguments: dict[str, str] = field(hash=False)
     licence: str | None = None
+    trusted: bool = False
 
     @cache  # noqa: B019 (a source lives as long as its export; GGUF metadata takes seconds to read)
     def config(self) -> Any:
@@ -77,13 +79,18 @@ class Source:
 
     def _load(self, load: Any, **more: Any) -> Any:
         try:
-            return load(self.path, trust_remote_code=False, **self.arguments, **more)
+            return load(self.path, trust_remote_code=self.trusted, **self.arguments, **more)
         except (OSError, ValueError, KeyError, ImportError) as error:
+            if not self.trusted and "trust_remote_code" in str(error):
+                raise ExportError(
+                    f"{self.name}: comes with Python code of its own, which was not run; read it, and give"
+                    " --trust-remote-code to run it"
+                ) from error
             reason = " ".join(str(error).split())[:300]
             raise ExportError(f"{self.name}: cannot be loaded ({reason})") from error
 
 
-def find_source(model: str, revision: str | None = None) -> Source:
+def find_source(model: str, revision: str | None = None, *, trusted: bool = False) -> Source:
     """What ``model`` names. Raises ExportError where it names nothing."""
     if model == DEFAULT_MODEL:
         return _default(revision)
@@ -95,10 +102,10 @@ def find_source(model: str, revision: str | None = None) -> Source:
     if path.is_dir():
         if not (path / "config.json").is_file():
             raise ExportError(f"{model}: no Hugging Face model (the folder has no config.json)")
-        return Source(path.resolve().name, str(path), {})
+        return Source(path.resolve().name, str(path), {}, trusted=trusted)
     if not _HUB_ID.fullmatch(model):
         raise ExportError(f"{model}: no folder, no .gguf file and no hub id (owner/name)")
-    return Source(model, model, {"revision": revision} if revision else {})
+    return Source(model, model, {"revision": revision} if revision else {}, trusted=trusted)
 
 
 def _default(revision: str | None) -> Source:

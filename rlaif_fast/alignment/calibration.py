@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -25,6 +24,8 @@ from rlaif_fast.verdict import Verdict
 
 SCHEMA = 1
 _LIMITS = (1e-3, 1e3)  # of a
+_LARGEST = 1e6  # of a and b in a file; a NaN is not below it either
+_LONGEST = 1 << 20  # bytes of a file; what is cut off is no JSON
 _GRID = 601  # values of log a that are tried before bisection
 _STEPS = 80
 _FLAT = 1e-12  # of the log loss: a judge that is right about every pair leaves nothing to tell two temperatures by
@@ -79,15 +80,16 @@ class Calibration:
 def read_calibration(path: Path) -> Calibration:
     """The calibration in a file of ``eval --fit``. Raises EvalError."""
     try:
-        raw = json.loads(path.read_text(encoding="utf-8"))
+        with open(path, "rb") as stream:
+            raw = json.loads(stream.read(_LONGEST).decode())
         schema, bundle, a, b, fitted = (raw[name] for name in ("schema", "bundle", "a", "b", "fitted"))
     except OSError as error:
         raise EvalError(f"{path}: cannot be read ({error.strerror})") from None
     except (ValueError, KeyError, TypeError, RecursionError):
         raise EvalError(f"{path}: no calibration, give a file written by `rlaif-fast eval --fit`") from None
-    if schema != SCHEMA:
+    if type(schema) is not int or schema != SCHEMA:
         raise EvalError(f"{path}: schema {schema!r}, this version reads {SCHEMA}; fit it again")
-    numbers = all(isinstance(x, int | float) and not isinstance(x, bool) and math.isfinite(x) for x in (a, b))
+    numbers = all(isinstance(x, int | float) and not isinstance(x, bool) and abs(x) <= _LARGEST for x in (a, b))
     if not (numbers and a > 0 and isinstance(bundle, str) and isinstance(fitted, dict)):
         raise EvalError(f"{path}: no whole calibration (a must be above 0, b a number); fit it again")
     return Calibration(bundle, float(a), float(b), fitted)

@@ -6,7 +6,6 @@ import time
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -50,9 +49,9 @@ class MatrixRate:
         return " and ".join(sorted({shape.kind for shape in self.shapes}))
 
 
-def matrix_rate(model: Path, rows: int, threads: int) -> MatrixRate | None:
+def matrix_rate(model: bytes, rows: int, threads: int) -> MatrixRate | None:
     """Time the products of ``model`` alone, at ``rows`` tokens; None where it has none of a known type."""
-    counts = Counter(p for p in wire.products(model.read_bytes()) if p.weights in _KINDS)
+    counts = Counter(p for p in wire.products(model) if p.weights in _KINDS)
     shapes: list[ShapeRate] = []
     for product, count in sorted(counts.items(), key=lambda item: (item[0].k, item[0].n)):
         seconds = float(np.median(_times(product, rows, threads)))

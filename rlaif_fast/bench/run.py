@@ -107,12 +107,12 @@ def run(plan: Plan, progress: Progress) -> Report:
 
     progress("measuring the machine's matrix rate", 0)
     rows = int(np.median(packed))
-    rate_before = matrix_rate(bundle.model, rows, threads)
+    rate_before = matrix_rate(bundle.graph, rows, threads)
     timed = interleave(sides, pairs, plan.repeat, progress)
     progress("judging all pairs at once", 0)
     grouped = _grouped(judge, pairs, timed.log_odds[0])
     progress("measuring the machine's matrix rate again", 0)
-    rate_after = matrix_rate(bundle.model, rows, threads)
+    rate_after = matrix_rate(bundle.graph, rows, threads)
 
     prompt_tokens = [sum(map(len, sequences)) for sequences in prompts]
     operations = [2 * manifest.cost.of(tokens, len(manifest.prefix_ids)) for tokens in packed]

@@ -1,16 +1,16 @@
 """The few lines of ONNX's file format that measuring a matrix rate takes; the runtime has no onnx package.
 
-A protobuf message is a run of fields, each a key (number and kind) and a varint or a length and bytes.
-Field numbers below are those of onnx.proto.
+Field numbers are those of onnx.proto.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+
+from rlaif_fast.protobuf import fields, integer, integers, submessage
 
 # ModelProto, GraphProto, NodeProto, TensorProto
 _MODEL_IR, _MODEL_GRAPH, _MODEL_OPSET = 1, 7, 8
@@ -32,15 +32,15 @@ class Product:
 
 def products(model: bytes) -> list[Product]:
     """The products of a model's graph whose second factor is a constant matrix, in the graph's order."""
-    graph = next(value for number, value in _fields(memoryview(model)) if number == _MODEL_GRAPH)
+    graph = next(value for number, value in fields(memoryview(model)) if number == _MODEL_GRAPH)
     tensors: dict[bytes, tuple[list[int], int]] = {}
     factors: list[bytes] = []
-    for number, value in _fields(_message(graph)):
+    for number, value in fields(submessage(graph)):
         if number == _GRAPH_TENSOR:
-            name, dims, kind = _tensor(_message(value))
+            name, dims, kind = _tensor(submessage(value))
             tensors[name] = dims, kind
         elif number == _GRAPH_NODE:
-            op, inputs = _node(_message(value))
+            op, inputs = _node(submessage(value))
             if b"MatMul" in op and len(inputs) > 1:  # MatMul, MatMulInteger, MatMulIntegerToFloat, ...
                 factors.append(inputs[1])
     found = (tensors.get(name, ([], 0)) for name in dict.fromkeys(factors))  # int8: an ending shares its rows' weights
@@ -69,68 +69,25 @@ def _value_info(name: bytes, kind: int, shape: tuple[int, ...]) -> bytes:
 
 
 def _tensor(message: memoryview) -> tuple[bytes, list[int], int]:
-    name, dims, kind = b"", [], 0
-    for number, value in _fields(message):
+    name, dims, kind = b"", list[int](), 0
+    for number, value in fields(message):
         if number == _TENSOR_DIMS:
-            dims += [value] if isinstance(value, int) else list(_varints(value))  # both ways of writing are valid
-        elif number == _TENSOR_TYPE and isinstance(value, int):
-            kind = value
+            dims += integers(value)
+        elif number == _TENSOR_TYPE:
+            kind = integer(value)
         elif number == _TENSOR_NAME:
-            name = bytes(_message(value))
+            name = bytes(submessage(value))
     return name, dims, kind
 
 
 def _node(message: memoryview) -> tuple[bytes, list[bytes]]:
     op, inputs = b"", []
-    for number, value in _fields(message):
+    for number, value in fields(message):
         if number == _NODE_OP:
-            op = bytes(_message(value))
+            op = bytes(submessage(value))
         elif number == _NODE_INPUT:
-            inputs.append(bytes(_message(value)))
+            inputs.append(bytes(submessage(value)))
     return op, inputs
-
-
-def _message(value: int | memoryview) -> memoryview:
-    if isinstance(value, int):
-        raise ValueError("not a model: a number stands where a message belongs")
-    return value
-
-
-def _fields(message: memoryview) -> Iterator[tuple[int, int | memoryview]]:
-    """(field number, value) of a message: a varint as an int, everything else as its bytes."""
-    at = 0
-    while at < len(message):
-        key, at = _varint(message, at)
-        kind = key & 7
-        if kind == 0:
-            value, at = _varint(message, at)
-            yield key >> 3, value
-            continue
-        if kind == 2:
-            size, at = _varint(message, at)
-        else:
-            size = {1: 8, 5: 4}[kind]
-        yield key >> 3, message[at : at + size]
-        at += size
-
-
-def _varints(data: memoryview) -> Iterator[int]:
-    at = 0
-    while at < len(data):
-        value, at = _varint(data, at)
-        yield value
-
-
-def _varint(data: memoryview, at: int) -> tuple[int, int]:
-    """(value, where the next byte is): seven bits a byte, the lowest first."""
-    value = shift = 0
-    while True:
-        byte = data[at]
-        at += 1
-        value |= (byte & 0x7F) << shift
-        if byte < 0x80:
-            return value, at
-        shift += 7
 
 
 def _int(number: int, value: int) -> bytes:

@@ -49,10 +49,14 @@ _CALIBRATION = 256  # pairs of a file: each takes a forward and a backward pass 
 @prompt_options
 @CHAT
 @click.option("--revision", help="Branch, tag or commit of a hub model.")
+@click.option(
+    "--trust-remote-code", is_flag=True, help="Run Python code that comes with MODEL; it can do what you can."
+)
 @click.option("--force", is_flag=True, help="Replace the output folder where it exists.")
 def export(
     model: str, output: Path | None, precision: str | None, calibrate: str | None, max_delta: float | None,
-    template: str, exemplars: str | None, shots: int | None, chat: str, revision: str | None, force: bool,
+    template: str, exemplars: str | None, shots: int | None, chat: str, revision: str | None,
+    trust_remote_code: bool, force: bool,
 ) -> None:  # fmt: skip
     """Convert MODEL, once, into a bundle that judges without PyTorch.
 
@@ -90,7 +94,7 @@ def export(
         ) from error
     quiet_libraries()
     with Steps().shown() as steps:
-        source = find_source(model, revision)
+        source = find_source(model, revision, trusted=trust_remote_code)
         options = None
         if precision == "int8":
             options = Int8Options(_pairs(calibrate), max_delta)  # type: ignore[arg-type]  # None is allowed there

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
+
+from rlaif_fast.errors import printable
 
 if TYPE_CHECKING:
     from rlaif_fast.choice import Tried
@@ -34,7 +37,7 @@ def inspect(bundle: str, check: bool, as_json: bool) -> None:
     table.add_column(style="bold", no_wrap=True)
     table.add_column(overflow="fold")
     for name, value in _lines(opened.manifest):
-        table.add_row(name, value)
+        table.add_row(name, printable(value))
     if check:
         from rlaif_fast import selftest
         from rlaif_fast.judge import Judge
@@ -51,7 +54,7 @@ def inspect(bundle: str, check: bool, as_json: bool) -> None:
 
 
 def _lines(manifest: Manifest) -> list[tuple[str, str]]:
-    model, fidelity, counts = manifest.model, manifest.fidelity, manifest.passes
+    model, fidelity, counts = manifest.model, manifest.fidelity, Counter(manifest.passes)
     megabytes = sum(f.bytes for f in manifest.files.values()) / 1e6
     layers = counts["fused_attention"] + counts["attention_of_judged"]
     norms = counts["fused_norms"] + counts["single_norms"]

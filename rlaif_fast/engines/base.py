@@ -5,7 +5,6 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -62,6 +61,10 @@ class Engine(ABC):
         except Exception as error:  # every runtime raises classes of its own
             remedy = f"; {REMEDY}" if lacks_memory(error) else ""
             raise JudgeError(f"{self.name} failed on {tree.tokens} tokens ({first_line(error)}){remedy}") from None
+        if logits.ndim != 2 or len(logits) != len(tree.judged) or logits.dtype != np.float32:
+            raise JudgeError(
+                f"the graph answered {logits.dtype} {logits.shape}, no logits of {len(tree.judged)} prompts"
+            )
         if not np.isfinite(logits).all():
             raise JudgeError(f"a label logit is not finite ({logits.tolist()}), the bundle or the CPU is broken")
         return logits
@@ -81,7 +84,7 @@ class Variant:
 
     Attributes:
         what: a phrase for people.
-        open: loads a bundle's graph; raises BundleError where the runtime refuses it.
+        open: loads the graph of a bundle, which has looked through it; raises BundleError where the runtime refuses it.
         refusal: why this machine or a bundle does not offer it, one line; None where it is offered.
         version: of the runtime; None where it is not installed.
         rounds: it rounds more than the bundle's own arithmetic does. Its verdicts are no longer the bundle's to the
@@ -91,7 +94,7 @@ class Variant:
 
     name: str
     what: str
-    open: Callable[[Path, EngineOptions], Engine]
+    open: Callable[[Bundle, EngineOptions], Engine]
     refusal: Callable[[Manifest], str | None]
     version: Callable[[], str | None]
     rounds: bool = False
@@ -102,7 +105,7 @@ class Variant:
         refusal = self.refusal(bundle.manifest)
         if refusal is not None:
             raise JudgeError(f"--engine {self.name}: {refusal}")
-        return self.open(bundle.model, options)
+        return self.open(bundle, options)
 
 
 def first_line(error: Exception) -> str:

@@ -7,12 +7,12 @@ import platform
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
-from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 import onnxruntime as ort
 
+from rlaif_fast.bundle import Bundle
 from rlaif_fast.cpu import require_threads
 from rlaif_fast.engines.base import Engine, EngineOptions, Feed, Variant, first_line
 from rlaif_fast.errors import REMEDY, BundleError, lacks_memory
@@ -30,7 +30,7 @@ class OnnxRuntimeEngine(Engine):
     name = "onnxruntime"
 
     def __init__(
-        self, model: Path, options: EngineOptions = EngineOptions(), *, flash: bool = False, bfloat16: bool = False
+        self, bundle: Bundle, options: EngineOptions = EngineOptions(), *, flash: bool = False, bfloat16: bool = False
     ) -> None:
         """Raises BundleError where the runtime refuses the graph."""
         settings = ort.SessionOptions()
@@ -40,16 +40,26 @@ class OnnxRuntimeEngine(Engine):
         settings.add_session_config_entry("session.force_spinning_stop", "1")
         if bfloat16:
             settings.add_session_config_entry(_BFLOAT16, "1")
+        # The bytes that were checked are the bytes that are parsed, and as nothing but ONNX.
+        settings.add_session_config_entry("session.load_model_format", "ONNX")
+        settings.add_session_config_entry("session.model_external_initializers_file_folder_path", str(bundle.folder))
         settings.log_severity_level = 4  # errors are raised; the log would say them twice
         self._options, self._bfloat16 = options, bfloat16
         require_threads(options.thread_count)
         try:
             with _attention(flash) as self._flash:
-                self._session = ort.InferenceSession(str(model), settings, providers=["CPUExecutionProvider"])
+                # A second try would be the same one, and be announced on standard output, where the verdicts go.
+                self._session = ort.InferenceSession(
+                    bundle.graph, settings, ["CPUExecutionProvider"], enable_fallback=0, read_config_from_model=0
+                )
         except Exception as error:  # onnxruntime raises its own classes, one a status code
             if lacks_memory(error):
-                raise BundleError(f"{model}: not enough memory to load it ({first_line(error)}); {REMEDY}") from None
-            raise BundleError(f"{model}: onnxruntime {ort.__version__} cannot load it ({first_line(error)})") from None
+                raise BundleError(
+                    f"{bundle.folder}: not enough memory to load it ({first_line(error)}); {REMEDY}"
+                ) from None
+            raise BundleError(
+                f"{bundle.folder}: onnxruntime {ort.__version__} cannot load it ({first_line(error)})"
+            ) from None
 
     def describe(self) -> str:
         kernel = "flash" if self._flash else "not flash, which is slower at these lengths"

@@ -10,15 +10,15 @@ from collections.abc import Sequence
 from functools import cache, partial
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from rlaif_fast.bundle import Bundle
 from rlaif_fast.engines.base import Engine, EngineOptions, Feed, Variant, first_line
 from rlaif_fast.errors import BundleError
-from rlaif_fast.manifest import Manifest
+from rlaif_fast.manifest import MODEL, Manifest
 
 _DOMAIN = "com.microsoft"
 
@@ -28,7 +28,7 @@ class OpenVinoEngine(Engine):
 
     name = "openvino"
 
-    def __init__(self, model: Path, options: EngineOptions = EngineOptions(), *, precision: str = "f32") -> None:
+    def __init__(self, bundle: Bundle, options: EngineOptions = EngineOptions(), *, precision: str = "f32") -> None:
         """Raises BundleError where OpenVINO refuses the graph."""
         self._options, self._precision = options, precision
         settings = {
@@ -43,9 +43,11 @@ class OpenVinoEngine(Engine):
             core = ov.Core()
             core.add_extension(ConversionExtension("GroupQueryAttention", _DOMAIN, _attention))
             core.add_extension(ConversionExtension("RotaryEmbedding", _DOMAIN, _rotary))
-            self._request = core.compile_model(core.read_model(model), "CPU", settings).create_infer_request()
+            self._request = core.compile_model(
+                core.read_model(bundle.folder / MODEL), "CPU", settings
+            ).create_infer_request()
         except Exception as error:  # RuntimeError, or what a conversion raised
-            raise BundleError(f"{model}: openvino {_version()} cannot load it ({_reason(error)})") from None
+            raise BundleError(f"{bundle.folder}: openvino {_version()} cannot load it ({_reason(error)})") from None
 
     def describe(self) -> str:
         kind = "bfloat16" if self._precision == "bf16" else "float32, and int8 where the bundle is"

@@ -1,0 +1,25 @@
+"""The manifest's reader, to be fuzzed (see ``__main__``)."""
+
+from __future__ import annotations
+
+from rlaif_fast.commands.inspect import _lines
+from rlaif_fast.errors import BundleError
+from rlaif_fast.manifest import Manifest, _digest, _head
+
+
+def signed(rest: bytes) -> bytes:
+    """A manifest's content whose own digest is right."""
+    return _head(_digest(rest)).encode() + rest
+
+
+def check(data: bytes) -> None:
+    """``data`` is a manifest behind its digest's line: refused in one line, or read, shown and written as it was."""
+    try:
+        found = Manifest.from_json(signed(data), "here")
+    except BundleError as error:
+        reason = str(error)
+    else:
+        reason = ""
+        assert Manifest.from_json(found.to_json().encode(), "here") == found
+        assert _lines(found) and found.digest
+    assert not reason or (reason.startswith("here: ") and len(reason.splitlines()) == 1 and len(reason) < 1000)
