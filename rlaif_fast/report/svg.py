@@ -75,7 +75,7 @@ def count_ticks(top: int) -> list[tuple[float, str]]:
 
 
 def even_ticks(low: float, high: float) -> list[float]:
-    """Four to nine round numbers between two."""
+    """Two to six round numbers between two."""
     rough = (high - low) / 5
     unit = 10.0 ** math.floor(math.log10(rough))
     step = next(unit * factor for factor in (1, 2, 5, 10) if unit * factor >= rough)
