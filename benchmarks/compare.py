@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import shlex
 import signal
 import sys
 import time
@@ -17,8 +16,8 @@ from typing import Any
 import click
 import numpy as np
 
-from benchmarks.figures import figures, markdown
-from benchmarks.machine import machine, memory_left, versions
+from benchmarks.figures import figures, markdown, write
+from benchmarks.machine import command, machine, memory_left, versions
 from benchmarks.models import find_setup
 from benchmarks.peers import ALL, BASELINE
 from benchmarks.peers.base import Setup, Task
@@ -201,7 +200,7 @@ def main(
     report = {
         "model": Path(model).name,
         "date": datetime.now(timezone.utc).isoformat(timespec="seconds"),
-        "command": _command(),
+        "command": command("benchmarks.compare"),
         "machine": host,
         "versions": versions(),
         "set": {
@@ -215,9 +214,7 @@ def main(
     }
     page = markdown(report)
     if output is not None:
-        output.parent.mkdir(parents=True, exist_ok=True)
-        output.with_name(f"{output.name}.json").write_text(json.dumps(report) + "\n", encoding="utf-8")
-        output.with_name(f"{output.name}.md").write_text(page, encoding="utf-8")
+        write(output, report, page)
     click.echo(page)
 
 
@@ -232,12 +229,6 @@ def _names(peers: str | None) -> list[str]:
     if unknown:
         raise click.UsageError(f"no peer {', '.join(unknown)}; there is {', '.join(ALL)}")
     return [name for name in ALL if name in wanted or name == BASELINE]
-
-
-def _command() -> str:
-    """The command line with folders left out: they are this machine's."""
-    words = [Path(word).name if "/" in word else word for word in sys.argv[1:]]
-    return shlex.join(["python", "-m", "benchmarks.compare", *words])
 
 
 if __name__ == "__main__":

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -33,14 +35,20 @@ def markdown(report: dict[str, Any]) -> str:
     """The report as a page: table, what was left out, where it holds, the command."""
     columns = ["peer", "ms a pair", "speed", "mean diff.", "max diff.", "labels kept", "r", "memory", "disk"]
     out = [f"# {report['model']}: peers on {report['set']['pairs']} pairs of {report['set']['source']}", ""]
-    out += [_row(columns), _row(["---", *["---:"] * (len(columns) - 1)])]
-    out += [_row(_cells(name, peer)) for name, peer in report["peers"].items()]
+    out += [row(columns), row(["---", *["---:"] * (len(columns) - 1)])]
+    out += [row(_cells(name, peer)) for name, peer in report["peers"].items()]
     out += ["", "Median time of a pair in both orders, one pair at a time, the peers taking turns pair by pair. Speed,"]
     out += ["differences of log-odds, labels (averaged over the orders) and correlation are against the first row."]
     out += ["Memory: the largest of the peer's process, mapped weights included; on disk: the files it loads. MB.", ""]
     out += [f"- {name}: {peer['what']}" for name, peer in report["peers"].items()]
     if report["skipped"]:
         out += ["", "Left out: " + "; ".join(f"{name} ({why})" for name, why in report["skipped"].items()) + "."]
+    return "\n".join([*out, *conditions(report)])
+
+
+def conditions(report: dict[str, Any]) -> list[str]:
+    """The end of a page: where its figures hold, and the command that made them."""
+    out = []
     of = report["machine"]
     load = of["load_before"]
     if load is not None and load > _BUSY * of["cores"]:
@@ -49,7 +57,14 @@ def markdown(report: dict[str, Any]) -> str:
     tools = ", ".join(f"{name} {version}" for name, version in report["versions"].items())
     out += ["", f"{where} {of['cores']} cores, {of['system']}, load before {load}, OpenMP {of['omp_wait_policy']}."]
     out += [f"{tools}. Prompts of {report['set']['mean_tokens']:.0f} tokens on average. {report['date']}.", ""]
-    return "\n".join([*out, f"    {report['command']}", ""])
+    return [*out, f"    {report['command']}", ""]
+
+
+def write(output: Path, report: dict[str, Any], page: str) -> None:
+    """``report`` and ``page`` as ``output`` with .json and .md behind it."""
+    output.parent.mkdir(parents=True, exist_ok=True)
+    output.with_name(f"{output.name}.json").write_text(json.dumps(report) + "\n", encoding="utf-8")
+    output.with_name(f"{output.name}.md").write_text(page, encoding="utf-8")
 
 
 def _cells(name: str, peer: dict[str, Any]) -> list[str]:
@@ -61,7 +76,8 @@ def _cells(name: str, peer: dict[str, Any]) -> list[str]:
     ]  # fmt: skip
 
 
-def _row(cells: list[str]) -> str:
+def row(cells: list[str]) -> str:
+    """A line of a table."""
     return "| " + " | ".join(cells) + " |"
 
 

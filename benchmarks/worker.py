@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.machine import peak_memory
-from benchmarks.peers import ALL
+from benchmarks.peers import BY_NAME
 from benchmarks.peers.base import Peer, Setup, Task, Unavailable
 from rlaif_fast.pairs import Pair
 
@@ -28,7 +28,7 @@ def main(name: str) -> None:
     _die_with_parent()
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
-    peer = ALL[name]
+    peer = BY_NAME[name]
     for line in sys.stdin:
         message = json.loads(line)
         try:

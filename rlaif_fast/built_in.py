@@ -11,6 +11,7 @@ import json
 from dataclasses import replace
 
 from rlaif_fast.errors import TemplateError
+from rlaif_fast.rating import SCORE_TEMPLATES
 from rlaif_fast.template import BASE, Template, Wording
 
 DEFAULT = BASE.name
@@ -82,7 +83,8 @@ def wording_named(name: str) -> Wording:
         TemplateError: there is none of that name.
     """
     if name not in BUILT_IN:
-        raise TemplateError(f"no template {name!r}, there is: {', '.join(BUILT_IN)}; a file's name ends in .toml")
+        names = ", ".join([*BUILT_IN, *SCORE_TEMPLATES])
+        raise TemplateError(f"no template {name!r}, there is: {names}; a file's name ends in .toml")
     return BUILT_IN[name]
 
 

@@ -8,14 +8,17 @@ import sys
 import click
 
 from rlaif_fast.commands.bench import bench
+from rlaif_fast.commands.cache import cache
 from rlaif_fast.commands.diff import diff
+from rlaif_fast.commands.doctor import doctor
 from rlaif_fast.commands.eval import evaluate
 from rlaif_fast.commands.export import export
 from rlaif_fast.commands.inspect import inspect
 from rlaif_fast.commands.judge import judge
+from rlaif_fast.commands.rank import rank
 from rlaif_fast.commands.score import score
 from rlaif_fast.commands.template import template
-from rlaif_fast.errors import RlaifFastError
+from rlaif_fast.errors import REMEDY, RlaifFastError, lacks_memory
 from rlaif_fast.version import __version__
 
 
@@ -32,7 +35,7 @@ def cli(debug: bool) -> None:
     """
 
 
-for command in (export, judge, score, evaluate, diff, inspect, bench, template):
+for command in (export, judge, rank, score, evaluate, diff, inspect, bench, template, doctor, cache):
     cli.add_command(command)
 
 
@@ -57,18 +60,22 @@ def _run(arguments: list[str], debug: bool) -> int:
         return 1
     except (KeyboardInterrupt, click.exceptions.Abort):
         return _fail("interrupted", 130)
-    except RlaifFastError as error:
-        if debug:
+    except BaseException as error:  # a panic of a Rust library is no Exception
+        message = _said(error)
+        if debug or message is None:
             raise
-        return _fail(str(error), 1)
-    except OSError as error:  # a full disk, no permission: named by the system
-        if debug:
-            raise
-        return _fail(f"{error.filename or 'output'}: {error.strerror or error}", 1)
-    except MemoryError:
-        if debug:
-            raise
-        return _fail("out of memory; use fewer --threads, shorter rows or a smaller model", 1)
+        return _fail(message, 1)
+
+
+def _said(error: BaseException) -> str | None:
+    """What is said of an error in place of a traceback; None for one that nobody foresaw."""
+    if isinstance(error, RlaifFastError):
+        return str(error)
+    if lacks_memory(error):
+        return f"out of memory or threads ({str(error) or type(error).__name__}); {REMEDY}"
+    if isinstance(error, OSError):  # a full disk, no permission: named by the system
+        return f"{error.filename or 'output'}: {error.strerror or error}"
+    return None
 
 
 def _fail(message: str, status: int) -> int:

@@ -2,16 +2,41 @@
 
 from __future__ import annotations
 
+import math
 import os
+import threading
 from pathlib import Path
+
+from rlaif_fast.cgroup import cpu_quota
+from rlaif_fast.errors import REMEDY, JudgeError
 
 
 def usable_cores() -> int:
-    """Physical cores this process may run on: its affinity, hyper-threads once, the cgroup's quota."""
-    cpus = _affinity()
-    cores = len({_core(cpu) for cpu in cpus}) or 1
-    quota = _quota()
-    return max(1, min(cores, quota)) if quota else cores
+    """Physical cores this process may run on: its affinity, hyper-threads once, the cgroup's quota rounded up."""
+    quota = cpu_quota()
+    return physical_cores() if quota is None else max(1, min(physical_cores(), math.ceil(quota)))
+
+
+def physical_cores() -> int:
+    """Physical cores within the affinity."""
+    return len({_core(cpu) for cpu in affinity()}) or 1
+
+
+def require_threads(count: int) -> None:
+    """Raises JudgeError where this process cannot start so many threads: onnxruntime would wait for them forever."""
+    done = threading.Event()
+    started: list[threading.Thread] = []
+    try:
+        for _ in range(count):
+            thread = threading.Thread(target=done.wait)
+            thread.start()
+            started.append(thread)
+    except RuntimeError as error:
+        raise JudgeError(f"{len(started)} of {count} threads could be started ({error}); {REMEDY}") from None
+    finally:
+        done.set()
+        for thread in started:
+            thread.join()
 
 
 def busy() -> bool:
@@ -19,7 +44,8 @@ def busy() -> bool:
     return hasattr(os, "getloadavg") and os.getloadavg()[0] >= 0.5 * usable_cores()
 
 
-def _affinity() -> set[int]:
+def affinity() -> set[int]:
+    """Logical CPUs this process may run on."""
     if hasattr(os, "sched_getaffinity"):
         return set(os.sched_getaffinity(0))
     return set(range(os.cpu_count() or 1))
@@ -31,18 +57,3 @@ def _core(cpu: int) -> str:
         return Path(f"/sys/devices/system/cpu/cpu{cpu}/topology/thread_siblings_list").read_text().strip()
     except OSError:
         return str(cpu)
-
-
-def _quota(root: Path = Path("/sys/fs/cgroup")) -> int | None:
-    """Whole cores the cgroup grants (v2, then v1), or None where it sets no limit that can be read."""
-    try:
-        quota, period = (root / "cpu.max").read_text().split()
-    except (OSError, ValueError):
-        try:
-            quota = (root / "cpu/cpu.cfs_quota_us").read_text().strip()
-            period = (root / "cpu/cpu.cfs_period_us").read_text().strip()
-        except OSError:
-            return None
-    if not (quota.isdigit() and period.isdigit() and int(period)):
-        return None
-    return max(1, int(quota) // int(period))

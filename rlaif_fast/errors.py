@@ -27,7 +27,15 @@ class PairError(RlaifFastError):
 
 
 class TemplateError(RlaifFastError):
-    """A template that cannot be used with this tokenizer."""
+    """A template that cannot be used with this tokenizer.
+
+    Attributes:
+        part: the piece of the template's text that is at fault; empty where it is a label.
+    """
+
+    def __init__(self, message: str, part: str = "") -> None:
+        super().__init__(message)
+        self.part = part
 
 
 class BundleError(RlaifFastError):
@@ -48,3 +56,14 @@ class BenchError(RlaifFastError):
 
 class EvalError(RlaifFastError):
     """Verdicts or human labels that cannot be evaluated or compared, or a calibration that cannot be used."""
+
+
+REMEDY = "use fewer --threads, a smaller --window, shorter rows or a smaller model, or allow more memory"
+_NO_MEMORY = ("alloc", "out of memory", "start new thread", "pthread_create", "failed to map", "mmap",
+              "resource temporarily unavailable", "threadpool")  # fmt: skip
+
+
+def lacks_memory(error: BaseException) -> bool:
+    """Whether an error, of whatever library, says that there was no memory or no thread to be had."""
+    text = str(error).lower()
+    return isinstance(error, MemoryError) or any(sign in text for sign in _NO_MEMORY)

@@ -8,7 +8,6 @@ was measured at export (``error_bound`` of the manifest).
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from itertools import islice
 from pathlib import Path
 
 from rlaif_fast.errors import BundleError
@@ -17,6 +16,7 @@ from rlaif_fast.judge import WINDOW, Judge, Orders
 from rlaif_fast.manifest import Manifest
 from rlaif_fast.pairs import Pair
 from rlaif_fast.verdict import Verdict
+from rlaif_fast.windows import windows
 
 # What int8 may lose against float32 alone, as a share of float32's time over a window: once it is spent, float32 does
 # the rest of the window at once. Nothing is remembered from one window to the next, so a run that is taken up again
@@ -46,8 +46,7 @@ class ExactJudge:
         self, pairs: Iterable[Pair], orders: Orders = "both", *, window: int = WINDOW, done: int = 0
     ) -> Iterator[Verdict]:
         """As :meth:`Judge.judge_many`; the counts tell how many pairs each bundle judged."""
-        source = iter(pairs)
-        while ahead := list(islice(source, min(window, _WINDOW))):
+        for ahead in windows(pairs, min(window, _WINDOW)):
             if done < len(ahead):
                 yield from self._judge_window(ahead, orders, done)
             done = max(0, done - len(ahead))

@@ -20,8 +20,14 @@ def free_names(carried: Collection[str], own: Collection[str]) -> dict[str, str]
     return names
 
 
-def checked_row(row: Any, texts: Sequence[str], place: int | None, where: str) -> tuple[Any, str, dict[str, Any]]:
-    """(id, what messages begin with, carried fields) of a parsed row whose ``texts`` are fields of text.
+def checked_row(
+    row: Any, texts: Sequence[str], place: int | None, where: str, lists: Sequence[str] = ()
+) -> tuple[Any, str, dict[str, Any]]:
+    """(id, what messages begin with, carried fields) of a parsed row.
+
+    Args:
+        texts: its fields of text.
+        lists: its fields that are lists of texts.
 
     Raises:
         PairError: not an object; a text missing, not a string, empty, with a NUL or not valid Unicode; an id that
@@ -34,29 +40,39 @@ def checked_row(row: Any, texts: Sequence[str], place: int | None, where: str) -
     if isinstance(key, dict | list):
         raise PairError(f"{at_row}: id is {_kind(key)}, make it a string or a number")
     at = at_row if "id" not in row else f"{at_row}, id {key!r}"
-    for name in texts:
+    for name in (*texts, *lists):
         if name not in row:
             raise PairError(f"{at}: field {name!r} is missing (the row has {', '.join(map(repr, row)) or 'none'})")
-        if not isinstance(row[name], str):
-            raise PairError(f"{at}: field {name!r} is {_kind(row[name])}, it must be a string")
-        if not row[name].strip():
-            raise PairError(f"{at}: field {name!r} is empty, remove the row or fill it")
-        try:
-            row[name].encode()
-        except UnicodeEncodeError as error:
-            raise PairError(
-                f"{at}: field {name!r} has a lone surrogate at character {error.start}, not valid Unicode"
-            ) from None
-        if "\0" in row[name]:
-            raise PairError(f"{at}: field {name!r} has a NUL at character {row[name].index(chr(0))}, remove it")
+    for name in texts:
+        _check_text(row[name], name, at)
+    for name in lists:
+        if not isinstance(row[name], list):
+            raise PairError(f"{at}: field {name!r} is {_kind(row[name])}, it must be an array of strings")
+        for place_in, text in enumerate(row[name]):
+            _check_text(text, f"{name}.{place_in}", at)
     try:  # what the verdict's row could not hold is said now, not hours later
         json.dumps(row, allow_nan=False, ensure_ascii=False).encode()
     except UnicodeEncodeError:
         raise PairError(f"{at}: a carried field has a lone surrogate, not valid Unicode") from None
     except (ValueError, TypeError, RecursionError) as error:
         raise PairError(f"{at}: a carried field cannot be written as JSON ({_reason(error)})") from None
-    carried = {name: value for name, value in row.items() if name not in texts and name != "id"}
+    carried = {name: value for name, value in row.items() if name not in (*texts, *lists, "id")}
     return key, at, carried
+
+
+def _check_text(value: Any, name: str, at: str) -> None:
+    if not isinstance(value, str):
+        raise PairError(f"{at}: field {name!r} is {_kind(value)}, it must be a string")
+    if not value.strip():
+        raise PairError(f"{at}: field {name!r} is empty, remove the row or fill it")
+    try:
+        value.encode()
+    except UnicodeEncodeError as error:
+        raise PairError(
+            f"{at}: field {name!r} has a lone surrogate at character {error.start}, not valid Unicode"
+        ) from None
+    if "\0" in value:
+        raise PairError(f"{at}: field {name!r} has a NUL at character {value.index(chr(0))}, remove it")
 
 
 def _kind(value: Any) -> str:

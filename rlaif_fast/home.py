@@ -9,6 +9,7 @@ from pathlib import Path
 import platformdirs
 
 DEFAULT_MODEL = "smollm2-135m-instruct"
+BUNDLES, CHECKED = "bundles", "checked"  # in the cache folder: bundles by name, and which passed their self-test
 PRECISIONS = ("int8", "fp32")  # the first is what an export makes unless told otherwise
 
 
@@ -23,7 +24,7 @@ def bundle_folder(model: str, precision: str = "int8", template: str = "summary"
     path = Path(model)
     name = path.stem if path.suffix == ".gguf" else path.resolve().name if path.exists() else model
     parts = [name, revision, template, precision]
-    return home() / "bundles" / "-".join(re.sub(r"[^A-Za-z0-9._]+", "-", part) for part in parts if part)
+    return home() / BUNDLES / "-".join(re.sub(r"[^A-Za-z0-9._]+", "-", part) for part in parts if part)
 
 
 def find_bundle(path_or_id: str | Path) -> Path:

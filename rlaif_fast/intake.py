@@ -8,6 +8,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
+from rlaif_fast.candidates import NAMES as CANDIDATES_NAMES
+from rlaif_fast.candidates import Candidates, candidates_from_row
+from rlaif_fast.candidates import recognise as recognise_candidates
 from rlaif_fast.errors import PairError
 from rlaif_fast.pairs import Pair, pair_from_row
 from rlaif_fast.rating import Sample
@@ -17,7 +20,7 @@ from rlaif_fast.samples import sample_from_row
 from rlaif_fast.shapes import NAMES as PAIR_NAMES
 from rlaif_fast.shapes import Shape, recognise, shape_of_fields
 
-T = TypeVar("T", Pair, Sample)
+T = TypeVar("T", Pair, Sample, Candidates)
 Rejected = Callable[[Any, str], None]  # takes the row as it was, and the reason
 
 
@@ -27,13 +30,14 @@ class Intake:
     Attributes:
         name: of the file, or "stdin".
         restartable: whether rows may be read again, which begins at the beginning.
-        shape: how a row gets the contract's names; for pairs found with the first row that has one.
+        shape: how a row gets the contract's names; for pairs and candidates found with the first row that has one.
     """
 
     def __init__(
         self, source: Source, shape: Shape | None = None, announce: Callable[[str], None] | None = None
     ) -> None:
-        self._source, self.shape, self._announce = source, shape, announce
+        self._source, self.shape = source, shape
+        self._announce = announce if shape is None else None  # who named the fields knows
         self.name, self.restartable = source.name, source.restartable
 
     def pairs(self, *, fit: Callable[[Pair], Pair] | None = None, rejected: Rejected | None = None) -> Iterator[Pair]:
@@ -54,6 +58,12 @@ class Intake:
         """As :meth:`pairs`, where a row has one response."""
         return self._items(self._sample, fit, rejected)
 
+    def candidates(
+        self, *, fit: Callable[[Candidates], Candidates] | None = None, rejected: Rejected | None = None
+    ) -> Iterator[Candidates]:
+        """As :meth:`pairs`, where a row has two responses or more."""
+        return self._items(self._candidates, fit, rejected)
+
     def _items(self, make: Callable[[Row], T], fit: Callable[[T], T] | None, rejected: Rejected | None) -> Iterator[T]:
         ids: set[int] = set()  # hashes: a set of the ids themselves would grow with the file's longest names
         for row in self._source.rows():
@@ -73,22 +83,29 @@ class Intake:
                 rejected(row.value, str(error))
 
     def _pair(self, row: Row) -> Pair:
-        if isinstance(row.value, dict) and self.shape is None and (shape := recognise(row.value)) is not None:
-            self.shape = shape
-            if self._announce and shape.describe():
-                self._announce(f"{self.name}: {shape.describe()}")
-        return pair_from_row(self._shaped(row), place=row.place, where=row.where)
+        return pair_from_row(self._shaped(row, recognise), place=row.place, where=row.where)
 
     def _sample(self, row: Row) -> Sample:
         return sample_from_row(self._shaped(row), place=row.place, where=row.where)
 
-    def _shaped(self, row: Row) -> Any:
-        if self.shape is None or not isinstance(row.value, dict):
+    def _candidates(self, row: Row) -> Candidates:
+        return candidates_from_row(self._shaped(row, recognise_candidates), place=row.place, where=row.where)
+
+    def _shaped(self, row: Row, recognise: Callable[[dict[str, Any]], Shape | None] | None = None) -> Any:
+        if not isinstance(row.value, dict):
+            return row.value
+        if self.shape is None and recognise is not None:
+            self.shape = recognise(row.value)
+        if self.shape is None:
             return row.value
         try:
-            return self.shape(row.value)
+            found = self.shape(row.value)
         except ValueError as error:
             raise PairError(f"{row.where}: {error}") from None
+        if self._announce and self.shape.describe():
+            self._announce(f"{self.name}: {self.shape.describe()}")
+            self._announce = None
+        return found
 
 
 @contextmanager
@@ -114,6 +131,15 @@ def open_samples(path: str | Path, kind: str | None = None, fields: str | None =
     """As :func:`open_pairs`, for rows with one response."""
     with open_rows(str(path), kind) as source:
         yield intake_of(source, fields, names=SAMPLE_NAMES)
+
+
+@contextmanager
+def open_candidates(
+    path: str | Path, kind: str | None = None, fields: str | None = None, announce: Callable[[str], None] | None = None
+) -> Iterator[Intake]:
+    """As :func:`open_pairs`, for rows with two responses or more."""
+    with open_rows(str(path), kind) as source:
+        yield intake_of(source, fields, announce, CANDIDATES_NAMES)
 
 
 def intake_of(

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
-from itertools import islice
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 
-from rlaif_fast import selftest
+from rlaif_fast import memory, selftest
 from rlaif_fast.bundle import Bundle
-from rlaif_fast.engine import EngineOptions, OnnxRuntimeEngine
+from rlaif_fast.engines import DEFAULT, EngineOptions, variant
 from rlaif_fast.errors import PairError
 from rlaif_fast.home import find_bundle
 from rlaif_fast.manifest import Manifest, Probe
@@ -21,6 +20,7 @@ from rlaif_fast.pairs import Pair
 from rlaif_fast.passes import Passes
 from rlaif_fast.tokens import PromptTokenizer
 from rlaif_fast.verdict import Verdict, log_odds
+from rlaif_fast.windows import windows
 
 Orders = Literal["both", "forward"]
 WINDOW = 32  # pairs looked at together for shared instructions, where the source may be slow
@@ -36,12 +36,14 @@ class Judge:
         verdict.p1  # probability in [0, 1] that response_0 is preferred, averaged over both orders
     """
 
-    def __init__(self, bundle: Bundle, options: EngineOptions = EngineOptions()) -> None:
-        """Raises BundleError where the bundle is not made for pairs."""
+    def __init__(self, bundle: Bundle, options: EngineOptions = EngineOptions(), engine: str = DEFAULT) -> None:
+        """Raises BundleError where the bundle is not made for pairs, JudgeError where the engine is not to be had."""
         self._bundle, self._template = bundle, bundle.manifest.pair_template
+        memory.require(memory.of_bundle(bundle.manifest), str(bundle.folder))
         self._tokenizer = PromptTokenizer.from_file(bundle.tokenizer)
-        self._engine = OnnxRuntimeEngine(bundle.model, options)
-        self._passes = Passes(bundle, self._engine)
+        self.engine = engine
+        self._engine = variant(engine).load(bundle, options)
+        self._passes = Passes(bundle, self._engine, variant(engine).rounds)
 
     @classmethod
     def load(cls, path_or_id: str | Path, *, threads: int = 0, spin: bool = True) -> Judge:
@@ -90,8 +92,9 @@ class Judge:
         Args:
             pairs: consumed lazily.
             orders: ``both`` averages over the two orders; ``forward`` shows response_0 first only.
-            window: pairs read ahead, at least 1. With a float32 bundle those among them on the same instruction
-                share a pass; verdicts do not depend on it beyond rounding (1e-4 in log-odds).
+            window: pairs read ahead, at least 1; fewer where their texts are 16 MB together. With a float32 bundle
+                those among them on the same instruction share a pass; verdicts do not depend on it beyond rounding
+                (1e-4 in log-odds).
             done: how many pairs at the beginning have their verdicts already; the others get theirs in the same
                 company, so to the last digit what they would be had all been judged at once.
 
@@ -99,8 +102,7 @@ class Judge:
             PairError: a prompt is longer than the model's context.
             JudgeError: the runtime failed.
         """
-        source = iter(pairs)
-        while ahead := list(islice(source, window)):
+        for ahead in windows(pairs, window):
             if done < len(ahead):
                 found = self._passes.of_window(ahead, lambda pair: self.prompt_tokens(pair, orders), done)
                 yield from (Verdict(pair, log_odds(logits.tolist())) for pair, logits in found)
@@ -123,7 +125,7 @@ class Judge:
         Both orders, and whichever is judged, are shown the same part of the instruction; the responses and
         the template are whole. Raises PairError where those alone are too long.
         """
-        limit, instruction = self.manifest.maximum_length, pair.instruction
+        limit, instruction = self.manifest.maximum_length, pair.instruction if pair.shown is None else pair.shown
         while (over := max(map(len, self._encode(pair, "both"))) - limit) > 0:
             instruction = self._tokenizer.without_last(instruction, over)
             if not instruction.strip():

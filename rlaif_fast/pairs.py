@@ -8,7 +8,7 @@ from typing import Any
 from rlaif_fast.errors import PairError
 from rlaif_fast.fields import checked_row
 
-_TEXTS = ("instruction", "response_0", "response_1")
+TEXTS = ("instruction", "response_0", "response_1")
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +53,7 @@ def pair_from_row(row: Any, *, place: int | None = None, where: str = "") -> Pai
         PairError: not an object; a field missing, not a string, empty, with a NUL or not valid Unicode; both
             responses the same.
     """
-    key, at, carried = checked_row(row, _TEXTS, place, where)
+    key, at, carried = checked_row(row, TEXTS, place, where)
     if row["response_0"] == row["response_1"]:
         raise PairError(f"{at}: both responses are the same, there is nothing to prefer; remove the row")
     return Pair(row["instruction"], row["response_0"], row["response_1"], key, carried, where)

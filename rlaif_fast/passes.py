@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from bisect import bisect_right
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Protocol, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
+from rlaif_fast import memory
 from rlaif_fast.bundle import Bundle
-from rlaif_fast.engine import OnnxRuntimeEngine
-from rlaif_fast.packing import pack
+from rlaif_fast.engines import Engine
+from rlaif_fast.manifest import Manifest
+from rlaif_fast.packing import PackedTree, pack
 from rlaif_fast.planning import alike, plan
 
-_TREE_LIMIT = 4096  # new tokens of a tree of several items; its bias takes 4 * S * (P + S) bytes
+_TREE_BYTES = 1_000_000_000  # of a pass over several prompts, beside the weights
 
 
 class Item(Protocol):
@@ -29,15 +32,15 @@ T = TypeVar("T", bound=Item)
 class Passes:
     """A bundle's graph at work."""
 
-    def __init__(self, bundle: Bundle, engine: OnnxRuntimeEngine) -> None:
+    def __init__(self, bundle: Bundle, engine: Engine, rounds: bool = False) -> None:
+        """``rounds``: the engine rounds more than the bundle does, see :class:`Variant`."""
         self._bundle, self._engine = bundle, engine
+        self._exact = bundle.manifest.precision == "fp32" and not rounds
+        self._held = 0  # bytes the runtime keeps from its largest pass
 
     def logits(self, sequences: Sequence[Sequence[int]]) -> npt.NDArray[np.float32]:
         """Label logits [n, L] behind token sequences, packed into one tree."""
-        manifest = self._bundle.manifest
-        logits = self._engine.run(pack(sequences, manifest.prefix_ids, manifest.ending))
-        self._bundle.verified()
-        return logits
+        return self._run([self._packed(sequences)], "the prompts")
 
     def of_window(
         self, window: Sequence[T], prompts: Callable[[T], list[list[int]]], done: int = 0
@@ -47,38 +50,65 @@ class Passes:
         Args:
             prompts: an item's token sequences, the same number for each.
             done: items at the beginning that are passed over; the others are computed in the same company.
+
+        Raises:
+            JudgeError: the runtime failed, or an item's pass would take more memory than there is.
         """
-        manifest = self._bundle.manifest
-        limit = min(_TREE_LIMIT, manifest.maximum_tree)
+        manifest, limit = self._bundle.manifest, largest_tree(self._bundle.manifest)
         ready: dict[int, npt.NDArray[np.float32]] = {}
         for places in self._together(window):
             if places[-1] < done:
                 continue
-            sequences = [prompts(window[place]) for place in places]
+            sequences = (prompts(window[place]) for place in places)
             for group in plan(sequences, manifest.prefix_ids, manifest.cost, limit, manifest.ending):
-                if places[group.members[-1]] < done:
+                members = [places[member] for member in group.members]
+                if members[-1] < done:
                     continue
+                item = window[members[0]]
                 if group.tree.tokens > limit:  # one item, whose prompts together would take too much memory
-                    (alone,) = group.members
-                    trees = [pack([tokens], manifest.prefix_ids, manifest.ending) for tokens in sequences[alone]]
+                    trees: Iterable[PackedTree] = (self._packed([tokens]) for tokens in prompts(item))
                 else:
                     trees = [group.tree.build()]
-                logits = np.concatenate([self._engine.run(tree) for tree in trees])
-                self._bundle.verified()
-                for member, found in zip(group.members, np.split(logits, len(group.members)), strict=True):
-                    if places[member] >= done:
-                        ready[places[member]] = found
+                logits = self._run(trees, str(item))
+                for place, found in zip(members, np.split(logits, len(members)), strict=True):
+                    if place >= done:
+                        ready[place] = found
             while done in ready:
                 yield window[done], ready.pop(done)
                 done += 1
 
+    def _packed(self, sequences: Sequence[Sequence[int]]) -> PackedTree:
+        return pack(sequences, self._bundle.manifest.prefix_ids, self._bundle.manifest.ending)
+
+    def _run(self, trees: Iterable[PackedTree], what: str) -> npt.NDArray[np.float32]:
+        """The logits of all trees; ``what`` they are of, for messages."""
+        logits = []
+        for tree in trees:
+            wanted = memory.of_pass(self._bundle.manifest, tree.tokens)
+            if wanted > self._held:
+                memory.require(wanted - self._held, f"{what}: a pass of {tree.tokens:,} tokens")
+            logits.append(self._engine.run(tree))
+            self._held = max(self._held, wanted)
+        self._bundle.verified()
+        return np.concatenate(logits)
+
     def _together(self, window: Sequence[T]) -> list[list[int]]:
         """Which items may share a pass: those on one instruction, in float32.
 
-        The last bit of a float32 sum depends on what else is in the pass. Behind it, int8 rounds some
-        value the other way, and a few layers on that is as large as the rounding error itself: an int8
+        The last bit of a float32 sum depends on what else is in the pass. Behind it, int8 or bfloat16 rounds
+        some value the other way, and a few layers on that is as large as the rounding error itself: such a
         verdict is the same among any neighbours because each pair has its pass alone.
         """
-        if self._bundle.manifest.precision == "fp32":
+        if self._exact:
             return alike(item.instruction for item in window)
         return [[place] for place in range(len(window))]
+
+
+def largest_tree(manifest: Manifest) -> int:
+    """Most new tokens of a tree of several prompts: as many as the graph takes, in bounded memory.
+
+    It follows from the bundle alone. Were it the memory that is free at the moment, a run that is taken up again
+    would put other pairs together.
+    """
+    sizes = range(1, manifest.maximum_tree + 1)
+    return bisect_right(sizes, _TREE_BYTES, key=lambda tokens: memory.of_pass(manifest, tokens))

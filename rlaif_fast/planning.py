@@ -7,7 +7,7 @@ a tree only where one pass costs fewer multiply-adds than two.
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from rlaif_fast.manifest import Cost
@@ -31,29 +31,32 @@ def alike(keys: Iterable[Hashable]) -> list[list[int]]:
 
 
 def plan(
-    prompts: Sequence[Sequence[Sequence[int]]], prefix: Sequence[int], cost: Cost, limit: int, ending: int = 0
-) -> list[Group]:
-    """Groups of pairs on one instruction, in the order of their first members.
+    prompts: Iterable[Sequence[Sequence[int]]], prefix: Sequence[int], cost: Cost, limit: int, ending: int = 0
+) -> Iterator[Group]:
+    """Groups of pairs on one instruction, in the order of their first members, each as soon as it is complete.
 
     Args:
-        prompts: token sequences of each pair, one or two (the orders).
+        prompts: token sequences of each pair, one or two (the orders); read no further than needed.
         prefix: the baked prefix, P tokens.
         cost: of a pass.
         limit: most new tokens a shared tree may have; bounds memory.
         ending: last tokens of every prompt that are packed behind all others.
     """
-    groups: list[Group] = []
+    group: Group | None = None
     for index, sequences in enumerate(prompts):
         alone = TreeBuilder(prefix, ending)
         for tokens in sequences:
             alone.add(tokens)
-        if groups and _joins(groups[-1].tree, alone, sequences, len(prefix), cost, limit):
+        if group is not None and _joins(group.tree, alone, sequences, len(prefix), cost, limit):
             for tokens in sequences:
-                groups[-1].tree.add(tokens)
+                group.tree.add(tokens)
         else:
-            groups.append(Group(alone))
-        groups[-1].members.append(index)
-    return groups
+            if group is not None:
+                yield group
+            group = Group(alone)
+        group.members.append(index)
+    if group is not None:
+        yield group
 
 
 def _joins(

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
-from itertools import islice
 from pathlib import Path
 
 import numpy as np
 
-from rlaif_fast import selftest
+from rlaif_fast import memory, selftest
 from rlaif_fast.bundle import Bundle
-from rlaif_fast.engine import EngineOptions, OnnxRuntimeEngine
+from rlaif_fast.engines import DEFAULT, EngineOptions, variant
 from rlaif_fast.errors import PairError
 from rlaif_fast.home import find_bundle
 from rlaif_fast.judge import WINDOW
@@ -20,6 +19,7 @@ from rlaif_fast.pairs import Pair
 from rlaif_fast.passes import Passes
 from rlaif_fast.rating import Rating, Sample, answers_of, rating_of
 from rlaif_fast.tokens import PromptTokenizer
+from rlaif_fast.windows import windows
 
 
 class Rater:
@@ -32,12 +32,14 @@ class Rater:
         rating.score  # expected score, rescaled to [-1, 1]
     """
 
-    def __init__(self, bundle: Bundle, options: EngineOptions = EngineOptions()) -> None:
-        """Raises BundleError where the bundle is not made for scores."""
+    def __init__(self, bundle: Bundle, options: EngineOptions = EngineOptions(), engine: str = DEFAULT) -> None:
+        """Raises BundleError where the bundle is not made for scores, JudgeError where the engine is not to be had."""
         self._bundle, self._template = bundle, bundle.manifest.score_template
+        memory.require(memory.of_bundle(bundle.manifest), str(bundle.folder))
         self._tokenizer = PromptTokenizer.from_file(bundle.tokenizer)
-        self._engine = OnnxRuntimeEngine(bundle.model, options)
-        self._passes = Passes(bundle, self._engine)
+        self.engine = engine
+        self._engine = variant(engine).load(bundle, options)
+        self._passes = Passes(bundle, self._engine, variant(engine).rounds)
 
     @classmethod
     def load(cls, path_or_id: str | Path, *, threads: int = 0, spin: bool = True) -> Rater:
@@ -76,8 +78,7 @@ class Rater:
             PairError: a prompt is longer than the model's context.
             JudgeError: the runtime failed.
         """
-        source = iter(samples)
-        while ahead := list(islice(source, window)):
+        for ahead in windows(samples, window):
             for sample, found in self._passes.of_window(ahead, self.prompt_tokens, done) if done < len(ahead) else ():
                 yield rating_of(sample, found.astype(np.float64))
             done = max(0, done - len(ahead))

@@ -18,7 +18,7 @@ from pathlib import Path
 import onnxruntime as ort
 
 from rlaif_fast.errors import BundleError
-from rlaif_fast.home import home
+from rlaif_fast.home import CHECKED, home
 from rlaif_fast.manifest import Manifest, Probe
 
 EXACT = 1e-3  # log-odds: what a float32 bundle's answers may differ by, between machines
@@ -31,7 +31,7 @@ def run_once(manifest: Manifest, answer: Callable[[Probe], Sequence[float]]) -> 
     Raises:
         BundleError: the answers are not the bundle's.
     """
-    record = home() / "checked" / f"{_key(manifest)}.json"
+    record = record_of(manifest)
     if record.is_file():
         return
     worst = check(manifest, answer)
@@ -40,6 +40,11 @@ def run_once(manifest: Manifest, answer: Callable[[Probe], Sequence[float]]) -> 
         record.write_text(json.dumps({"bundle": manifest.name, "onnxruntime": ort.__version__, "max": worst}) + "\n")
     except OSError:
         pass  # a read-only cache folder: the next process checks again
+
+
+def record_of(manifest: Manifest) -> Path:
+    """The file that remembers that the bundle passed on this machine, with this runtime."""
+    return home() / CHECKED / f"{_key(manifest)}.json"
 
 
 def check(manifest: Manifest, answer: Callable[[Probe], Sequence[float]]) -> float:

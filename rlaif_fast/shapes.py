@@ -55,6 +55,8 @@ def recognise(row: Mapping[str, Any]) -> Shape | None:
         return DISTILABEL
     if all(name in row for name in ("instruction", "output_1", "output_2")):
         return ALPACAEVAL
+    if ("instruction" in row or "prompt" in row) and isinstance(row.get("responses"), list):
+        return RESPONSES
     return None
 
 
@@ -84,18 +86,29 @@ def shape_of_fields(text: str, names: Sequence[str] = NAMES) -> Shape:
 
     def read(row: Mapping[str, Any]) -> tuple[Row, Collection[str]]:
         found = {name: _at(row, path) for name, path in paths.items()}
-        return {name: value if name == "id" else _said(value) for name, value in found.items()}, paths.values()
+        return {name: read_as(name, value) for name, value in found.items()}, paths.values()
 
     return Shape("fields", "reading " + ", ".join(f"{path} as {name}" for name, path in paths.items()), read)
+
+
+def read_as(name: str, value: Any) -> Any:
+    """The value of the contract's field ``name``: conversations as text, an id as it is."""
+    if name == "responses" and isinstance(value, list):
+        return [said(text) for text in value]
+    return value if name == "id" else said(value)
 
 
 def _at(row: Mapping[str, Any], path: str) -> Any:
     if path in row:
         return row[path]
     value: Any = row
-    for part in path.split("."):
+    parts = path.split(".")
+    for place, part in enumerate(parts):
         if isinstance(value, Mapping) and part in value:
             value = value[part]
+        elif part == "*" and isinstance(value, list):
+            rest = ".".join(parts[place + 1 :])
+            return [_at(item, rest) for item in value] if rest else value
         elif isinstance(value, list) and re.fullmatch(r"[0-9]{1,9}", part) and int(part) < len(value):
             value = value[int(part)]
         else:
@@ -121,7 +134,7 @@ def _trl(row: Mapping[str, Any]) -> tuple[Row, Collection[str]]:
         shared = 0  # the last message of each is its response, whatever it is
         while shared < min(len(chosen), len(rejected)) - 1 and chosen[shared] == rejected[shared]:
             shared += 1
-        before, chosen, rejected = chosen[:shared], _said(chosen[shared:]), _said(rejected[shared:])
+        before, chosen, rejected = chosen[:shared], said(chosen[shared:]), said(rejected[shared:])
         if isinstance(prompt, str):
             prompt = [] if any(message["content"] == prompt for message in before) else [_user(prompt)]
         elif isinstance(prompt, list):
@@ -136,7 +149,7 @@ def _trl(row: Mapping[str, Any]) -> tuple[Row, Collection[str]]:
         raise ValueError("one of chosen and rejected is text, the other a list of messages")
     elif "prompt" not in row:
         raise ValueError("has no prompt")
-    found = {"instruction": _said(prompt), "response_0": chosen, "response_1": rejected}
+    found = {"instruction": said(prompt), "response_0": chosen, "response_1": rejected}
     # Beside a soft label the choice is a judge's (`judge --to trl`), no person's.
     people = "label" not in row and not is_judged(row)
     return found | ({"label": 0} if people else {}), ("prompt", "chosen", "rejected")
@@ -146,27 +159,37 @@ def _notebook(row: Mapping[str, Any]) -> tuple[Row, Collection[str]]:
     if "chosen" not in row or "rejected" not in row:
         raise ValueError("has no chosen or no rejected")
     names = ("instruction", "chosen", "rejected")
-    found = dict(zip(NAMES, (_said(row.get(name)) for name in names), strict=False))
+    found = dict(zip(NAMES, (said(row.get(name)) for name in names), strict=False))
     # Beside probabilities the label is a judge's, and was said of other positions: no person's.
     if "p1" in row and "label" in row:
         return found | {"input_label": row["label"]}, (*names, "label")
     return found, names
 
 
-def _two(row: Mapping[str, Any], field: str, item: str | None = None) -> tuple[Row, Collection[str]]:
+def listed(row: Mapping[str, Any], field: str, item: str | None = None) -> tuple[str, list[Any]]:
+    """(the instruction's field, texts) of a row whose responses are the list ``field``, or ``item`` of its objects.
+
+    Raises:
+        ValueError: what the row lacks.
+    """
     texts, name = row.get(field), "instruction" if "instruction" in row else "prompt"
     if not isinstance(texts, list):
         raise ValueError(f"has no list {field}")
-    if len(texts) != 2:
-        raise ValueError(f"has {len(texts)} {field}, two are needed")
+    if name not in row:
+        raise ValueError("has no instruction")
     if item is not None:
         if not all(isinstance(text, Mapping) and item in text for text in texts):
             raise ValueError(f"has {field} without {item}")
         texts = [text[item] for text in texts]
-    if name not in row:
-        raise ValueError("has no instruction")
-    said = dict(zip(NAMES, map(_said, (row[name], *texts)), strict=False))
-    return said, (name, field)
+    return name, [said(text) for text in texts]
+
+
+def _two(row: Mapping[str, Any], field: str, item: str | None = None) -> tuple[Row, Collection[str]]:
+    name, texts = listed(row, field, item)
+    if len(texts) != 2:
+        more = "; rank them with rlaif-fast rank" if len(texts) > 2 else ""
+        raise ValueError(f"has {len(texts)} {field}, two are needed{more}")
+    return dict(zip(NAMES, (said(row[name]), *texts), strict=False)), (name, field)
 
 
 def _alpacaeval(row: Mapping[str, Any]) -> tuple[Row, Collection[str]]:
@@ -198,7 +221,7 @@ def _check(value: Any, name: str) -> None:
         raise ValueError(f"{name} is no list of messages with a role and a text as content")
 
 
-def _said(value: Any) -> Any:
+def said(value: Any) -> Any:
     """The text of a conversation; what is none stays as it is, for the contract's own check."""
     if not _is_messages(value):
         return value
@@ -234,3 +257,8 @@ DISTILABEL = Shape(
 ALPACAEVAL = Shape(
     "alpacaeval", "reading AlpacaEval rows: output_1 is response_0, output_2 is response_1", _alpacaeval
 )  # fmt: skip
+RESPONSES = Shape(
+    "responses",
+    "reading rows of candidates: the two responses are response_0 and response_1",
+    lambda row: _two(row, "responses"),
+)

@@ -19,6 +19,7 @@ else:
     import tomli as tomllib
 
 _LARGEST = 1 << 16  # characters; a template is a page or two
+_LINES = 2000
 _KEYS = ("name", "head", "body", "ending", "labels", "exemplars")
 _EXEMPLAR = ("instruction", "response_0", "response_1", "label", "rationale")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,39}")
@@ -36,11 +37,13 @@ class TemplateSource:
     def __init__(self, wording: Wording, file: _File | None = None) -> None:
         self.wording, self.file = wording, file
 
-    def about_labels(self, error: TemplateError) -> TemplateError:
-        """What a tokenizer said of the labels, with the line they stand on."""
+    def located(self, error: TemplateError) -> TemplateError:
+        """What a tokenizer said of a label or another part, with the line that stands on."""
         if self.file is None:
             return error
-        return TemplateError(f"{self.file.at('labels')}: {error}")
+        texts = {"head": self.wording.head, "body": self.wording.body, "ending": self.wording.ending}
+        key = next((key for key, text in texts.items() if error.part and error.part in text), "labels")
+        return TemplateError(f"{self.file.at(key)}: {error}")
 
 
 def read_template(name_or_file: str) -> TemplateSource:
@@ -66,12 +69,14 @@ class _File:
         except OSError as error:
             raise TemplateError(f"{path}: cannot be read ({error.strerror})") from None
         try:
-            self.text = raw.decode()
+            self.text = raw.decode("utf-8-sig").replace("\r\n", "\n")
         except UnicodeDecodeError as error:
-            line = raw[: error.start].count(b"\n") + 1
-            raise TemplateError(f"{path}, line {line}: not UTF-8 (byte {raw[error.start]:#04x})") from None
+            line = error.object[: error.start].count(b"\n") + 1
+            raise TemplateError(f"{path}, line {line}: not UTF-8 (byte {error.object[error.start]:#04x})") from None
         if len(self.text) > _LARGEST:
             raise TemplateError(f"{path}: {len(self.text):,} characters, a template has at most {_LARGEST:,}")
+        if (lines := self.text.count("\n")) > _LINES:  # finding an error's line takes their number squared
+            raise TemplateError(f"{path}: {lines:,} lines, a template has at most {_LINES:,}")
         try:
             self.data = tomllib.loads(self.text)
         except RecursionError:

@@ -11,7 +11,7 @@ from tokenizers import AddedToken, Tokenizer
 
 from rlaif_fast.errors import BundleError, TemplateError
 from rlaif_fast.rating import DIGITS, SCORES, ScoreTemplate
-from rlaif_fast.template import Prompt, Template
+from rlaif_fast.template import Prompt, Template, control
 
 
 class PromptTokenizer:
@@ -77,7 +77,7 @@ class PromptTokenizer:
         if token not in self._marks:
             added = self._tokenizer.get_added_tokens_decoder().get(self._tokenizer.token_to_id(token))
             if added is None:
-                raise TemplateError(f"the template's {token!r} is no control token of this tokenizer")
+                raise TemplateError(f"the template's {token!r} is no control token of this tokenizer", control(token))
             mark = secrets.token_hex(16)
             flags = {name: getattr(added, name) for name in ("single_word", "lstrip", "rstrip", "normalized")}
             self._tokenizer.add_tokens([AddedToken(mark, special=False, **flags)])

@@ -11,7 +11,7 @@ from typing import Any
 from rlaif_fast.fields import free_names
 from rlaif_fast.pairs import Pair
 
-_OWN = (
+COLUMNS = (
     "id", "instruction", "chosen", "rejected", "label", "p1", "p2", "p1_by_order", "consistent", "truncated",
 )  # fmt: skip
 
@@ -83,7 +83,7 @@ class Verdict:
         p1 = self.p1
         row = dict(
             zip(
-                _OWN,
+                COLUMNS,
                 (
                     self.pair.id, self.pair.instruction, self.chosen, self.rejected, self.label, p1, 1.0 - p1,
                     list(self.p1_by_order), self.consistent, self.truncated,
@@ -91,7 +91,7 @@ class Verdict:
                 strict=True,
             )
         )  # fmt: skip
-        names = free_names(self.pair.carried, _OWN)
+        names = free_names(self.pair.carried, COLUMNS)
         row.update((names[name], value) for name, value in self.pair.carried.items())
         return row
 

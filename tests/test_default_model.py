@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from rlaif_fast.cpu import usable_cores
-from rlaif_fast.home import DEFAULT_MODEL, PRECISIONS
+from rlaif_fast.home import DEFAULT_MODEL
 from tests.conftest import ROOT, SHARED_DATA, Run
 
 pytestmark = pytest.mark.default_model
@@ -57,14 +57,12 @@ def reference(default_home: Path) -> Callable[[list[dict[str, Any]]], np.ndarray
 
 
 @pytest.fixture(scope="module")
-def exported(rlaif_fast: Callable[..., Run], default_home: Path) -> dict[str, Path]:
+def exported(rlaif_fast: Callable[..., Run], default_home: Path, default_fp32: Path) -> dict[str, Path]:
     """The default judge's bundles by precision: fp32 as a user exports it, int8 as ``judge`` does by itself."""
-    fp32 = rlaif_fast("export", DEFAULT_MODEL, "--precision", "fp32", home=default_home)
-    assert fp32.status == 0, fp32.err
     done = rlaif_fast("judge", ROOT / "examples/pairs.jsonl", "--limit", 1, home=default_home)
     assert done.status == 0, done.err
     assert "is not exported yet, doing it now, once" in done.err
-    return {p: default_home / "bundles" / f"{DEFAULT_MODEL}-summary-{p}" for p in PRECISIONS}
+    return {"fp32": default_fp32, "int8": default_home / "bundles" / f"{DEFAULT_MODEL}-summary-int8"}
 
 
 def test_the_example_pairs(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -26,7 +28,7 @@ def test_groups_keep_order_and_membership_and_pay(
 ) -> None:
     # What is behind the prefix differs in its first token from it, as a prompt does.
     prompts = [[[*prefix, 9, *tail] for tail in tails] for tails in window]
-    groups = plan(prompts, prefix, cost, limit)
+    groups = list(plan(prompts, prefix, cost, limit))
     assert [index for group in groups for index in group.members] == list(range(len(window)))
     for group in groups:
         together = pack([tokens for index in group.members for tokens in prompts[index]], prefix)
@@ -77,8 +79,21 @@ def test_limit_starts_a_new_tree() -> None:
     assert members(PROMPTS, LINEAR, limit=0) == [[0], [1], [2], [3]], "a pair alone is always judged"
 
 
+def test_no_more_is_read_than_the_next_group_needs() -> None:
+    """However many pairs are on one instruction, two trees at most are in memory."""
+    read = []
+
+    def prompts() -> Iterator[list[list[int]]]:
+        for number, prompt in enumerate(PROMPTS * 5):
+            read.append(number)
+            yield prompt
+
+    for group in plan(prompts(), [0], LINEAR, 22):
+        assert len(read) <= group.members[-1] + 2
+
+
 def test_empty_window() -> None:
-    assert plan([], [0], LINEAR, 10) == []
+    assert list(plan([], [0], LINEAR, 10)) == []
 
 
 def test_cost_is_multiply_adds() -> None:

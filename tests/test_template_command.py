@@ -26,6 +26,7 @@ def test_list(rlaif_fast: Cli) -> None:
     assert done.status == 0
     assert [line.split()[0] for line in done.out.splitlines()] == [
         "summary", "summary-detailed", "helpful", "helpful-detailed", "harmless", "harmless-detailed",
+        "score-summary", "score-helpful", "score-harmless",
     ]  # fmt: skip
 
 
@@ -54,6 +55,7 @@ def test_check(rlaif_fast: Cli, chat_model: Path, tmp_path: Path) -> None:
     assert (
         "'A' is token" in done.out and "'B' is token" in done.out and "tokens are the same in every prompt" in done.out
     )
+    assert done.out.splitlines()[0].endswith("-chat"), "the name its bundle gets"
     bad = tmp_path / "judge.toml"
     bad.write_text(EXAMPLE.read_text().replace('["A", "B"]', '["first", "second"]'))
     assert rlaif_fast("template", "check", bad).status == 0
@@ -64,6 +66,26 @@ def test_check(rlaif_fast: Cli, chat_model: Path, tmp_path: Path) -> None:
     bad.write_text(EXAMPLE.read_text().replace("{second}", "{secnod}"))
     done = rlaif_fast("template", "check", bad)
     assert (done.status, done.err) == (1, f"error: {bad}, line 11: body needs {{second}} once, it has it 0 times\n")
+
+
+def test_a_control_token_that_the_model_has_not(rlaif_fast: Cli, chat_model: Path, tmp_path: Path) -> None:
+    """Its own line is named, not that of the labels."""
+    path = tmp_path / "judge.toml"
+    path.write_text(EXAMPLE.read_text().replace("Dish: {instruction}", "{token:<|im_start|>}Dish: {instruction}"))
+    assert rlaif_fast("template", "check", path, "--model", chat_model).status == 0
+    path.write_text(path.read_text().replace("im_start", "nope"))
+    done = rlaif_fast("template", "check", path, "--model", chat_model)
+    assert (done.status, done.out) == (1, "")
+    assert done.err == f"error: {path}, line 11: the template's '<|nope|>' is no control token of this tokenizer\n"
+
+
+def test_score_templates(rlaif_fast: Cli, chat_model: Path) -> None:
+    done = rlaif_fast("template", "show", "score-summary")
+    assert done.out.endswith("Text - <the instruction>\nSummary - <the response>\nScore=\n")
+    assert "answered with a score from 1 to 10" in done.err
+    done = rlaif_fast("template", "check", "score-summary", "--model", chat_model, "--chat", "auto")
+    assert done.out.startswith("score-summary: a score template, bundles named score-summary\n"), done.err
+    assert "'0' is token" in done.out and "'9' is token" in done.out
 
 
 @pytest.mark.parametrize(
@@ -77,7 +99,9 @@ def test_check(rlaif_fast: Cli, chat_model: Path, tmp_path: Path) -> None:
         (("export", "x", "--exemplars", ROWS), 2, "--exemplars FILE and --shots N go together"),
         (("export", "x", "--exemplars", ROWS, "--shots", 9), 1, "8 rows have a label, 9 are to be shown"),
         (("export", "x", "--exemplars", ROWS, "--shots", 1, "--template", EXAMPLE), 1, "has exemplars of its own"),
-        (("export", "x", "--template", "haiku"), 1, "error: no template 'haiku'"),
+        (("export", "x", "--template", "haiku"), 1, "harmless-detailed, score-summary, score-helpful, score-harmless;"),
+        (("export", "x", "--template", "score-helpful", "--exemplars", ROWS, "--shots", 1), 2, "is a score template"),
+        (("template", "check", "score-helpful", "--model", "x", "--chat", "yes"), 2, "is a score template"),
     ],
 )
 def test_wrong_usage_is_said_before_any_work(

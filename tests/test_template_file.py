@@ -63,7 +63,7 @@ def test_a_built_in_one_is_no_file() -> None:
     read = read_template("helpful")
     assert read.wording.name == "helpful"
     error = TemplateError("x")
-    assert read.about_labels(error) is error
+    assert read.located(error) is error
 
 
 def test_the_example_is_one() -> None:
@@ -124,6 +124,9 @@ def test_what_is_no_text_or_too_much(tmp_path: Path) -> None:
     path.write_text("#" * 70_000)
     with pytest.raises(TemplateError, match="70,000 characters, a template has at most 65,536"):
         read_template(str(path))
+    path.write_text("#\n" * 3_000)
+    with pytest.raises(TemplateError, match="3,000 lines, a template has at most 2,000"):
+        read_template(str(path))
     path.write_text("x = " + "[" * 30_000)
     with pytest.raises(TemplateError, match=r"judge.toml, line 1: not TOML|nested too deeply"):
         read_template(str(path))
@@ -132,7 +135,22 @@ def test_what_is_no_text_or_too_much(tmp_path: Path) -> None:
 def test_what_a_tokenizer_says_of_labels_names_their_line(tmp_path: Path) -> None:
     path = tmp_path / "judge.toml"
     path.write_text(GOOD)
-    assert str(read_template(str(path)).about_labels(TemplateError("no"))) == f"{path}, line 3: no"
+    assert str(read_template(str(path)).located(TemplateError("no"))) == f"{path}, line 3: no"
+
+
+def test_a_file_from_windows(tmp_path: Path) -> None:
+    """With a byte order mark and its line ends, read alike and named by the same lines."""
+    path = tmp_path / "judge.toml"
+    path.write_text(GOOD)
+    plain = read_template(str(path)).wording
+    path.write_bytes(b"\xef\xbb\xbf" + GOOD.replace("\n", "\r\n").encode())
+    assert read_template(str(path)).wording == plain
+    path.write_bytes(path.read_bytes().replace(b"ending =", b"endign ="))
+    with pytest.raises(TemplateError, match="line 14: unknown key 'endign'"):
+        read_template(str(path))
+    path.write_bytes(b"\xef\xbb\xbfname = 'x'\nhead = '\xff'")
+    with pytest.raises(TemplateError, match=r"line 2: not UTF-8 \(byte 0xff\)"):
+        read_template(str(path))
 
 
 _LINES = [*GOOD.split("\n"), "name = 1", '"', "[x]", "[[exemplars]]", 'exemplars = "x"', "label = 9", "a.b = 2", "\r"]

@@ -8,7 +8,7 @@ from benchmarks.peers.genai import OrtGenai
 from benchmarks.peers.llama_cpp import LlamaCpp, LlamaCppF32
 from benchmarks.peers.openvino import OpenVino, OpenVinoInt8
 from benchmarks.peers.pytorch import LastLogits, SeedWay
-from benchmarks.peers.rlaif import RlaifFast
+from benchmarks.peers.rlaif import RlaifFast, RlaifFastIds
 from benchmarks.peers.stock_onnx import StockInt8, StockOnnx
 
 ALL: dict[str, Peer] = {
@@ -31,4 +31,5 @@ ALL: dict[str, Peer] = {
         RlaifFast("int8"),
     )
 }
+BY_NAME = ALL | {RlaifFastIds.name: RlaifFastIds()}  # no peer of compare: shots times it
 BASELINE = next(iter(ALL))

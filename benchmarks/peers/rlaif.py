@@ -46,3 +46,22 @@ class RlaifFast(Peer):
 
     def files(self, setup: Setup) -> list[Path]:
         return [self._bundle(setup)]
+
+
+class RlaifFastIds(Peer):
+    """A bundle that is there already, on prompts as token ids: they need not be of its own template."""
+
+    name = "rlaif-fast-ids"
+    what = "a bundle of rlaif-fast, both prompts of a pair in one pass"
+
+    def load(self, setup: Setup) -> None:
+        from rlaif_fast.judge import Judge
+
+        self._judge = Judge.load(setup.bundle, threads=setup.threads)
+
+    def log_odds(self, task: Task) -> tuple[float, float]:
+        forward, swapped = self._judge.log_odds_of(task.prompts).tolist()
+        return forward, -swapped
+
+    def files(self, setup: Setup) -> list[Path]:
+        return [setup.bundle]

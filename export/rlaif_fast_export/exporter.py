@@ -93,7 +93,7 @@ def export_bundle(
     The bundle appears at ``output`` whole and verified, or not at all. The model's weights are
     held once; a second time only while they lie in the page cache on their way to disk, or in
     the session that verifies them, after the model was let go. Int8 adds the rounded weights (a
-    quarter) and, in turns, statistics of up to their size.
+    quarter) and, in turns, statistics of up to half their size.
 
     Raises:
         ExportError: unsupported, not loadable, or not faithful to PyTorch.

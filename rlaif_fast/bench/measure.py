@@ -10,7 +10,6 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from rlaif_fast import processor
 from rlaif_fast.cpu import usable_cores
 from rlaif_fast.errors import BenchError
 from rlaif_fast.pairs import Pair
@@ -155,7 +155,7 @@ def machine(threads: int) -> dict[str, Any]:
     """What the figures hold for: the machine without its name."""
     load = os.getloadavg()[0] if hasattr(os, "getloadavg") else None
     return {
-        "cpu": _cpu(),
+        "cpu": processor.name(),
         "architecture": platform.machine(),
         "system": f"{platform.system()} {platform.release()}",
         "cores": usable_cores(),
@@ -176,16 +176,3 @@ def doubts(load: float | None, cores: int, rates: tuple[float, float] | None) ->
         before, after = rates
         found.append(f"the matrix rate moved from {before:,.0f} to {after:,.0f} GOP/s during the run: only ratios hold")
     return found
-
-
-def _cpu() -> str:
-    """The processor's name as its maker has it."""
-    with suppress(OSError):
-        for line in Path("/proc/cpuinfo").read_text().splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    with suppress(OSError):
-        asked = subprocess.run(["sysctl", "-n", "machdep.cpu.brand_string"], capture_output=True, text=True)
-        if asked.stdout.strip():
-            return asked.stdout.strip()
-    return platform.processor() or platform.machine()

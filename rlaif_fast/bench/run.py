@@ -23,7 +23,7 @@ from rlaif_fast.bench.rate import matrix_rate
 from rlaif_fast.bench.report import Grouped, PairArrays, Report, latency, speedup, work
 from rlaif_fast.bundle import Bundle
 from rlaif_fast.cpu import usable_cores
-from rlaif_fast.engine import EngineOptions
+from rlaif_fast.engines import EngineOptions
 from rlaif_fast.errors import BenchError, ExportError
 from rlaif_fast.intake import open_pairs
 from rlaif_fast.judge import Judge

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from rlaif_fast.commands.prompt_options import CHAT, chosen_template, prompt_options
+from rlaif_fast.commands.prompt_options import CHAT, chosen_template, prompt_options, score_template
 from rlaif_fast.errors import ExportError, TemplateError
 
 if TYPE_CHECKING:
@@ -63,11 +63,8 @@ def export(
     """
     from rlaif_fast.console import Steps
     from rlaif_fast.home import bundle_folder
-    from rlaif_fast.rating import SCORE_TEMPLATES
 
-    score = SCORE_TEMPLATES.get(template)
-    if score is not None and (exemplars or chat == "yes"):
-        raise click.UsageError(f"--template {template} takes neither --exemplars nor --chat")
+    score = score_template(template, exemplars, shots, chat)
     precision = precision or ("int8" if score is None else "fp32")
     if precision != "int8" and (calibrate or max_delta):
         raise click.UsageError("--calibrate and --max-delta are for --precision int8")
@@ -103,7 +100,7 @@ def export(
                 source, free_folder(in_chat), chosen, force=force, progress=steps, int8=options, chat=in_chat
             )
         except TemplateError as error:
-            raise (read.about_labels(error) if read else error) from None
+            raise (read.located(error) if read else error) from None
     click.echo(str(path))
 
 

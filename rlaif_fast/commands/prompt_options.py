@@ -10,6 +10,7 @@ import click
 from rlaif_fast.errors import TemplateError
 
 if TYPE_CHECKING:
+    from rlaif_fast.rating import ScoreTemplate
     from rlaif_fast.template import Template
     from rlaif_fast.template_file import TemplateSource
 
@@ -33,6 +34,16 @@ def prompt_options(command: F) -> F:
         type=click.Path(exists=True, dir_okay=False),
         help="Rows with a person's label, the first of which are shown to the judge as worked examples.",
     )(command)
+
+
+def score_template(name: str, exemplars: str | None, shots: int | None, chat: str) -> ScoreTemplate | None:
+    """The score template of that name, which is taken as it stands; None where the name is none of one."""
+    from rlaif_fast.rating import SCORE_TEMPLATES
+
+    score = SCORE_TEMPLATES.get(name)
+    if score is not None and (exemplars or shots or chat == "yes"):
+        raise click.UsageError(f"{name} is a score template, it takes neither --exemplars nor --chat yes")
+    return score
 
 
 def chosen_template(name_or_file: str, exemplars: str | None, shots: int | None) -> tuple[TemplateSource, Template]:

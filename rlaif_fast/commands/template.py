@@ -6,15 +6,17 @@ from typing import TYPE_CHECKING
 
 import click
 
-from rlaif_fast.commands.prompt_options import CHAT, chosen_template, prompt_options
+from rlaif_fast.commands.prompt_options import CHAT, chosen_template, prompt_options, score_template
 from rlaif_fast.errors import ExportError, TemplateError
 
 if TYPE_CHECKING:
+    from rlaif_fast.rating import ScoreTemplate
     from rlaif_fast.template import Template
     from rlaif_fast.template_file import TemplateSource
     from rlaif_fast_export.prompt import FittedPrompt
 
-_SHOWN = ("<the instruction>", "<the response shown first>", "<the response shown second>")
+_PAIR = ("<the instruction>", "<the response shown first>", "<the response shown second>")
+_SAMPLE = ("<the instruction>", "<the response>")
 _MODEL = click.option("--model", help="As export takes it: its tokenizer is asked, and its chat template with --chat.")
 
 
@@ -25,11 +27,14 @@ def template() -> None:
 
 @template.command("list")
 def list_() -> None:
-    """The built-in templates and the first line of each."""
+    """The built-in templates and the first line of each; those that begin with score- rate a single response."""
     from rlaif_fast.built_in import BUILT_IN
+    from rlaif_fast.rating import SCORE_TEMPLATES
 
-    for name, wording in BUILT_IN.items():
-        click.echo(f"{name:18} {wording.head.splitlines()[0]}")
+    texts = {name: wording.head for name, wording in BUILT_IN.items()}
+    texts |= {name: score.text for name, score in SCORE_TEMPLATES.items()}
+    for name, text in texts.items():
+        click.echo(f"{name:18} {text.splitlines()[0]}")
 
 
 @template.command()
@@ -38,13 +43,17 @@ def list_() -> None:
 @_MODEL
 @CHAT
 def show(name: str, exemplars: str | None, shots: int | None, model: str | None, chat: str) -> None:
-    """Print the prompt of a template with marks where a pair's texts go."""
+    """Print the prompt of a template with marks where a row's texts go."""
+    _chat_needs_model(chat, model)
+    score = score_template(name, exemplars, shots, chat)
+    if score is not None:
+        click.echo(score.render(*_SAMPLE))
+        click.echo("\nanswered with a score from 1 to 10", err=True)
+        return
     read, chosen = chosen_template(name, exemplars, shots)
     if model is not None:
         chosen = _fitted(read, chosen, model, chat).pair_template
-    elif chat != "no":
-        raise click.UsageError("--chat needs the --model whose chat template it is")
-    click.echo(str(chosen.render(*_SHOWN)))
+    click.echo(str(chosen.render(*_PAIR)))
     click.echo(f"\nanswered with {chosen.labels[0]!r} or {chosen.labels[1]!r}", err=True)
 
 
@@ -55,22 +64,32 @@ def show(name: str, exemplars: str | None, shots: int | None, model: str | None,
 @CHAT
 def check(name: str, exemplars: str | None, shots: int | None, model: str | None, chat: str) -> None:
     """Check a template: the file, and with --model its labels and length for that model."""
-    if model is None and chat != "no":
-        raise click.UsageError("--chat needs the --model whose chat template it is")
-    read, chosen = chosen_template(name, exemplars, shots)
-    click.echo(f"{name}: a template, {len(read.wording.exemplars)} worked examples, bundles named {chosen.name}")
-    if model is None:
+    _chat_needs_model(chat, model)
+    score, read = score_template(name, exemplars, shots, chat), None
+    chosen: Template | ScoreTemplate
+    if score is not None:
+        what, chosen = "a score template", score
+    else:
+        read, chosen = chosen_template(name, exemplars, shots)
+        what = f"a template, {len(read.wording.exemplars)} worked examples"
+    fitted = None if model is None else _fitted(read, chosen, model, chat)
+    click.echo(f"{name}: {what}, bundles named {(fitted.template if fitted else chosen).name}")
+    if fitted is None:
         return
-    fitted = _fitted(read, chosen, model, chat)
-    labels = zip(chosen.labels, fitted.label_ids, strict=True)
+    labels = zip(fitted.template.labels, fitted.label_ids, strict=True)
     click.echo(
-        f"{model}: {' and '.join(f'{label!r} is token {token}' for label, token in labels)} behind the prompt;"
+        f"{model}: {', '.join(f'{label!r} is token {token}' for label, token in labels)} behind the prompt;"
         f" {len(fitted.prefix_ids):,} tokens are the same in every prompt, which leaves"
-        f" {fitted.longest - len(fitted.prefix_ids):,} for the pair"
+        f" {fitted.longest - len(fitted.prefix_ids):,} for the row"
     )
 
 
-def _fitted(read: TemplateSource, chosen: Template, model: str, chat: str) -> FittedPrompt:
+def _chat_needs_model(chat: str, model: str | None) -> None:
+    if model is None and chat != "no":
+        raise click.UsageError("--chat needs the --model whose chat template it is")
+
+
+def _fitted(read: TemplateSource | None, chosen: Template | ScoreTemplate, model: str, chat: str) -> FittedPrompt:
     try:
         from rlaif_fast_export.chat import has_chat_template
         from rlaif_fast_export.prompt import fit
@@ -82,8 +101,8 @@ def _fitted(read: TemplateSource, chosen: Template, model: str, chat: str) -> Fi
         ) from error
     quiet_libraries()
     source = find_source(model)
-    in_chat = chat == "yes" or (chat == "auto" and has_chat_template(source.tokenizer()))
+    in_chat = chat == "yes" or (read is not None and chat == "auto" and has_chat_template(source.tokenizer()))
     try:
         return fit(source, chosen, chat=in_chat)
     except TemplateError as error:
-        raise read.about_labels(error) from None
+        raise (read.located(error) if read else error) from None

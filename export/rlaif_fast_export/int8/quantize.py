@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import onnx_ir as ir
 import torch
 
-from rlaif_fast_export.int8.calibration import observe
+from rlaif_fast_export.int8.calibration import observe, token_worth
 from rlaif_fast_export.int8.forms import Kind, scaling
 from rlaif_fast_export.int8.mix import Mix, Size, choose
 from rlaif_fast_export.int8.products import Group, RoundedGroup, groups
@@ -18,7 +18,7 @@ from rlaif_fast_export.trace import LabelJudge
 from rlaif_fast_export.weights import Weights
 
 _PROMPTS_WEIGHED = 16  # a backward pass each
-_GRAM_BYTES = 2**30  # Gram matrices held at once: at least this, at most what the weights take
+_GRAM_BYTES = 2**30  # Gram matrices held at once: at least this, at most half of what the weights take
 
 
 @dataclass(frozen=True)
@@ -54,11 +54,15 @@ def quantize(
         target: mean |error| in log-odds the mix is chosen for.
     """
     rounded: dict[Group, RoundedGroup] = {}
-    log_odds: list[float] = []
-    for batch in _batches(groups(model), weights):
-        seen, log_odds = observe(
-            judge, weights, batch, prompts, prefix, lambda done: progress("observing the calibration texts", done)
-        )
+    wanted = groups(model)
+    worth, log_odds = token_worth(
+        judge, weights, wanted, prompts, prefix, lambda done: progress("weighing the calibration texts", done)
+    )
+    for batch in _batches(wanted, weights):
+        seen = observe(
+            judge, weights, batch, prompts, worth, prefix,
+            lambda done: progress("observing the calibration texts", done),
+        )  # fmt: skip
         with torch.inference_mode():
             for number, group in enumerate(batch):
                 progress("rounding the weights", number / len(batch))
@@ -81,7 +85,7 @@ def quantize(
 def _batches(wanted: list[Group], weights: Weights) -> Iterator[list[Group]]:
     """Groups whose Gram matrices are held together."""
     sizes = [weights.features(g.pieces) for g in wanted]
-    limit = max(_GRAM_BYTES, sum(4 * k * n for k, n in sizes))
+    limit = max(_GRAM_BYTES, sum(4 * k * n for k, n in sizes) // 2)
     batch: list[Group] = []
     held = 0
     for group, (k, _) in zip(wanted, sizes, strict=True):

@@ -1,0 +1,202 @@
+"""What worked examples cost a pair, baked into the graph or not: ``python -m benchmarks.shots PAIRS --exemplars ROWS``.
+
+*Baked* is the bundle with the examples in its constant head. *Rendered* is the bundle without any, which is given the
+same prompts, token for token: it computes the examples once a pair, for both orders.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from dataclasses import dataclass, field
+from datetime import datetime, timezone
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import click
+import numpy as np
+
+from benchmarks.compare import say
+from benchmarks.figures import conditions, row, write
+from benchmarks.machine import command, machine, versions
+from benchmarks.peers.base import Setup, Task
+from benchmarks.peers.rlaif import RlaifFastIds
+from benchmarks.workers import Worker, omp_wait_policy
+from rlaif_fast.built_in import BUILT_IN, template_of
+from rlaif_fast.cpu import usable_cores
+from rlaif_fast.exemplars import read_labelled, with_exemplars, worked
+from rlaif_fast.home import DEFAULT_MODEL, bundle_folder, home
+from rlaif_fast.intake import open_pairs
+from rlaif_fast.packing import pack
+from rlaif_fast.pairs import Pair
+from rlaif_fast.template import Template
+from rlaif_fast.tokens import PromptTokenizer
+
+SHOTS = (0, 1, 4, 8)
+
+
+@dataclass
+class Variant:
+    """So many examples, given one way, and what was measured of it."""
+
+    shots: int
+    way: str
+    worker: Worker
+    tasks: list[dict[str, Any]]
+    computed: list[int]  # tokens of each pair's tree
+    seconds: list[float] = field(default_factory=list)
+    log_odds: list[list[float]] = field(default_factory=list)
+
+    def judge(self, number: int) -> dict[str, Any]:
+        """One pair, both orders."""
+        return self.worker.ask("judge", **self.tasks[number])
+
+    def figures(self) -> dict[str, Any]:
+        """Of every pair and repeat."""
+        return {
+            "shots": self.shots, "way": self.way, "tokens_computed": float(np.mean(self.computed)),
+            "median_ms": 1e3 * float(np.median(self.seconds)), "seconds": self.seconds, "log_odds": self.log_odds,
+        }  # fmt: skip
+
+
+@click.command()
+@click.argument("pairs_file", metavar="PAIRS")
+@click.option("--exemplars", required=True, help="Rows with a person's label.")
+@click.option("--limit", type=click.IntRange(min=1), default=6, show_default=True, help="The first N pairs.")
+@click.option("--repeats", type=click.IntRange(min=1), default=3, show_default=True)
+@click.option("--output", type=click.Path(path_type=Path), help="Write NAME.json and NAME.md.", metavar="NAME")
+def main(pairs_file: str, exemplars: str, limit: int, repeats: int, output: Path | None) -> None:
+    """Time PAIRS with 0, 1, 4 and 8 worked examples, fp32, the embedded default; all variants take turns."""
+    with open_pairs(pairs_file) as intake:
+        pairs = list(islice(intake.pairs(), limit))
+    host = {**machine(usable_cores()), "omp_wait_policy": omp_wait_policy()}
+    templates = {shots: _template(exemplars, shots) for shots in SHOTS}
+    bundles = {shots: _bundle(template, exemplars, shots) for shots, template in templates.items()}
+    tokenizer = PromptTokenizer.from_file(bundles[0] / "tokenizer.json")
+    workers: dict[int, Worker] = {}
+    try:
+        for shots, bundle in bundles.items():
+            say(f"{shots} examples: loading")
+            workers[shots] = Worker(RlaifFastIds.name, home() / "peers" / "logs" / f"shots-{shots}.log")
+            workers[shots].ask("load", setup=_setup(bundle).to_dict())
+        variants = [
+            _variant(tokenizer, templates[shots], pairs, shots, way, workers[shots if way == "baked" else 0])
+            for shots in SHOTS
+            for way in ("baked", "rendered")[: 2 if shots else 1]
+        ]
+        _measure(variants, len(pairs), repeats)
+    finally:
+        for worker in workers.values():
+            worker.kill()
+    prompts = [len(ids) for task in variants[0].tasks for ids in task["prompts"]]
+    report = {
+        "model": DEFAULT_MODEL,
+        "date": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        "command": command("benchmarks.shots"),
+        "machine": host,
+        "versions": versions(),
+        "set": {"source": Path(pairs_file).name, "pairs": len(pairs), "mean_tokens": float(np.mean(prompts))},
+        "repeats": repeats,
+        "prefix": {shots: len(tokenizer.prefix_ids(template)) for shots, template in templates.items()},
+        "variants": [variant.figures() for variant in variants],
+    }
+    page = markdown(report)
+    if output is not None:
+        write(output, report, page)
+    click.echo(page)
+
+
+def _template(exemplars: str, shots: int) -> Template:
+    wording = BUILT_IN["summary"]
+    return template_of(with_exemplars(wording, worked(read_labelled(exemplars, shots))) if shots else wording)
+
+
+def _bundle(template: Template, exemplars: str, shots: int) -> Path:
+    folder = bundle_folder(DEFAULT_MODEL, "fp32", template.name)
+    if not folder.exists():
+        say(f"{shots} examples: exporting")
+        words = ["--exemplars", exemplars, "--shots", str(shots)] if shots else []
+        export = [sys.executable, "-m", "rlaif_fast", "export", DEFAULT_MODEL, "--precision", "fp32", *words]
+        if subprocess.run(export, stdout=subprocess.DEVNULL).returncode:
+            raise click.ClickException("the export failed, see above")
+    return folder
+
+
+def _setup(bundle: Path) -> Setup:
+    """What the bundle's peer reads of it: the folder and the threads."""
+    return Setup(
+        model=DEFAULT_MODEL, folder=bundle, gguf=None, bundle=bundle, cache=home(), threads=usable_cores(),
+        label_ids=(0, 0), prefix_ids=(), longest=0,
+    )  # fmt: skip
+
+
+def _variant(
+    tokenizer: PromptTokenizer, template: Template, pairs: list[Pair], shots: int, way: str, worker: Worker
+) -> Variant:
+    tasks = []
+    for pair in pairs:
+        texts = [template.render(pair.instruction, a, b) for a, b in _orders(pair)]
+        tasks.append(Task(pair, tokenizer.encode_many(texts)))
+    prefix = tokenizer.prefix_ids(template if way == "baked" else BUILT_IN["summary"].template())
+    computed = [pack(task.prompts, prefix).tokens for task in tasks]
+    return Variant(shots, way, worker, [task.to_dict() for task in tasks], computed)
+
+
+def _orders(pair: Pair) -> tuple[tuple[str, str], tuple[str, str]]:
+    return (pair.response_0, pair.response_1), (pair.response_1, pair.response_0)
+
+
+def _measure(variants: list[Variant], pairs: int, repeats: int) -> None:
+    """Every pair by every variant, ``repeats`` times; who goes first moves on."""
+    for variant in variants:
+        variant.judge(0)
+    turns = [number for _ in range(repeats) for number in range(pairs)]
+    for turn, number in enumerate(turns):
+        first = turn % len(variants)
+        for variant in [*variants[first:], *variants[:first]]:
+            answer = variant.judge(number)
+            variant.seconds.append(answer["seconds"])
+            variant.log_odds.append(answer["log_odds"])
+        say(f"turn {turn + 1} of {len(turns)}")
+
+
+def markdown(report: dict[str, Any]) -> str:
+    """The report as a page."""
+    found = {(variant["shots"], variant["way"]): variant for variant in report["variants"]}
+    zero = found[0, "baked"]["median_ms"]
+    title = f"# {report['model']}, fp32: worked examples on {report['set']['pairs']} pairs of {report['set']['source']}"
+    out = [title, ""]
+    columns = [
+        "examples",
+        "tokens baked",
+        "baked, ms a pair",
+        "against none",
+        "rendered, ms a pair",
+        "rendered / baked",
+    ]
+    out += [row([*columns, "tokens computed, baked and rendered", "largest difference"]), row(["---:"] * 8)]
+    for shots, prefix in report["prefix"].items():
+        baked, rendered = found[shots, "baked"], found.get((shots, "rendered"))
+        cells = [str(shots), f"{prefix:,}", f"{baked['median_ms']:,.0f}", f"{baked['median_ms'] / zero:.2f}"]
+        if rendered is None:
+            out.append(row([*cells, "", "", f"{baked['tokens_computed']:.0f}", ""]))
+            continue
+        difference = np.abs(np.array(baked["log_odds"]) - np.array(rendered["log_odds"])).max()
+        ratio = np.median(np.array(rendered["seconds"]) / np.array(baked["seconds"]))
+        tokens = f"{baked['tokens_computed']:.0f}, {rendered['tokens_computed']:.0f}"
+        out.append(row([*cells, f"{rendered['median_ms']:,.0f}", f"{ratio:.2f}", tokens, f"{difference:.1e}"]))
+    out += [
+        "",
+        f"Median time of a pair in both orders, {report['repeats']} times each, all variants by turns. *Baked*:",
+    ]
+    out += [
+        "the examples are constants of the graph. *Rendered*: the bundle without examples is given the same prompts,"
+    ]
+    out += ["token for token, and computes the examples once a pair, for both orders. The ratio is the median over the"]
+    out += ["turns; differences are of the two ways' log-odds. Tokenizing is not in the times."]
+    return "\n".join([*out, *conditions(report)])
+
+
+if __name__ == "__main__":
+    main()

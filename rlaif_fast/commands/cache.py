@@ -1,0 +1,82 @@
+"""``rlaif-fast cache``."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    pass
+
+
+@click.group()
+def cache() -> None:
+    """The cache folder: where it is, what it holds, taking things out of it."""
+
+
+@cache.command()
+def path() -> None:
+    """Print the cache folder's path. RLAIF_FAST_HOME moves it."""
+    from rlaif_fast.home import home
+
+    click.echo(str(home()))
+
+
+@cache.command("list")
+@click.option("--json", "as_json", is_flag=True, help="As JSON: bytes, and seconds since 1970.")
+def list_(as_json: bool) -> None:
+    """What the cache folder holds, how large it is, when it was made and last read."""
+    from rlaif_fast.cache import entries
+
+    found = entries()
+    if as_json:
+        import json
+        from dataclasses import asdict
+
+        click.echo(json.dumps([asdict(entry) | {"path": str(entry.path)} for entry in found], ensure_ascii=False))
+        return
+    for entry in found:
+        figures = f"{megabytes(entry.bytes):>12}  made {_day(entry.made)}  read {_day(entry.used)}"
+        click.echo(f"{figures}  {entry.name}: {entry.kind}, {entry.what}")
+    click.echo(f"{megabytes(sum(entry.bytes for entry in found)):>12}  together")
+
+
+@cache.command()
+@click.argument("names", metavar="[NAME]...", nargs=-1)
+@click.option("--all", "everything", is_flag=True, help="Everything that `cache list` shows.")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+def remove(names: tuple[str, ...], everything: bool, yes: bool) -> None:
+    """Take what is called NAME out of the cache folder, as `cache list` calls it.
+
+    Asks first. What a process has open is refused; a link is taken away, and what it leads to is left alone.
+    """
+    from rlaif_fast import cache as folder
+    from rlaif_fast.errors import BundleError
+
+    if everything == bool(names):
+        raise click.UsageError("give names, as `rlaif-fast cache list` shows them, or --all")
+    there = {entry.name: entry for entry in folder.entries()}
+    unknown = [name for name in names if name not in there]
+    if unknown:
+        raise BundleError(f"no {unknown[0]!r} in the cache folder; `rlaif-fast cache list` shows what there is")
+    chosen = list(there.values()) if everything else [there[name] for name in dict.fromkeys(names)]
+    if not chosen:
+        click.echo("the cache folder is empty", err=True)
+        return
+    listed = ", ".join(f"{entry.name} ({megabytes(entry.bytes)})" for entry in chosen)
+    if not yes:
+        click.confirm(f"remove {listed}?", abort=True, err=True)
+    for entry in chosen:
+        folder.remove(entry)
+        click.echo(f"removed {entry.name}, {megabytes(entry.bytes)}", err=True)
+
+
+def megabytes(size: int) -> str:
+    return f"{size / 1e6:,.1f} MB"
+
+
+def _day(seconds: float) -> str:
+    from datetime import datetime
+
+    return datetime.fromtimestamp(seconds).strftime("%Y-%m-%d %H:%M")

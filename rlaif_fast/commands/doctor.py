@@ -1,0 +1,60 @@
+"""``rlaif-fast doctor``."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from rlaif_fast.doctor import Finding, State
+
+_STATUS: dict[State, int] = {"ok": 0, "broken": 1, "warning": 2}
+_MARK = {"ok": ("ok", "green"), "warning": ("warning", "yellow"), "broken": ("BROKEN", "red")}
+
+
+@click.command()
+@click.option("-b", "--bundle", help="A bundle's folder or an exported model's id. [default: the embedded default]")
+@click.option("--json", "as_json", is_flag=True, help="The findings as JSON.")
+@click.pass_context
+def doctor(context: click.Context, bundle: str | None, as_json: bool) -> None:
+    """Look whether this machine can judge: processor, threads, memory, versions, cache folder, the bundle's self-test.
+
+    Exit status: 0 ready, 2 works with warnings, 1 broken.
+    """
+    try:
+        from rlaif_fast.doctor import examine, worst
+    except ImportError as error:  # what is to be found out
+        raise click.ClickException(
+            f"the runtime is not whole ({error}); pip install --force-reinstall rlaif-fast"
+        ) from None
+    findings = list(examine(bundle))
+    state = worst(findings)
+    if as_json:
+        from dataclasses import asdict
+
+        click.echo(json.dumps({"state": state, "findings": [asdict(f) for f in findings]}, ensure_ascii=False))
+    else:
+        _print(findings, state)
+    context.exit(_STATUS[state])
+
+
+def _print(findings: list[Finding], state: State) -> None:
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(show_header=False, box=None, pad_edge=False)
+    table.add_column(no_wrap=True)
+    table.add_column(style="bold", no_wrap=True)
+    table.add_column(overflow="fold")
+    for finding in findings:
+        text, colour = _MARK[finding.state]
+        told = Text(finding.found)
+        if finding.advice:
+            told.append(f"\n{finding.advice}", style=colour)
+        table.add_row(Text(text, style=colour), finding.name, told)
+    console = Console(highlight=False, markup=False)
+    console.print(table)
+    console.print({"ok": "ready", "warning": "works, with warnings", "broken": "broken"}[state])

@@ -1,0 +1,104 @@
+"""Columns of pairs in, columns of verdicts out: for ``datasets.Dataset.map`` and for data frames."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+from rlaif_fast.bundle import read_manifest
+from rlaif_fast.errors import BundleError, PairError
+from rlaif_fast.home import find_bundle
+from rlaif_fast.integrations.batch import OnLong, judged
+from rlaif_fast.judge import Judge, Orders
+from rlaif_fast.pairs import TEXTS, Pair, pair_from_row
+from rlaif_fast.verdict import COLUMNS
+
+
+class Columns(Protocol):
+    """Columns by name: a dict of lists, a batch of ``datasets``, a pandas ``DataFrame``."""
+
+    def __iter__(self) -> Any: ...
+
+    def __getitem__(self, name: str, /) -> Iterable[Any]: ...
+
+
+class Labeler:
+    """Labels pairs that come as columns ``instruction``, ``response_0`` and ``response_1``.
+
+    ::
+
+        dataset.map(Labeler("smollm2-135m-instruct"), batched=True)
+        frame.assign(**Labeler("smollm2-135m-instruct")(frame))
+
+    It can be pickled, and the pickle of the same bundle with the same options is the same: so ``datasets`` finds what
+    it has labelled before, and labels again where the bundle at that place is another. Each process opens the
+    bundle for itself when the first batch comes. Not safe for use from several threads at once.
+    """
+
+    def __init__(
+        self, path_or_id: str | Path, *, orders: Orders = "both", on_long: OnLong = "error", threads: int = 0
+    ) -> None:
+        """Args: those of :meth:`Judge.load` and :meth:`Judge.judge_many`; ``on_long="truncate"`` shows the judge a part
+        of an instruction that is too long for it.
+
+        Raises:
+            BundleError: there is no bundle.
+        """
+        self._folder = find_bundle(path_or_id).resolve()
+        self._digest = read_manifest(self._folder).digest
+        self._orders, self._on_long, self._threads = orders, on_long, threads
+        self._opened: tuple[int, Judge] | None = None  # process, and its judge
+
+    def __call__(self, batch: Columns, indices: Sequence[int] | None = None) -> dict[str, list[Any]]:
+        """The columns of a verdict's row but for its id (docs/formats.md).
+
+        A column of ``batch`` that has the name of one of them comes back as ``human_label`` (``label``) or with
+        ``input_`` in front; others are not repeated.
+
+        Args:
+            indices: the rows' places for messages (``with_indices=True``); in the batch where they are not given.
+
+        Raises:
+            PairError: a row that is no pair, or too long.
+            BundleError, JudgeError: those of the judge.
+        """
+        pairs = _pairs(batch, indices)
+        rows = [verdict.row() for verdict in judged(self._judge(), pairs, self._orders, self._on_long)]
+        names = [name for name in (rows[0] if rows else COLUMNS) if name != "id"]
+        return {name: [row[name] for row in rows] for name in names}
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _reopened, (str(self._folder), self._digest, self._orders, self._on_long, self._threads)
+
+    def _judge(self) -> Judge:
+        """This process's: the threads of one opened before a fork are not there behind it."""
+        if self._opened is None or self._opened[0] != os.getpid():
+            judge = Judge.load(self._folder, threads=self._threads)
+            if judge.digest != self._digest:
+                raise BundleError(f"{self._folder}: another bundle than this labeler was made for; make a new one")
+            self._opened = os.getpid(), judge
+        return self._opened[1]
+
+
+def _reopened(folder: str, digest: str, orders: Orders, on_long: OnLong, threads: int) -> Labeler:
+    labeler = Labeler(folder, orders=orders, on_long=on_long, threads=threads)
+    if labeler._digest != digest:
+        raise BundleError(f"{folder}: another bundle than this labeler was made for; make a new one")
+    return labeler
+
+
+def _pairs(batch: Columns, indices: Sequence[int] | None) -> list[Pair]:
+    names = [str(name) for name in batch]
+    for name in TEXTS:
+        if name not in names:
+            raise PairError(
+                f"column {name!r} is missing (there is {', '.join(map(repr, names)) or 'none'}); rename one"
+            )
+    kept = [name for name in names if name in TEXTS or (name in COLUMNS and name != "id")]
+    rows = zip(*(batch[name] for name in kept), strict=True)
+    return [
+        pair_from_row(dict(zip(kept, row, strict=True)), where=f"row {place if indices is None else indices[place]}")
+        for place, row in enumerate(rows)
+    ]
