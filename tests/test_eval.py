@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from rlaif_fast.report.svg import even_ticks
 from tests.conftest import SHARED_DATA, Run
 from tests.slow_alignment import worst
 from tests.verdicts import Row, random_rows, verdict_row, write_rows
@@ -337,3 +338,11 @@ def test_random_verdicts_have_the_figures_of_plain_loops(tmp_path: Path, rlaif_f
     done = rlaif_fast("eval", write_rows(tmp_path / "v.jsonl", rows), "--json", tmp_path / "e.json")
     assert done.status == 0, done.err
     assert worst(rows, read(tmp_path / "e.json"))[1] < 1e-6
+
+
+def test_ticks_are_round_and_reach_both_ends() -> None:
+    assert even_ticks(0.5, 0.7) == [0.5, 0.55, 0.6, 0.65, 0.7]
+    assert even_ticks(-2.4, 2.4) == [-2, -1, 0, 1, 2] and even_ticks(0, 1) == [0, 0.2, 0.4, 0.6, 0.8, 1]
+    for low, high in ((0, 3e-6), (-7.5, 7.5), (0, 12345)):
+        found = even_ticks(low, high)
+        assert 2 <= len(found) <= 6 and low <= found[0] and found[-1] <= high

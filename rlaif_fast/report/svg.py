@@ -75,11 +75,11 @@ def count_ticks(top: int) -> list[tuple[float, str]]:
 
 
 def even_ticks(low: float, high: float) -> list[float]:
-    """Four to nine round numbers between two."""
+    """Two to six round numbers between two."""
     rough = (high - low) / 5
     unit = 10.0 ** math.floor(math.log10(rough))
     step = next(unit * factor for factor in (1, 2, 5, 10) if unit * factor >= rough)
-    return [round(k * step, 10) for k in range(math.ceil(low / step), math.floor(high / step) + 1)]
+    return [round(k * step, 10) for k in range(math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9) + 1)]
 
 
 def safe(value: object) -> str:
