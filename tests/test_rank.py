@@ -17,7 +17,7 @@ import pytest
 from rlaif_fast import Judge, Pair, PairError
 from rlaif_fast.bradley_terry import strengths
 from rlaif_fast.candidates import Candidates, candidates_from_row, recognise
-from rlaif_fast.engine import OnnxRuntimeEngine
+from rlaif_fast.engines import Engine
 from rlaif_fast.packing import PackedTree
 from rlaif_fast.ranker import Ranker
 from rlaif_fast.ranking import Ranking, pairs_of
@@ -101,13 +101,13 @@ def test_many_candidates_are_split_over_trees(ranker: Ranker, monkeypatch: pytes
 def _trees(monkeypatch: pytest.MonkeyPatch) -> list[PackedTree]:
     """The trees that are run from now on."""
     trees: list[PackedTree] = []
-    run = OnnxRuntimeEngine.run
+    run = Engine.run
 
-    def noted(self: OnnxRuntimeEngine, tree: PackedTree) -> Any:
+    def noted(self: Engine, tree: PackedTree) -> Any:
         trees.append(tree)
         return run(self, tree)
 
-    monkeypatch.setattr(OnnxRuntimeEngine, "run", noted)
+    monkeypatch.setattr(Engine, "run", noted)
     return trees
 
 
