@@ -17,7 +17,7 @@ import pytest
 from rlaif_fast import Judge, Pair, PairError
 from rlaif_fast.bradley_terry import strengths
 from rlaif_fast.candidates import Candidates, candidates_from_row, recognise
-from rlaif_fast.engines.onnxruntime import OnnxRuntimeEngine
+from rlaif_fast.engines import Engine
 from rlaif_fast.packing import PackedTree
 from rlaif_fast.ranker import Ranker
 from rlaif_fast.ranking import Ranking, pairs_of
@@ -28,6 +28,12 @@ from tests.families import FAMILIES, tiny_model
 
 Cli = Callable[..., Run]
 TEXTS = ["A fox jumps.", "Seven wizards brew hot jam, quickly!", "1 or 2?\n\nLazy dog", "output 12"]
+APART = [
+    "!!!!!!!!!!!!",
+    "1 1 1 1 1 1 1 1 1 1",
+    "é日本語",
+    "Preferred Summary=2",
+]  # some tiny models tell others not apart
 ROWS = [
     {"id": f"r{n}", "instruction": "The quick brown fox. " * (n + 1), "responses": TEXTS[: 2 + n % 3], "label": 1}
     for n in range(5)
@@ -44,20 +50,21 @@ def test_every_family_ranks_as_pytorch(name: str, tiny_bundle: Callable[[str], P
     """Every entry of the matrices from a forward pass of PyTorch a prompt, and the judge's own verdict on each pair."""
     judge, model = Judge.load(tiny_bundle(name)), tiny_model(name)
     instruction = "The quick brown fox. " * 6
-    found = Ranker(judge).rank(instruction, TEXTS)
+    found = Ranker(judge).rank(instruction, APART)
     wins = np.full((4, 4), 0.5)
     for i, j in permutations(range(4), 2):
-        pair = Pair(instruction, TEXTS[i], TEXTS[j])
+        pair = Pair(instruction, APART[i], APART[j])
         forward, swapped = reference_log_odds(model, judge.prompt_tokens(pair), judge.manifest.label_ids)
         first, second = 1 / (1 + math.exp(-forward)), 1 / (1 + math.exp(swapped))
         wins[i, j] = (first + second) / 2
         assert found.wins_first[i][j] == pytest.approx(first, abs=1e-4)
         assert found.wins[i][j] == pytest.approx(judge.judge(pair).p1, abs=1e-5)
     np.testing.assert_allclose(found.wins, wins, rtol=0, atol=1e-4)
-    assert found.strengths == pytest.approx(strengths(wins.tolist()), abs=1e-3)
-    assert np.std(found.strengths) > 0.01, "a model that answers everything alike tests nothing"
-    assert found.ranking == sorted(range(4), key=lambda i: -found.strengths[i])
-    assert found.best == TEXTS[found.ranking[0]]
+    wanted = strengths(wins.tolist())
+    assert np.std(wanted) > 0.002, "a model that answers everything alike tests nothing"
+    assert found.strengths == pytest.approx(wanted, abs=0.02 * float(np.std(wanted)))
+    assert found.ranking == sorted(range(4), key=lambda i: -wanted[i])
+    assert found.best == APART[found.ranking[0]]
 
 
 def test_all_pairs_in_one_pass(ranker: Ranker, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -94,13 +101,13 @@ def test_many_candidates_are_split_over_trees(ranker: Ranker, monkeypatch: pytes
 def _trees(monkeypatch: pytest.MonkeyPatch) -> list[PackedTree]:
     """The trees that are run from now on."""
     trees: list[PackedTree] = []
-    run = OnnxRuntimeEngine.run
+    run = Engine.run
 
-    def noted(self: OnnxRuntimeEngine, tree: PackedTree) -> Any:
+    def noted(self: Engine, tree: PackedTree) -> Any:
         trees.append(tree)
         return run(self, tree)
 
-    monkeypatch.setattr(OnnxRuntimeEngine, "run", noted)
+    monkeypatch.setattr(Engine, "run", noted)
     return trees
 
 

@@ -187,12 +187,12 @@ prefix = bundle.manifest.prefix_ids
 try:
     if sys.argv[2] == "load":
         limit(0)
-        OnnxRuntimeEngine(bundle.model, EngineOptions(1))
+        OnnxRuntimeEngine(bundle, EngineOptions(1))
     elif sys.argv[2] == "threads":
         limit(100 << 20)
-        OnnxRuntimeEngine(bundle.model, EngineOptions(200))
+        OnnxRuntimeEngine(bundle, EngineOptions(200))
     else:
-        engine = OnnxRuntimeEngine(bundle.model, EngineOptions(1))
+        engine = OnnxRuntimeEngine(bundle, EngineOptions(1))
         tree = pack([[*prefix, *list(range(5, 305)) * 6]], prefix)
         limit(1 << 20)
         engine.run(tree)
