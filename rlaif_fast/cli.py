@@ -19,7 +19,7 @@ from rlaif_fast.commands.rank import rank
 from rlaif_fast.commands.score import score
 from rlaif_fast.commands.template import template
 from rlaif_fast.commands.tune import tune
-from rlaif_fast.errors import REMEDY, RlaifFastError, lacks_memory, printable
+from rlaif_fast.errors import REMEDY, RlaifFastError, escaped, lacks_memory
 from rlaif_fast.version import __version__
 
 
@@ -80,5 +80,5 @@ def _said(error: BaseException) -> str | None:
 
 
 def _fail(message: str, status: int) -> int:
-    click.echo(f"error: {printable(' '.join(message.split()))}", err=True)
+    click.echo(f"error: {escaped(' '.join(message.split()))}", err=True)
     return status

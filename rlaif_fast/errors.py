@@ -74,6 +74,6 @@ def lacks_memory(error: BaseException) -> bool:
     return isinstance(error, MemoryError) or any(sign in text for sign in _NO_MEMORY)
 
 
-def printable(text: str) -> str:
+def escaped(text: str) -> str:
     """``text`` with escapes for what would steer a terminal instead of standing there."""
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -152,3 +155,24 @@ def test_threads_default_to_the_usable_cores(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr("rlaif_fast.engines.base.usable_cores", lambda: 3)
     assert EngineOptions().thread_count == 3
     assert EngineOptions(threads=5).thread_count == 5
+
+
+@pytest.mark.skipif(not hasattr(os, "nice"), reason="this system has no priorities")
+@pytest.mark.parametrize(
+    ("nice", "busy", "lowered"), [(None, False, 0), (None, True, 5), (0, True, 0), (3, False, 3), (3, True, 3)]
+)
+def test_priority(nice: int | None, busy: bool, lowered: int) -> None:
+    """In a process of its own: what is given away does not come back."""
+    code = (
+        "import os; from rlaif_fast import cpu; from rlaif_fast.commands.options import give_way\n"
+        f"cpu.busy = lambda: {busy}; before = os.nice(0); print(give_way({nice}), before, os.nice(0))"
+    )
+    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+    assert told[0] == str(busy)
+    assert int(told[2]) == min(19, int(told[1]) + lowered)
+
+
+def test_threads_that_were_tried_are_gone_again() -> None:
+    before = threading.active_count()
+    cpu.require_threads(8)
+    assert threading.active_count() == before

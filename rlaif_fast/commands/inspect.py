@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from rlaif_fast.errors import printable
+from rlaif_fast.errors import escaped
 
 if TYPE_CHECKING:
     from rlaif_fast.choice import Tried
@@ -37,7 +37,7 @@ def inspect(bundle: str, check: bool, as_json: bool) -> None:
     table.add_column(style="bold", no_wrap=True)
     table.add_column(overflow="fold")
     for name, value in _lines(opened.manifest):
-        table.add_row(name, printable(value))
+        table.add_row(name, escaped(value))
     if check:
         from rlaif_fast import selftest
         from rlaif_fast.judge import Judge
