@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from rlaif_fast.alignment.calibration import Calibration, read_calibration
-from rlaif_fast.errors import EvalError, PairError, RlaifFastError, printable
+from rlaif_fast.errors import EvalError, PairError, RlaifFastError, escaped
 from rlaif_fast.journal import journal_of
 from tests.fuzz import row, template
 
@@ -129,4 +129,4 @@ def test_any_template(text: str) -> None:
 
 
 def test_a_terminal_is_not_steered() -> None:
-    assert printable("é\x1b[2Ja\x9b\u202e") == "é\\x1b[2Ja\\x9b\\u202e"
+    assert escaped("é\x1b[2Ja\x9b\u202e") == "é\\x1b[2Ja\\x9b\\u202e"
