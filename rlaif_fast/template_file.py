@@ -96,19 +96,30 @@ class _File:
 
         The first lines of a file are TOML themselves only up to the end of a statement.
         """
-        lines, before = self.text.split("\n"), 0
-        for count in range(1, len(lines) + 1):
-            try:
-                data = tomllib.loads("\n".join(lines[:count]))
-            except (ValueError, RecursionError):
-                continue
-            if _holds(data, keys):
-                return f"{self.path}, line {before + 1}"
-            before = count
-        return f"{self.path}, line 1"
+        lines = self.text.split("\n")
+        # The first ``high`` lines hold it, the first ``low`` do not; ``before`` are whole statements without it.
+        before, low, high = 0, 0, len(lines) if _holds(self.data, keys) else 0
+        while high - low > 1:
+            middle = (low + high) // 2
+            ends = (count for count in range(middle, low, -1) if _parsed(lines[before:count]) is not None)
+            whole = next(ends, None)  # where a statement ends
+            if whole is None:
+                low = middle
+            elif _holds(_parsed(lines[:whole]), keys):
+                high = whole
+            else:
+                before, low = whole, middle
+        return f"{self.path}, line {before + 1}"
 
     def fail(self, message: str, *keys: str | int) -> NoReturn:
         raise TemplateError(f"{self.at(*keys)}: {message}")
+
+
+def _parsed(lines: list[str]) -> dict[str, Any] | None:
+    try:
+        return tomllib.loads("\n".join(lines))
+    except (ValueError, RecursionError):
+        return None
 
 
 def _holds(data: Any, keys: tuple[str | int, ...]) -> bool:

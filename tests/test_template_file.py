@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import pytest
@@ -168,3 +169,14 @@ def test_any_file_is_a_template_or_one_line_says_why_not(tmp_path: Path, text: s
         reason = str(error)
     assert not reason or reason.startswith(f"{path}, line ")
     assert len(reason.splitlines()) <= 1
+
+
+def test_a_late_error_is_found_at_once(tmp_path: Path) -> None:
+    """By halves: line by line took two minutes."""
+    path = tmp_path / "long.toml"
+    before = GOOD.split("[[")[0] + "#\n" * 12_000
+    path.write_text(before + "x = '''" + "\n" * 3000 + "'''\n")
+    started = time.monotonic()
+    with pytest.raises(TemplateError, match=f"line {before.count(chr(10)) + 1}: unknown key 'x'"):
+        read_template(str(path))
+    assert time.monotonic() - started < 20
