@@ -17,7 +17,7 @@ import pytest
 
 from rlaif_fast import BundleError, Judge, Pair
 from rlaif_fast.bundle import Bundle, entry, read_manifest, write_manifest
-from rlaif_fast.engine import EngineOptions
+from rlaif_fast.engines import EngineOptions
 from rlaif_fast.manifest import FILES, MANIFEST, MODEL, TOKENIZER, WEIGHTS, FileEntry
 from tests.conftest import ROOT
 
