@@ -57,6 +57,7 @@ class Journal:
         self._stream: io.FileIO | None = None
         self._next = 0.0
         self._fresh = False  # begun by this process
+        self._noted = False  # there is more to come back to than rows
 
     def start(self, restart: bool) -> None:
         """Take up what is there, or begin. Raises PairError where it belongs to another run."""
@@ -109,6 +110,12 @@ class Journal:
         if time.monotonic() >= self._next:
             self._record()
 
+    def note(self, tally: Mapping[str, Any]) -> None:
+        """Keep what was found out before the first row, or between two."""
+        self.tally, self._noted = dict(tally), True
+        if time.monotonic() >= self._next:
+            self._record()
+
     def complete(self) -> None:
         """All pairs are judged: what is left to do is to give the file its form and name."""
         self._record(complete=True)
@@ -128,9 +135,9 @@ class Journal:
 
     def stop(self) -> None:
         """Vouch for everything written so far, as far as the disk still lets; no verdict yet leaves no trace."""
-        if self._fresh and not self._written:
+        if self._fresh and not self._written and not self._noted:
             self.remove()
-        elif self._stream is not None and self._written > self.done:
+        elif self._stream is not None and (self._written > self.done or self._noted):
             with suppress(OSError):  # the last entry holds, what came behind it is judged again
                 self._record()
         self.close()

@@ -31,7 +31,6 @@ class Plan:
         threshold: least |c| at which one order is enough; 0: always, inf: never.
         held_out: pairs that were not fitted to.
         differ: how many of them get another label than from both orders.
-        bound: upper bound of that share, Clopper and Pearson's, with a confidence of 95 %.
         twice: share of them whose second order is read.
     """
 
@@ -39,8 +38,12 @@ class Plan:
     threshold: float
     held_out: int
     differ: int
-    bound: float
     twice: float
+
+    @property
+    def bound(self) -> float:
+        """Upper bound of the share of pairs that get another label: Clopper and Pearson's, at 95 %."""
+        return upper_bound(self.differ, self.held_out, 1 - CONFIDENCE)
 
     def one_order(self, forward: float) -> float | None:
         """Log-odds of p1 as both orders would give it, from the forward order's; None where it takes the second.
@@ -105,8 +108,7 @@ def _measured(prior: float, threshold: float, both: Floats, forward: Floats) -> 
     corrected = forward - prior
     once = np.abs(corrected) >= threshold
     differ = int((once & ((corrected > 0) != (both.sum(1) > 0))).sum())
-    n = len(both)
-    return Plan(prior, threshold, n, differ, upper_bound(differ, n, 1 - CONFIDENCE), float(1 - once.mean()))
+    return Plan(prior, threshold, len(both), differ, float(1 - once.mean()))
 
 
 def _log_sigmoid(*x: float) -> Floats:

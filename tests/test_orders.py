@@ -43,7 +43,7 @@ def test_a_constant_bias_is_found_and_taken_away(content: list[float], bias: flo
 
 @given(finite, st.floats(-15, 15))
 def test_p1_of_one_order_is_the_average_over_both(forward: float, prior: float) -> None:
-    odds = Plan(prior, 0.0, 1, 0, 1.0, 0.0).one_order(forward)
+    odds = Plan(prior, 0.0, 1, 0, 0.0).one_order(forward)
     assert odds is not None
     assert sigmoid(odds) == pytest.approx((sigmoid(forward) + sigmoid(forward - 2 * prior)) / 2, rel=1e-9)
 
@@ -59,10 +59,10 @@ def test_the_prior_is_pridess_for_two_labels() -> None:
 
 
 def test_near_ties_take_the_second_order() -> None:
-    plan = Plan(0.5, 1.0, 1, 0, 1.0, 0.0)
+    plan = Plan(0.5, 1.0, 1, 0, 0.0)
     assert plan.one_order(1.4) is None and plan.one_order(-0.4) is None
     assert plan.one_order(1.5) is not None and plan.one_order(-0.5) is not None
-    assert Plan(0.0, math.inf, 1, 0, 1.0, 1.0).one_order(1e9) is None
+    assert Plan(0.0, math.inf, 1, 0, 1.0).one_order(1e9) is None
 
 
 def test_the_least_sample_is_the_least() -> None:
@@ -82,9 +82,8 @@ def test_without_support_everything_is_read_twice() -> None:
     assert (plan.threshold, plan.twice, plan.differ) == (math.inf, 1.0, 0)
 
 
-@pytest.mark.parametrize("spread", [0.1, 0.4])
-@pytest.mark.parametrize("share", [0.01, 0.05])
-def test_the_promise_holds_over_many_files(spread: float, share: float) -> None:
+@pytest.mark.parametrize(("spread", "share", "settled"), [(0.1, 0.01, 0.8), (0.1, 0.05, 0.9), (0.4, 0.05, 0.5)])
+def test_the_promise_holds_over_many_files(spread: float, share: float, settled: float) -> None:
     """Files of 3,000 pairs, a random sample of each: the labels that differ in the whole file are at most ``share``
     of it, but for as many files as the confidence allows. The bound on that count is binomial at 1e-3."""
     files, size, broken, once = 400, 3000, 0, 0.0
@@ -99,4 +98,4 @@ def test_the_promise_holds_over_many_files(spread: float, share: float) -> None:
         once += float(skipped.mean()) / files
     expected = files * (1 - CONFIDENCE)
     assert broken <= expected + 3.1 * math.sqrt(expected * CONFIDENCE)
-    assert once > 0.5, "a promise that is kept by reading everything twice"
+    assert once > settled, "a promise that is kept by reading everything twice"

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
+from rlaif_fast.commands import orders as fewer
 from rlaif_fast.commands.options import give_way, reading, running
 
 if TYPE_CHECKING:
@@ -31,8 +32,13 @@ if TYPE_CHECKING:
 @click.option("--min-margin", type=click.FloatRange(0, 1), default=0.0, help="Drop verdicts with |p1 - p2| below this.")
 @click.option("--only-consistent", is_flag=True, help="Drop verdicts whose two orders disagree.")
 @click.option("--mark", is_flag=True, help="With the two above: keep such rows, and write kept: false.")
-@click.option("--orders", type=click.Choice(["both", "forward"]), default="both", show_default=True,
-              help="Both orders, averaged; or response_0 first only.")  # fmt: skip
+@click.option("--orders", type=click.Choice(fewer.CHOICES), default="both", show_default=True,
+              help="Both orders, averaged; response_0 first only; the same corrected by a sample's label prior; or the"
+              " second order only where it could change the label.")  # fmt: skip
+@click.option("--sample", type=click.IntRange(min=8), help="Pairs that prior and auto read in both orders first."
+              " [default: 200 for prior, for auto as few as can promise its disagreement: 399 for 0.01]")  # fmt: skip
+@click.option("--disagreement", type=click.FloatRange(0, 1, min_open=True, max_open=True), help="Share of labels that"
+              " may differ from both orders' with auto, with 95 % confidence. [default: 0.01]")  # fmt: skip
 @click.option("--exact", is_flag=True, help="Labels equal to float32's: pairs too close for int8 are judged again by"
               " the fp32 bundle of the same model.")  # fmt: skip
 @click.option("--calibration", type=click.Path(dir_okay=False, path_type=Path), help="Apply what `eval --fit` wrote"
@@ -46,8 +52,8 @@ if TYPE_CHECKING:
 def judge(
     context: click.Context, pairs: str, bundle: str | None, output: Path | None, restart: bool, kind: str | None,
     fields: str | None, to: Literal["rows", "trl"], min_margin: float, only_consistent: bool, mark: bool, on_error: str,
-    on_long: str, orders: Orders, exact: bool, calibration: Path | None, limit: int | None, window: int | None,
-    threads: int, nice: int | None, table: bool, verbose: bool,
+    on_long: str, orders: str, sample: int | None, disagreement: float | None, exact: bool, calibration: Path | None,
+    limit: int | None, window: int | None, threads: int, nice: int | None, table: bool, verbose: bool,
 ) -> None:  # fmt: skip
     """Judge PAIRS: JSON Lines, a JSON array, CSV, Parquet, a datasets folder, or - for standard input.
 
@@ -67,6 +73,7 @@ def judge(
         raise click.UsageError("--mark needs --min-margin or --only-consistent")
     if table and (output or to != "rows"):
         raise click.UsageError("--table is printed; it takes neither --output nor --to")
+    fewer.check(orders, sample, disagreement, exact, calibration is not None)
     keep = Keep(min_margin, only_consistent, mark)
     if output is not None:
         check_target(output)
@@ -83,31 +90,40 @@ def judge(
             seconds = time.perf_counter() - started
             work.say(f"{loaded.manifest.name}, loaded in {seconds:.2f} s\n{loaded.describe()}")
         shortened = loaded.shortened if on_long == "truncate" else None
-        work.fitting(loaded.manifest.maximum_length, lambda pair: loaded.prompt_tokens(pair, orders), shortened)
+        shown: Orders = "forward" if orders == "forward" else "both"
+        work.fitting(loaded.manifest.maximum_length, lambda pair: loaded.prompt_tokens(pair, shown), shortened)
+        frugal = fewer.frugal_judge(loaded, work, orders, sample, disagreement)
+        survey = None if frugal is None else fewer.prepare(frugal, work)
         ahead, done = window or work.window, 0
 
         def results(pairs: Iterable[Pair], done: int) -> Iterator[Verdict]:
-            found = (precise or loaded).judge_many(pairs, orders, window=ahead, done=done)
+            if frugal is not None:
+                return frugal.judge_many(pairs, window=ahead, done=done)
+            found = (precise or loaded).judge_many(pairs, shown, window=ahead, done=done)
             return map(calibrated, found) if calibrated else found
 
         if table:
-            tally = work.to_screen(results, _Tally, lambda verdicts: print_table(list(verdicts), sys.stdout))
+            tally = work.to_screen(results, _Tally, lambda verdicts: print_table(list(verdicts), sys.stdout), survey)
         elif output is None:
-            tally = work.to_screen(results, _Tally, lambda verdicts: print_lines(verdicts, _form(to, keep)))
+            tally = work.to_screen(results, _Tally, lambda verdicts: print_lines(verdicts, _form(to, keep)), survey)
         else:
             bound = {
                 "bundle": loaded.digest, "exact": precise.exact.digest if precise else None, "orders": orders,
+                "sample": frugal.digest if frugal else None, "disagreement": frugal.disagreement if frugal else None,
                 "calibration": calibrated.digest if calibrated else None,
                 "on-long": on_long, "limit": limit, "window": ahead,
             }  # fmt: skip
             tally, done = work.to_file(
-                results, _Tally, bound, restart, lambda rows, target: convert(rows, target, to=to, keep=keep)
+                results, _Tally, bound, restart, lambda rows, target: convert(rows, target, to=to, keep=keep), survey
             )
     counts = tally.counts
-    same = [f"same position {100 * counts['same'] / counts['both']:.1f} %"] if counts["both"] else []
+    all_both = counts["both"] == counts["judged"] > 0  # else those read twice are no fair share
+    same = [f"same position {100 * counts['same'] / counts['both']:.1f} %"] if all_both else []
     work.say(work.closing("pairs", done, same, counts["judged"], "judged"))
     if precise is not None:
         work.say(precise.line())
+    if frugal is not None and counts["judged"]:
+        work.say(frugal.line(counts["judged"], counts["judged"] - counts["both"]))
     if work.skipped:
         context.exit(1)
 
@@ -139,7 +155,7 @@ def _calibration(path: Path | None, judge: Judge) -> Calibration | None:
 
 class _Tally:
     def __init__(self, counts: Mapping[str, Any]) -> None:
-        self.counts = {"judged": 0, "both": 0, "same": 0, **counts}
+        self.counts: dict[str, Any] = {"judged": 0, "both": 0, "same": 0, "sample": [], **counts}
 
     def take(self, verdict: Verdict) -> None:
         self.counts["judged"] += 1

@@ -6,11 +6,12 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any, Generic, Protocol, TypeVar
 
 from rlaif_fast.console import progress_of, stderr
+from rlaif_fast.frugal import draw
 from rlaif_fast.intake import Rejects
 from rlaif_fast.journal import Item, journal_of
 from rlaif_fast.judge import WINDOW
@@ -18,6 +19,7 @@ from rlaif_fast.judge import WINDOW
 _FILE_WINDOW = 1024  # a file does not keep its reader waiting
 I = TypeVar("I", bound=Item)  # noqa: E741
 R = TypeVar("R", bound="Result")
+Prepare = Callable[["Tally", Callable[[], None]], None]
 
 
 class Result(Protocol):
@@ -106,23 +108,36 @@ class Work(Generic[I]):
         if not self.skip and self.restartable and 2 * self._longest > limit:
             for _ in islice(self.read(fit=fit), self.limit):
                 pass
-        self.items = islice(self.read(fit=fit, rejected=self.rejects), self.limit)
+        self._fit = fit
+        self.items: Iterator[I] = islice(self.read(fit=fit, rejected=self.rejects), self.limit)
+
+    def sample(self, count: int) -> dict[int, I]:
+        """Some of the items by place: random ones of a file, the first of a pipe; none where there are no more."""
+        if self.restartable:
+            ignored = (lambda *_: None) if self.skip else None
+            return draw(islice(self.read(fit=self._fit, rejected=ignored), self.limit), count)
+        first = list(islice(self.items, count + 1))
+        self.items = chain(first, self.items)
+        return dict(enumerate(first[:count])) if len(first) > count else {}
 
     def to_file(
         self, results: Callable[[Iterable[I], int], Iterator[R]], tally: Callable[[Mapping[str, Any]], Tally],
-        bound: Mapping[str, Any], restart: bool, finish: Callable[[Path, Path], object],
+        bound: Mapping[str, Any], restart: bool, finish: Callable[[Path, Path], object], prepare: Prepare | None = None,
     ) -> tuple[Tally, int]:  # fmt: skip
         """(the tally, how many results an earlier run had) of a run that ends with ``output``.
 
         Args:
             results: of items, behind so many that have theirs.
             finish: gives the rows' file its form and the output's name.
+            prepare: is called before the first result; its second argument keeps what the tally has by then.
         """
         assert self.output is not None
         with journal_of(self.output, bound, restart=restart) as journal:
             count, done = tally(journal.tally), journal.done
             if done:
                 self.say(f"{self.output}: going on behind {done} rows")
+            if prepare is not None:
+                prepare(count, lambda: journal.note(count.counts))
             if not journal.finished:
                 for result in progress_of(results(journal.checked(self.items), done), self.total, done):
                     count.take(result)
@@ -133,10 +148,12 @@ class Work(Generic[I]):
 
     def to_screen(
         self, results: Callable[[Iterable[I], int], Iterator[R]], tally: Callable[[Mapping[str, Any]], Tally],
-        show: Callable[[Iterator[R]], None],
+        show: Callable[[Iterator[R]], None], prepare: Prepare | None = None,
     ) -> Tally:  # fmt: skip
         """The tally of a run whose results are shown."""
         count = tally({})
+        if prepare is not None:
+            prepare(count, lambda: None)
 
         def counted() -> Iterator[R]:
             for result in progress_of(results(self.items, 0), self.total):
