@@ -48,9 +48,9 @@ class FrugalJudge:
 
     ::
 
-        sparing = FrugalJudge(judge, draw(pairs, default_sample("auto")), "auto")
-        verdicts = list(sparing.judge_many(pairs))
-        sparing.line(verdicts)  # orders read, time saved, and how many labels differ where that was counted
+        frugal = FrugalJudge(judge, draw(pairs, default_sample("auto")), "auto")
+        verdicts = list(frugal.judge_many(pairs))
+        frugal.line(len(verdicts), sum(verdict.consistent is None for verdict in verdicts))
 
     A float32 bundle gives a prompt the same log-odds in any company, an int8 one does not (docs/agreement.md). With
     int8 the sample's forward order is read alone too, as it will be, and a pair that takes the second order is read
