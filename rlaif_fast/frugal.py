@@ -14,7 +14,7 @@ from typing import Literal, TypeVar
 import numpy as np
 
 from rlaif_fast.judge import WINDOW, Judge
-from rlaif_fast.orders import CONFIDENCE, Plan, held_out, least_sample, plan_auto, plan_prior
+from rlaif_fast.orders import CONFIDENCE, Floats, Plan, held_out, least_sample, plan_auto, plan_prior
 from rlaif_fast.packing import TreeBuilder
 from rlaif_fast.pairs import Pair
 from rlaif_fast.verdict import Verdict
@@ -53,8 +53,8 @@ class FrugalJudge:
         frugal.line(len(verdicts), sum(verdict.consistent is None for verdict in verdicts))
 
     A float32 bundle gives a prompt the same log-odds in any company, an int8 one does not (docs/agreement.md). With
-    int8 the sample's forward order is read alone too, as it will be, and a pair that takes the second order is read
-    in both together: its verdict is the one that ``both`` gives, to the last bit.
+    int8 the forward order of pairs held out is read alone too, as it will be, and a pair that takes the second order
+    is read in both together: its verdict is the one that ``both`` gives, to the last bit.
     """
 
     def __init__(
@@ -76,6 +76,7 @@ class FrugalJudge:
             self._why, sample = f"a disagreement of {disagreement:g} needs a sample of {least:,} pairs", {}
         self.sample = dict(sorted(sample.items()))
         self._readings: dict[int, list[float]] = {}
+        self._read_again = 0
 
     @property
     def digest(self) -> str:
@@ -95,17 +96,24 @@ class FrugalJudge:
             PairError, JudgeError: as :meth:`Judge.judge_many`.
         """
         known = [] if known is None else known
-        alone = held_out(len(self.sample), self.mode) & self._alone
-        for place, pair in enumerate(self.sample.values()):
-            if place >= len(known):
-                reading = list(self.judge.judge(pair).log_odds_by_order)
-                if alone[place]:
-                    reading += self.judge.judge(pair, "forward").log_odds_by_order
-                known.append(reading)
-                noted()
+        pairs = list(self.sample.values())
+        for pair in pairs[len(known) :]:
+            known.append(list(self.judge.judge(pair).log_odds_by_order))
+            noted()
         self._readings = dict(zip(self.sample, known, strict=True))
-        if self.sample:
-            self.plan = self._made(known)
+        if not pairs:
+            return
+        self._costs = np.mean([self._cost(pair) for pair in pairs], 0).tolist()
+        both = np.array([reading[:2] for reading in known])
+        tested = np.flatnonzero(held_out(len(pairs), self.mode))
+        self.plan = self._made(both, both[tested, 0])
+        if self._alone and self.plan.threshold < math.inf:  # else reading more of the sample is for nothing
+            for place in tested:
+                if len(known[place]) < 3:
+                    known[place] += self.judge.judge(pairs[place], "forward").log_odds_by_order
+                    noted()
+            self._read_again = len(tested)
+            self.plan = self._made(both, np.array([known[place][2] for place in tested]))
 
     def judge_many(self, pairs: Iterable[Pair], *, window: int = WINDOW, done: int = 0) -> Iterator[Verdict]:
         """As :meth:`Judge.judge_many`. A verdict has the orders that were read; p1 is on the scale of both."""
@@ -136,11 +144,7 @@ class FrugalJudge:
                 (swapped,) = self.judge.judge(_exchanged(verdict.pair), "forward").log_odds_by_order
                 yield Verdict(verdict.pair, (forward, -swapped))
 
-    def _made(self, readings: list[list[float]]) -> Plan:
-        both = np.array([reading[:2] for reading in readings])
-        tested = held_out(len(readings), self.mode)
-        forward = np.array([reading[-1] if self._alone else reading[0] for reading in readings])[tested]
-        self._costs = np.mean([self._cost(pair) for pair in self.sample.values()], 0).tolist()
+    def _made(self, both: Floats, forward: Floats) -> Plan:
         if self.mode == "prior":
             return plan_prior(both, forward)
         plan, (first, second, together) = plan_auto(both, forward, self.disagreement), self._costs
@@ -179,7 +183,7 @@ class FrugalJudge:
         first, second, together = self._costs
         again = pairs - once - len(self.sample) if self.plan.threshold < math.inf else 0
         spent = (pairs - once - again) * together + once * first + again * (first + second)
-        spent += self.plan.held_out * first * self._alone
+        spent += self._read_again * first
         return 1 - float(spent / (pairs * together))
 
     def line(self, pairs: int, once: int) -> str:
