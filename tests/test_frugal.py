@@ -84,6 +84,18 @@ def test_int8_read_twice_is_both_to_the_last_bit(tiny_int8: Callable[[str], Path
     assert _held_against_both(Judge.load(tiny_int8("llama")), 0.0) == {1, 2}
 
 
+def test_a_sample_read_in_part_gives_the_same_plan(tiny_int8: Callable[[str], Path]) -> None:
+    judge, sample = Judge.load(tiny_int8("llama")), draw(_pairs(), SAMPLE)
+    known: list[list[float]] = []
+    whole = FrugalJudge(judge, sample, "prior")
+    whole.survey(known)
+    assert [len(reading) for reading in known[:4]] == [2, 3, 2, 3]
+    for part in (known[:7], [reading[:2] for reading in known], [*known[:20], *(r[:2] for r in known[20:])]):
+        again, taken = FrugalJudge(judge, sample, "prior"), [[*reading] for reading in part]
+        again.survey(taken)
+        assert taken == known and again.plan == whole.plan
+
+
 @pytest.mark.parametrize("mode", ["prior", "auto"])
 @pytest.mark.parametrize("window", [1, 7, 64])
 def test_the_rest_of_a_run_is_the_same(llama_judge: Judge, mode: Mode, window: int) -> None:
