@@ -53,7 +53,6 @@ def _held_against_both(judge: Judge, slack: float) -> set[int]:
         assert plan is not None and [v.pair for v in found] == pairs
         sampled = np.array([both[place].log_odds_by_order for place in frugal.sample])
         assert plan.prior == pytest.approx(label_prior(sampled[~held_out(SAMPLE, mode)]), abs=slack + 1e-12)
-        differ = 0
         for place, (verdict, wanted) in enumerate(zip(found, both, strict=True)):
             orders = len(verdict.log_odds_by_order)
             if orders == 2:
@@ -65,11 +64,15 @@ def _held_against_both(judge: Judge, slack: float) -> set[int]:
                 p1 = (sigmoid(forward) + sigmoid(forward - 2 * plan.prior)) / 2
                 assert verdict.p1 == pytest.approx(p1, abs=slack + 1e-12)
             lengths.add(orders)
-            differ += verdict.label != wanted.label and min(abs(v.p1 - 0.5) for v in (verdict, wanted)) > slack
             if mode == "prior":
                 assert orders == (2 if place in frugal.sample else 1)
-        if mode == "auto":
-            assert differ <= SHARE * len(pairs)
+        # What it says of the pairs held out; what it promises of the file holds for 95 of 100 (tests/test_orders.py).
+        tested = [place for place, out in zip(frugal.sample, held_out(SAMPLE, mode), strict=True) if out]
+        settled = [place for place in tested if abs(alone[place] - plan.prior) >= plan.threshold]
+        wrong = [place for place in settled if (alone[place] > plan.prior) != (both[place].label == 1)]
+        assert (plan.held_out, plan.differ) == (len(tested), len(wrong))
+        assert plan.twice == pytest.approx(1 - len(settled) / len(tested))
+        assert mode == "prior" or plan.bound <= SHARE
         once = sum(verdict.consistent is None for verdict in found)
         assert f"{2 * len(pairs) - once:,} of {2 * len(pairs):,} read" in frugal.line(len(pairs), once)
     return lengths
