@@ -3,23 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import replace
-from pathlib import Path
 from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 
-from rlaif_fast import memory, selftest
 from rlaif_fast.bundle import Bundle
-from rlaif_fast.choice import AUTO, resolve
-from rlaif_fast.engines import DEFAULT, EngineOptions, variant
-from rlaif_fast.errors import PairError
-from rlaif_fast.home import find_bundle
-from rlaif_fast.manifest import TOKENIZER, Manifest, Probe
+from rlaif_fast.engines import DEFAULT, EngineOptions
+from rlaif_fast.manifest import Probe
+from rlaif_fast.opened import Opened, shown
 from rlaif_fast.pairs import Pair
-from rlaif_fast.passes import Passes
-from rlaif_fast.tokens import PromptTokenizer
 from rlaif_fast.verdict import Verdict, log_odds
 from rlaif_fast.windows import windows
 
@@ -27,7 +20,7 @@ Orders = Literal["both", "forward"]
 WINDOW = 32  # pairs looked at together for shared instructions, where the source may be slow
 
 
-class Judge:
+class Judge(Opened[Pair]):
     """A judge over one bundle. Not safe for use from several threads at once.
 
     ::
@@ -37,49 +30,12 @@ class Judge:
         verdict.p1  # probability in [0, 1] that response_0 is preferred, averaged over both orders
     """
 
+    _alone = "the responses alone are"
+
     def __init__(self, bundle: Bundle, options: EngineOptions = EngineOptions(), engine: str = DEFAULT) -> None:
         """Raises BundleError where the bundle is not made for pairs, JudgeError where the engine is not to be had."""
-        self._bundle, self._template = bundle, bundle.manifest.pair_template
-        memory.require(memory.of_bundle(bundle.manifest), str(bundle.folder))
-        self._tokenizer = PromptTokenizer.from_bytes(bundle.tokenizer, str(bundle.folder / TOKENIZER))
-        self.engine = engine
-        self._engine = variant(engine).load(bundle, options)
-        self._passes = Passes(bundle, self._engine, variant(engine).rounds)
-
-    @classmethod
-    def load(cls, path_or_id: str | Path, *, threads: int = 0, spin: bool = True, engine: str = AUTO) -> Judge:
-        """Open a bundle.
-
-        Args:
-            path_or_id: a bundle's folder, or the id of a model exported into the cache folder.
-            threads: of the runtime; 0 for the usable physical cores.
-            spin: whether they wait for each other awake; better asleep on a machine in use.
-            engine: a variant by name (docs/engines.md), or ``auto``: what ``rlaif-fast tune`` found best for the
-                bundle on this machine, onnxruntime where it was never run.
-
-        Raises:
-            BundleError: there is no bundle, a file of it was changed, or this machine answers its probes
-                differently, which is tried once a machine.
-            JudgeError: there is no such engine here.
-        """
-        folder, name = resolve(find_bundle(path_or_id), engine)
-        judge = cls(Bundle(folder), EngineOptions(threads, spin), name)
-        selftest.run_once(judge.manifest, judge.answer, name)
-        return judge
-
-    @property
-    def manifest(self) -> Manifest:
-        """What the judge is, and how faithful."""
-        return self._bundle.manifest
-
-    @property
-    def digest(self) -> str:
-        """What tells this bundle from any other."""
-        return self.manifest.digest
-
-    def describe(self) -> str:
-        """How the runtime was set up and why, a few lines for people."""
-        return self._engine.describe()
+        self._template = bundle.manifest.pair_template
+        super().__init__(bundle, options, engine)
 
     def answer(self, probe: Probe | Pair) -> tuple[float, ...]:
         """Log-odds of a probe's response_0, shown first, then second."""
@@ -115,32 +71,11 @@ class Judge:
 
     def prompt_tokens(self, pair: Pair, orders: Orders = "both") -> list[list[int]]:
         """Token ids of the pair's prompts, one an order. Raises PairError where one is too long."""
-        sequences = self._encode(pair, orders)
-        longest, limit = max(map(len, sequences)), self.manifest.maximum_length
-        if longest > limit:
-            raise PairError(
-                f"{pair}: the prompt has {longest:,} tokens, {self.manifest.model.id} takes {limit:,};"
-                " shorten the instruction or the responses"
-            )
-        return sequences
+        return self._fitting(pair, self._encode(pair, orders))
 
-    def shortened(self, pair: Pair) -> Pair:
-        """The pair as it fits the model: itself, or with the end of its instruction not ``shown``.
-
-        Both orders, and whichever is judged, are shown the same part of the instruction; the responses and
-        the template are whole. Raises PairError where those alone are too long.
-        """
-        limit, instruction = self.manifest.maximum_length, pair.instruction if pair.shown is None else pair.shown
-        while (over := max(map(len, self._encode(pair, "both"))) - limit) > 0:
-            instruction = self._tokenizer.without_last(instruction, over)
-            if not instruction.strip():
-                raise PairError(f"{pair}: the responses alone are too long for {self.manifest.model.id}; shorten them")
-            pair = replace(pair, shown=instruction)
-        return pair
-
-    def _encode(self, pair: Pair, orders: Orders) -> list[list[int]]:
+    def _encode(self, pair: Pair, orders: Orders = "both") -> list[list[int]]:
         render = self._template.render
-        instruction = pair.instruction if pair.shown is None else pair.shown
+        instruction = shown(pair)
         prompts = [render(instruction, pair.response_0, pair.response_1)]
         if orders == "both":
             prompts.append(render(instruction, pair.response_1, pair.response_0))

@@ -3,27 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 
-from rlaif_fast import memory, selftest
 from rlaif_fast.bundle import Bundle
-from rlaif_fast.choice import AUTO, resolve
-from rlaif_fast.engines import DEFAULT, EngineOptions, variant
-from rlaif_fast.errors import PairError
-from rlaif_fast.home import find_bundle
+from rlaif_fast.engines import DEFAULT, EngineOptions
 from rlaif_fast.judge import WINDOW
-from rlaif_fast.manifest import TOKENIZER, Manifest, Probe
+from rlaif_fast.manifest import Probe
+from rlaif_fast.opened import Opened, shown
 from rlaif_fast.pairs import Pair
-from rlaif_fast.passes import Passes
 from rlaif_fast.rating import Rating, Sample, answers_of, rating_of
-from rlaif_fast.tokens import PromptTokenizer
 from rlaif_fast.windows import windows
 
 
-class Rater:
+class Rater(Opened[Sample]):
     """Rates single responses from 1 to 10, over a score bundle. Not safe for use from several threads at once.
 
     ::
@@ -33,36 +26,12 @@ class Rater:
         rating.score  # expected score, rescaled to [-1, 1]
     """
 
+    _alone = "the response alone is"
+
     def __init__(self, bundle: Bundle, options: EngineOptions = EngineOptions(), engine: str = DEFAULT) -> None:
         """Raises BundleError where the bundle is not made for scores, JudgeError where the engine is not to be had."""
-        self._bundle, self._template = bundle, bundle.manifest.score_template
-        memory.require(memory.of_bundle(bundle.manifest), str(bundle.folder))
-        self._tokenizer = PromptTokenizer.from_bytes(bundle.tokenizer, str(bundle.folder / TOKENIZER))
-        self.engine = engine
-        self._engine = variant(engine).load(bundle, options)
-        self._passes = Passes(bundle, self._engine, variant(engine).rounds)
-
-    @classmethod
-    def load(cls, path_or_id: str | Path, *, threads: int = 0, spin: bool = True, engine: str = AUTO) -> Rater:
-        """Open a score bundle; arguments and errors are those of :meth:`Judge.load`."""
-        folder, name = resolve(find_bundle(path_or_id), engine)
-        rater = cls(Bundle(folder), EngineOptions(threads, spin), name)
-        selftest.run_once(rater.manifest, rater.answer, name)
-        return rater
-
-    @property
-    def manifest(self) -> Manifest:
-        """What the rater is, and how faithful."""
-        return self._bundle.manifest
-
-    @property
-    def digest(self) -> str:
-        """What tells this bundle from any other."""
-        return self.manifest.digest
-
-    def describe(self) -> str:
-        """How the runtime was set up and why, a few lines for people."""
-        return self._engine.describe()
+        self._template = bundle.manifest.score_template
+        super().__init__(bundle, options, engine)
 
     def answer(self, probe: Probe | Pair) -> tuple[float, ...]:
         """Expected scores, 1 to 10, of a probe's two responses."""
@@ -87,26 +56,8 @@ class Rater:
 
     def prompt_tokens(self, sample: Sample) -> list[list[int]]:
         """The token sequences whose next token is read, one or two. Raises PairError where one is too long."""
-        sequences = self._encode(sample)
-        longest, limit = max(map(len, sequences)), self.manifest.maximum_length
-        if longest > limit:
-            raise PairError(
-                f"{sample}: the prompt has {longest:,} tokens, {self.manifest.model.id} takes {limit:,};"
-                " shorten the instruction or the response"
-            )
-        return sequences
-
-    def shortened(self, sample: Sample) -> Sample:
-        """The sample as it fits the model: itself, or with the end of its instruction not ``shown``."""
-        limit, instruction = self.manifest.maximum_length, sample.instruction
-        while (over := max(map(len, self._encode(sample))) - limit) > 0:
-            instruction = self._tokenizer.without_last(instruction, over)
-            if not instruction.strip():
-                raise PairError(f"{sample}: the response alone is too long for {self.manifest.model.id}; shorten it")
-            sample = replace(sample, shown=instruction)
-        return sample
+        return self._fitting(sample, self._encode(sample))
 
     def _encode(self, sample: Sample) -> list[list[int]]:
-        instruction = sample.instruction if sample.shown is None else sample.shown
-        prompt = self._tokenizer.encode(self._template.render(instruction, sample.response))
+        prompt = self._tokenizer.encode(self._template.render(shown(sample), sample.response))
         return answers_of(prompt, self._template, self.manifest.label_ids)
