@@ -12,6 +12,7 @@ import numpy.typing as npt
 from rlaif_fast import memory
 from rlaif_fast.bundle import Bundle
 from rlaif_fast.engines import Engine
+from rlaif_fast.errors import JudgeError
 from rlaif_fast.manifest import Manifest
 from rlaif_fast.packing import PackedTree, pack
 from rlaif_fast.planning import alike, plan
@@ -90,7 +91,10 @@ class Passes:
             logits.append(self._engine.run(tree))
             self._held = max(self._held, wanted)
         self._bundle.verified()
-        return np.concatenate(logits)
+        found, labels = np.concatenate(logits), len(self._bundle.manifest.label_ids)
+        if found.shape[1] != labels:
+            raise JudgeError(f"the graph answers {found.shape[1]} logits a prompt, the manifest names {labels} labels")
+        return found
 
     def _together(self, window: Sequence[T]) -> list[list[int]]:
         """Which items may share a pass: those on one instruction, in float32.

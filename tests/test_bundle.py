@@ -18,7 +18,10 @@ import pytest
 from rlaif_fast import BundleError, Judge, Pair
 from rlaif_fast.bundle import Bundle, entry, read_manifest, write_manifest
 from rlaif_fast.engines import EngineOptions
+from rlaif_fast.errors import JudgeError
 from rlaif_fast.manifest import FILES, MANIFEST, MODEL, TOKENIZER, WEIGHTS, FileEntry
+from rlaif_fast.rater import Rater
+from rlaif_fast.rating import SCORE_TEMPLATES, Sample
 from tests.conftest import ROOT
 
 PAIR = Pair("The quick brown fox.", "a fox", "a dog")
@@ -220,3 +223,11 @@ def test_files_of_another_bundle(folder: Path, tiny_bundle: Callable[[str], Path
         (folder / name).write_bytes(before)
     shutil.copy(tiny_bundle("gpt2") / MANIFEST, folder / MANIFEST)
     refusal(folder)
+
+
+def test_a_graph_of_other_labels_than_the_manifests(folder: Path) -> None:
+    template = SCORE_TEMPLATES["score-summary"]
+    manifest = replace(read_manifest(folder), template=template, label_ids=tuple(range(10)), probes=())
+    write_manifest(folder, manifest)
+    with pytest.raises(JudgeError, match="answers 2 logits a prompt, the manifest names 10 labels"):
+        Rater(Bundle(folder)).rate(Sample("i", "r"))
