@@ -131,8 +131,18 @@ def test_trl_trains_with_it(llama_judge: Judge, tmp_path: Path) -> None:
     generation = GenerationConfig(max_new_tokens=8, do_sample=True, pad_token_id=tokenizer.pad_token_id)
     for soft in (False, True):
         trainer.add_callback(WinRateCallback(judge, trainer, generation, use_soft_judge=soft))
-    trainer.evaluate = lambda *_, **__: {}  # what it evaluates by itself needs no judge
+
+    def evaluate(*_: Any, **__: Any) -> dict[str, float]:
+        """The callbacks' part of it: what the trainer evaluates by itself asks no judge."""
+        trainer.callback_handler.on_evaluate(trainer.args, trainer.state, trainer.control, {})
+        return {}
+
+    trainer.evaluate = evaluate
     trainer.train()
+    logged = [row["eval_win_rate"] for row in trainer.state.log_history if "eval_win_rate" in row]
+    assert len(logged) == 6 and all(0 <= rate <= 1 for rate in logged), (
+        "before, and after each of two steps; hard, soft"
+    )
     assert all(count == len(answer) for count, answer in judge.calls)
     assert [count for count, _ in judge.calls].count(2) >= 2, "a vote for each prompt of a step"
     votes = {type(vote) for _, answer in judge.calls for vote in answer}
