@@ -55,9 +55,10 @@ def _answer(peer: Peer, message: dict[str, Any]) -> dict[str, Any]:
     do = message["do"]
     if do == "judge":
         task = Task(Pair(*message["pair"]), message["prompts"])
-        started = time.perf_counter()
+        started, used = time.perf_counter(), time.process_time()
         log_odds = peer.log_odds(task)
-        return {"seconds": time.perf_counter() - started, "log_odds": log_odds}
+        seconds, cpu = time.perf_counter() - started, time.process_time() - used
+        return {"seconds": seconds, "cpu_seconds": cpu, "log_odds": log_odds}
     if do == "tokens":
         return {"tokens": peer.tokens(Pair(*message["pair"]))}
     if do == "end":

@@ -55,7 +55,10 @@ class RlaifFast(Peer):
 
 
 class RlaifFastIds(Peer):
-    """A bundle that is there already, on prompts as token ids: they need not be of its own template."""
+    """A bundle that is there already, on prompts as token ids: they need not be of its own template.
+
+    Its threads sleep while they wait, so that the processor's time is that of the work.
+    """
 
     name = "rlaif-fast-ids"
     what = "a bundle of rlaif-fast, both prompts of a pair in one pass"
@@ -63,7 +66,7 @@ class RlaifFastIds(Peer):
     def load(self, setup: Setup) -> None:
         from rlaif_fast.judge import Judge
 
-        self._judge = Judge.load(setup.bundle, threads=setup.threads)
+        self._judge = Judge.load(setup.bundle, threads=setup.threads, spin=False)
 
     def log_odds(self, task: Task) -> tuple[float, float]:
         forward, swapped = self._judge.log_odds_of(task.prompts).tolist()
