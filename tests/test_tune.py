@@ -154,7 +154,8 @@ def test_a_run_is_not_taken_up_by_another_engine(llama: Path, tmp_path: Path, rl
     shutil.copy(ROWS, tmp_path / "rows.jsonl")
     with open(tmp_path / "rows.jsonl", "a") as stream:
         stream.write('{"instruction": "x"}\n')
-    command = ("judge", "-", "-b", llama, "-o", out)
+    # A row at a time, so that some are judged before the bad one is read.
+    command = ("judge", "-", "-b", llama, "-o", out, "--window", 1)
     stopped = rlaif_fast(*command, "--engine", DEFAULT, stdin=(tmp_path / "rows.jsonl").read_bytes())
     assert stopped.status == 1 and (tmp_path / "out.jsonl.journal").exists()
     other = rlaif_fast(*command, "--engine", "onnxruntime-flash", stdin=ROWS.read_bytes())
