@@ -181,7 +181,7 @@ class Journal:
             or any(type(entry.get(name)) is not kind for name, kind in wanted.items())
             or min(entry["verdicts"], entry["bytes"]) < 0
             or (entry["verdicts"] == 0) != (entry["bytes"] == 0)
-            or any(type(count) not in (int, float) for count in entry["tally"].values())
+            or not all(map(_counted, entry["tally"].values()))
         ):
             raise PairError(f"{self._file}: no journal this version reads; start over with --restart")
         return entry
@@ -238,6 +238,12 @@ def journal_of(output: Path, bound: Mapping[str, Any], *, restart: bool = False)
         # Safe while it is held: who waits for it sees that the file he opened is gone and opens another.
         Path(lock.lock_file).unlink(missing_ok=True)
         lock.release()
+
+
+def _counted(value: Any) -> bool:
+    """Whether a tally has such a value: a number, or the readings of a sample, which are rows of numbers."""
+    rows = value if isinstance(value, list) else [[value]]
+    return all(isinstance(row, list) and all(type(x) in (int, float) for x in row) for row in rows)
 
 
 def _ends_line(rows: Path, size: int) -> bool:

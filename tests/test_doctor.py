@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from rlaif_fast import cgroup, cpu, doctor, memory, processor
-from rlaif_fast.bundle import Bundle
+from rlaif_fast.bundle import Bundle, read_manifest, write_manifest
 from tests.conftest import Run
 
 Cli = Callable[..., Run]
@@ -55,9 +56,10 @@ def test_a_changed_bundle_is_broken(llama: Path, tmp_path: Path) -> None:
 def test_other_answers_are_broken(llama: Path, tmp_path: Path) -> None:
     other = tmp_path / "other"
     shutil.copytree(llama, other)
-    manifest = json.loads((other / "manifest.json").read_text())
-    manifest["probes"][0]["answer"][0] += 1
-    (other / "manifest.json").write_text(json.dumps(manifest))
+    manifest = read_manifest(other)
+    first, *rest = manifest.probes
+    moved = replace(first, answer=(first.answer[0] + 1, first.answer[1]))
+    write_manifest(other, replace(manifest, probes=(moved, *rest)))
     test = found(other)["self-test"]
     assert test.state == "broken" and "answers the bundle's probes differently" in test.found
 

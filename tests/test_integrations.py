@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import multiprocessing
 import pickle
 import shutil
+from dataclasses import replace
 from inspect import signature
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ import pytest
 from transformers import GenerationConfig
 
 from rlaif_fast import BundleError, Judge, Pair, PairError
+from rlaif_fast.bundle import read_manifest, write_manifest
 from rlaif_fast.integrations import Labeler, PairwiseJudge
 from tests.conftest import ROOT
 from tests.families import tiny_model, tiny_tokenizer
@@ -211,9 +212,8 @@ def test_a_pickle_knows_its_bundle(llama: Path, tmp_path: Path) -> None:
     before = pickle.dumps(label)
     assert label(pd.DataFrame(PAIRS[:1]))["p1"] == pickle.loads(before)(pd.DataFrame(PAIRS[:1]))["p1"]
     assert pickle.dumps(label) == before, "also with the bundle open"
-    manifest = json.loads((bundle / "manifest.json").read_text())
-    manifest["model"]["id"] = "another"
-    (bundle / "manifest.json").write_text(json.dumps(manifest))
+    manifest = read_manifest(bundle)
+    write_manifest(bundle, replace(manifest, model=replace(manifest.model, id="another")))
     with pytest.raises(BundleError, match="another bundle than this labeler was made for"):
         pickle.loads(before)
     with pytest.raises(BundleError):

@@ -49,7 +49,7 @@ class Labeler:
         self._folder = find_bundle(path_or_id).resolve()
         self._digest = read_manifest(self._folder).digest
         self._orders, self._on_long, self._threads = orders, on_long, threads
-        self._opened: tuple[int, Judge] | None = None  # process, and its judge
+        self._judges: dict[int, Judge] = {}  # by process
 
     def __call__(self, batch: Columns, indices: Sequence[int] | None = None) -> dict[str, list[Any]]:
         """The columns of a verdict's row but for its id (docs/formats.md).
@@ -73,13 +73,16 @@ class Labeler:
         return _reopened, (str(self._folder), self._digest, self._orders, self._on_long, self._threads)
 
     def _judge(self) -> Judge:
-        """This process's: the threads of one opened before a fork are not there behind it."""
-        if self._opened is None or self._opened[0] != os.getpid():
+        """This process's: the threads of one opened before a fork are not there behind it.
+
+        That one is kept: to let it go would wait for its threads.
+        """
+        if os.getpid() not in self._judges:
             judge = Judge.load(self._folder, threads=self._threads)
             if judge.digest != self._digest:
                 raise BundleError(f"{self._folder}: another bundle than this labeler was made for; make a new one")
-            self._opened = os.getpid(), judge
-        return self._opened[1]
+            self._judges[os.getpid()] = judge
+        return self._judges[os.getpid()]
 
 
 def _reopened(folder: str, digest: str, orders: Orders, on_long: OnLong, threads: int) -> Labeler:
