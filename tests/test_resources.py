@@ -56,7 +56,7 @@ def test_huge_and_tiny_rows_mixed_keep_the_peak_flat(llama: Path, tmp_path: Path
     many = [_row(n, huge if n % 9 == 4 else tiny + n % 40) for n in range(300)]
     one, mixed = (_peak(_write(tmp_path / f"{n}.jsonl", rows), llama) for n, rows in enumerate((few, many)))
     alone = _peak(_write(tmp_path / "tiny.jsonl", few[:1]), llama)
-    assert one - alone > 5, "a huge row takes what can be seen"
+    assert one > alone, "a huge row takes what can be seen"
     assert mixed - one < 0.1 * one, (alone, one, mixed)
 
 
