@@ -8,7 +8,7 @@ READY = $(VENV)/.ready
 
 # Judge the example pairs with the embedded default model (exported on the first run, which takes a few minutes).
 demo: $(READY)
-	@COLUMNS=100 $(BIN)/rlaif-fast judge examples/pairs.jsonl --table
+	@COLUMNS=100 $(BIN)/rlaif-fast judge examples/pairs.jsonl --table --engine onnxruntime
 
 test: lint
 	$(BIN)/python -m pytest
