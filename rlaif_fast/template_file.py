@@ -19,7 +19,6 @@ else:
     import tomli as tomllib
 
 _LARGEST = 1 << 16  # bytes; a template is a page or two
-_LINES = 2000
 _KEYS = ("name", "head", "body", "ending", "labels", "exemplars")
 _EXEMPLAR = ("instruction", "response_0", "response_1", "label", "rationale")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,39}")
@@ -76,8 +75,6 @@ class _File:
         except UnicodeDecodeError as error:
             line = error.object[: error.start].count(b"\n") + 1
             raise TemplateError(f"{path}, line {line}: not UTF-8 (byte {error.object[error.start]:#04x})") from None
-        if (lines := self.text.count("\n")) > _LINES:  # finding an error's line takes their number squared
-            raise TemplateError(f"{path}: {lines:,} lines, a template has at most {_LINES:,}")
         try:
             self.data = tomllib.loads(self.text)
         except RecursionError:

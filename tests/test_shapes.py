@@ -132,9 +132,13 @@ def test_what_a_conversation_lacks_is_said(row: Row, reason: str) -> None:
     ("kind", "row", "reason"),
     [
         ("ultrafeedback", {"instruction": "i"}, "has no list completions"),
-        ("ultrafeedback", {"instruction": "i", "completions": [{}]}, "has 1 completions, two are needed"),
+        ("ultrafeedback", {"instruction": "i", "completions": [{}]}, "has completions without response"),
         ("ultrafeedback", {"instruction": "i", "completions": ["a", "b"]}, "has completions without response"),
-        ("distilabel", {"instruction": "i", "generations": ["a", "b", "c"]}, "has 3 generations, two are needed"),
+        (
+            "distilabel",
+            {"instruction": "i", "generations": ["a", "b", "c"]},
+            "has 3 generations, two are needed; rank them with rlaif-fast rank",
+        ),
         ("distilabel", {"generations": ["a", "b"]}, "has no instruction"),
         ("alpacaeval", {"instruction": "i", "output_1": "a"}, "has no output_2"),
         ("notebook", {"instruction": "i", "chosen": "a"}, "has no chosen or no rejected"),

@@ -125,9 +125,6 @@ def test_what_is_no_text_or_too_much(tmp_path: Path) -> None:
     path.write_text("#" * 70_000)
     with pytest.raises(TemplateError, match="more than 65,536 bytes, which no template has"):
         read_template(str(path))
-    path.write_text("#\n" * 3_000)
-    with pytest.raises(TemplateError, match="3,000 lines, a template has at most 2,000"):
-        read_template(str(path))
     path.write_text("x = " + "[" * 30_000)
     with pytest.raises(TemplateError, match=r"judge.toml, line 1: not TOML|nested too deeply"):
         read_template(str(path))

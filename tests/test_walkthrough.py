@@ -24,7 +24,7 @@ def test_the_notebook_prints_what_it_says(default_fp32: Path, tmp_path: Path, mo
 
     from tests.notebook import NOTEBOOK, executed, printed
 
-    shutil.copytree(default_fp32, tmp_path / "bundles" / default_fp32.name, copy_function=os.link)
+    shutil.copytree(default_fp32, tmp_path / "bundles" / default_fp32.name)
     monkeypatch.setenv("RLAIF_FAST_HOME", str(tmp_path))
     wanted, found = printed(nbformat.read(NOTEBOOK, as_version=4)), printed(executed())
     assert len(wanted) == 6 and all(wanted)
