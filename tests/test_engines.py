@@ -15,6 +15,7 @@ import pytest
 from rlaif_fast import Judge, JudgeError, Pair
 from rlaif_fast.bundle import Bundle, read_manifest
 from rlaif_fast.engines import DEFAULT, variant, variants
+from rlaif_fast.packing import pack
 from rlaif_fast.selftest import EXACT, error_limit
 from tests.conftest import ROOT, Run
 from tests.families import FAMILIES
@@ -64,6 +65,14 @@ def test_float32_is_pytorchs(name: str, llama: Path) -> None:
         assert max(wrong) > EXACT  # or it need not be called rounding
     else:
         assert max(wrong) < EXACT
+
+
+def test_the_label_head_stays_in_float32(llama: Path) -> None:
+    """Of bfloat16 logits the last 16 bits of a float32 would be zero, all of them."""
+    judge = judge_by("openvino-bf16", llama)
+    tree = pack([judge.prompt_tokens(pair)[0] for pair in pairs(6)], judge.manifest.prefix_ids)
+    logits = judge._engine.run(tree)
+    assert np.any(logits.view(np.uint32) & 0xFFFF)
 
 
 @pytest.mark.parametrize("family", FAMILIES)

@@ -1,7 +1,8 @@
 """OpenVINO: the same graph, with the products of oneDNN; ``pip install 'rlaif-fast[openvino]'``.
 
 It reads the bundle's ``model.onnx`` as it is. Two operators of onnxruntime, ``GroupQueryAttention`` and
-``RotaryEmbedding``, are converted here: OpenVINO's own conversions take some of their forms only.
+``RotaryEmbedding``, are converted here: OpenVINO's own conversions take some of their forms only. The product of the
+label head is rewritten, so that bfloat16 ends in front of it.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from rlaif_fast.errors import BundleError
 from rlaif_fast.manifest import MODEL, Manifest
 
 _DOMAIN = "com.microsoft"
+_HEAD = "label_head.weight"  # as the exporter names it
 
 
 class OpenVinoEngine(Engine):
@@ -43,14 +45,16 @@ class OpenVinoEngine(Engine):
             core = ov.Core()
             core.add_extension(ConversionExtension("GroupQueryAttention", _DOMAIN, _attention))
             core.add_extension(ConversionExtension("RotaryEmbedding", _DOMAIN, _rotary))
-            self._request = core.compile_model(
-                core.read_model(bundle.folder / MODEL), "CPU", settings
-            ).create_infer_request()
+            graph = core.read_model(bundle.folder / MODEL)
+            if precision != "f32":
+                _keep_head(graph, len(bundle.manifest.label_ids))
+            self._request = core.compile_model(graph, "CPU", settings).create_infer_request()
         except Exception as error:  # RuntimeError, or what a conversion raised
             raise BundleError(f"{bundle.folder}: openvino {_version()} cannot load it ({_reason(error)})") from None
 
     def describe(self) -> str:
-        kind = "bfloat16" if self._precision == "bf16" else "float32, and int8 where the bundle is"
+        rounds = self._precision != "f32"
+        kind = "bfloat16, the label head in float32" if rounds else "float32, and int8 where the bundle is"
         return "\n".join((f"OpenVINO {_version()}, CPU", self._options.threads_line, f"arithmetic: {kind}"))
 
     def _infer(self, feed: Feed) -> npt.NDArray[np.float32]:
@@ -63,6 +67,24 @@ def _reason(error: Exception) -> str:
     """OpenVINO begins with where in its own source it stopped."""
     lines = [line for line in str(error).splitlines() if line and not line.startswith(("Exception from", "Check"))]
     return first_line(RuntimeError("\n".join(lines)) if lines else error)
+
+
+def _keep_head(graph: Any, labels: int) -> None:
+    """Write the label head's product as products and a sum, which keeps it in float32, and the last norm too.
+
+    Asked for bfloat16, OpenVINO leaves in float32 only what stands between the last matrix product and the output. A
+    head that is one gives bfloat16 logits: between 8 and 16 they are a 16th apart, which on the embedded default was
+    two thirds of the error. A head over the whole vocabulary, that of a score bundle, stays a matrix product.
+    """
+    import openvino.opset13 as op
+
+    weight = next(node for node in graph.get_ops() if node.get_friendly_name() == _HEAD)
+    if weight.get_output_shape(0)[1] != labels:  # [D, L]
+        return
+    (product,) = (user.get_node() for user in weight.output(0).get_target_inputs())
+    hidden = op.unsqueeze(product.input_value(0), np.int64(2))  # [1, J, 1, D]
+    logits = op.reduce_sum(op.multiply(hidden, op.transpose(weight, np.array([1, 0]))), np.int64(3), False)
+    product.output(0).replace(logits.output(0))
 
 
 def _attention(node: Any) -> list[Any]:
@@ -80,15 +102,16 @@ def _attention(node: Any) -> list[Any]:
         cos, sin = (op.gather(node.get_input(i), node.get_input(9), np.int64(0)) for i in (7, 8))  # [1, S, R/2]
         q, k = _rotated(q, cos, sin, size), _rotated(k, cos, sin, size)
     keys, values = (op.concat([before, x], 2) for before, x in zip(past, (k, v), strict=True))
-    shape = np.array([1, groups, heads // groups, -1, size])
-    q = op.reshape(q, shape, False)  # [1, G, H/G, S, D]
-    q = op.multiply(q, np.float32(node.get_attribute("scale")))
-    scores = op.matmul(q, op.unsqueeze(keys, np.int64(2)), False, True)  # [1, G, H/G, S, P+S]
-    cap = node.get_attribute("softcap")
+    mask, scale, cap = node.get_input(10), np.float32(node.get_attribute("scale")), node.get_attribute("softcap")
+    # A group of query heads shares a head of keys: groups become the batch, [G, H/G, S, D] over [G, 1, P+S, D].
+    q = op.reshape(q, np.array([groups, heads // groups, -1, size]), False)
+    keys_of, values_of = (op.reshape(x, np.array([groups, 1, -1, size]), False) for x in (keys, values))
     if cap:
+        scores = op.matmul(op.multiply(q, scale), keys_of, False, True)
         scores = op.multiply(op.tanh(op.divide(scores, np.float32(cap))), np.float32(cap))
-    scores = op.add(scores, op.unsqueeze(node.get_input(10), np.int64(1)))
-    out = op.matmul(op.softmax(scores, -1), op.unsqueeze(values, np.int64(2)), False, False)
+        out = op.matmul(op.softmax(op.add(scores, mask), -1), values_of, False, False)
+    else:
+        out = op.scaled_dot_product_attention(q, keys_of, values_of, mask, scale)
     out = op.transpose(op.reshape(out, np.array([1, heads, -1, size]), False), np.array([0, 2, 1, 3]))
     return [op.reshape(out, np.array([1, -1, heads * size]), False).output(0), keys.output(0), values.output(0)]
 
