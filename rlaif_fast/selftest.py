@@ -19,6 +19,7 @@ from rlaif_fast.manifest import Manifest, Probe
 
 Answer = Callable[[Probe], Sequence[float]]  # log-odds, or expected scores, of a probe: two of them
 EXACT = 1e-3  # log-odds: what a float32 bundle's answers may differ by, between machines
+FAITHFUL = 0.03  # log-odds, mean: what anything that rounds may be off unasked; near a tie 0.75 points of p1
 _SHARE = 0.5  # of the bundle's mean error to PyTorch: what an int8 bundle's answers may move, on average
 _NOISE = 0.5  # of the mean |log-odds|: from there on a verdict is mostly error
 
@@ -89,13 +90,14 @@ def deviation(manifest: Manifest, differences: Sequence[float]) -> tuple[float, 
 def error_limit(manifest: Manifest) -> float:
     """The mean error to PyTorch fp32 on the probes, in log-odds, that an engine may have to be chosen for a bundle.
 
-    EXACT for a float32 bundle. For int8 what the export allowed: no more than PyTorch's bfloat16, or than the
-    bundle itself has where ``--max-delta`` let it have more.
+    EXACT for a float32 bundle. For int8 what the export aimed at, FAITHFUL or PyTorch's bfloat16's own if that is
+    less; or what the bundle itself has, where that is more.
     """
     if manifest.precision == "fp32":
         return EXACT
     own = differences([p.answer for p in manifest.probes], [p.reference for p in manifest.probes])
-    return max(EXACT, sum(own) / len(own), manifest.fidelity.mean, manifest.bfloat16.mean if manifest.bfloat16 else 0.0)
+    allowed = min(FAITHFUL, manifest.bfloat16.mean) if manifest.bfloat16 else 0.0
+    return max(EXACT, sum(own) / len(own), manifest.fidelity.mean, allowed)
 
 
 def differences(answers: Iterable[Sequence[float]], others: Iterable[Sequence[float]]) -> list[float]:

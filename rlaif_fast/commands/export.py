@@ -37,7 +37,7 @@ _CALIBRATION = 256  # pairs of a file: each takes a forward and a backward pass 
     "--max-delta",
     type=click.FloatRange(min=0, min_open=True),
     help="Largest mean |difference in log-odds| to PyTorch fp32 that an int8 bundle may have."
-    " [default: PyTorch bfloat16's own]",
+    " [default: PyTorch bfloat16's own; 0.03 is aimed at]",
 )
 @click.option(
     "--template",
