@@ -7,11 +7,11 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
 from rlaif_fast.bundle import read_manifest
+from rlaif_fast.companion import float32_of
 from rlaif_fast.engines import DEFAULT, variant, variants
 from rlaif_fast.errors import BundleError
 from rlaif_fast.home import home
 from rlaif_fast.machine import fingerprint
-from rlaif_fast.manifest import Manifest
 
 AUTO = "auto"
 
@@ -62,7 +62,7 @@ def remembered(folder: Path) -> Tuned | None:
     if not _records().is_dir():
         return None
     try:
-        raw = json.loads(_record(read_manifest(folder)).read_text(encoding="utf-8"))
+        raw = json.loads(_record(folder).read_text(encoding="utf-8"))
         tried = tuple(Tried(**{f.name: one[f.name] for f in fields(Tried)}) for one in raw["tried"])
         found = Tuned(tried, int(raw["chosen"]), str(raw["digest"]), float(raw["limit"]))
         same = read_manifest(Path(found.choice.folder)).digest == found.digest
@@ -73,7 +73,7 @@ def remembered(folder: Path) -> Tuned | None:
 
 def remember(folder: Path, table: Tuned) -> None:
     """Keep ``table`` for the bundle; a read-only cache folder keeps nothing."""
-    path = _record(read_manifest(folder))
+    path = _record(folder)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(json.dumps(asdict(table)) + "\n", encoding="utf-8")
@@ -85,5 +85,9 @@ def _records() -> Path:
     return home() / "engines"
 
 
-def _record(manifest: Manifest) -> Path:
-    return _records() / f"{fingerprint([manifest.digest, [[v.name, v.version()] for v in variants()]])}.json"
+def _record(folder: Path) -> Path:
+    """A file for the bundle, the float32 bundle beside it, the engines and the machine: what a choice depends on."""
+    manifest = read_manifest(folder)
+    beside = float32_of(folder, manifest)
+    bundles = [manifest.digest, beside[1].digest if beside else None]
+    return _records() / f"{fingerprint([bundles, [[v.name, v.version()] for v in variants()]])}.json"

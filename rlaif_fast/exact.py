@@ -8,12 +8,10 @@ was measured at export (``error_bound`` of the manifest).
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from pathlib import Path
 
+from rlaif_fast.companion import same_judge
 from rlaif_fast.errors import BundleError
-from rlaif_fast.home import bundle_folder
 from rlaif_fast.judge import WINDOW, Judge, Orders
-from rlaif_fast.manifest import Manifest
 from rlaif_fast.pairs import Pair
 from rlaif_fast.verdict import Verdict
 from rlaif_fast.windows import windows
@@ -85,31 +83,3 @@ def _alone(window: list[Pair]) -> float:
     answers = sum(2 * (len(pair.response_0) + len(pair.response_1)) for pair in window)
     shared = sum(map(len, {pair.instruction for pair in window}))
     return (shared + answers) / (sum(len(pair.instruction) for pair in window) + answers)
-
-
-def same_judge(a: Manifest, b: Manifest) -> bool:
-    """Whether two bundles are of one model and prompt, whatever their precision."""
-    return (
-        a.template == b.template
-        and a.label_ids == b.label_ids
-        and a.prefix_ids == b.prefix_ids
-        and len(a.probes) == len(b.probes)
-        and all(
-            max(abs(x - y) for x, y in zip(p.reference, q.reference, strict=True)) < 1e-3
-            for p, q in zip(a.probes, b.probes, strict=True)
-        )
-    )
-
-
-def companion(folder: Path, manifest: Manifest) -> Path:
-    """Where the float32 bundle of an int8 one is: beside it, or in the cache folder. Raises BundleError."""
-    name = folder.resolve().name
-    beside = folder.with_name(name.removesuffix("-int8") + "-fp32")
-    cached = bundle_folder(manifest.model.id, "fp32", manifest.template.name, manifest.model.revision)
-    for path in (beside, cached, bundle_folder(manifest.model.id, "fp32", manifest.template.name)):
-        if path.is_dir():
-            return path
-    raise BundleError(
-        f"{manifest.name}: --exact needs the float32 bundle too, which is neither at {beside} nor at {cached};"
-        " export the model with --precision fp32"
-    )

@@ -17,9 +17,9 @@ import numpy as np
 from rlaif_fast import selftest
 from rlaif_fast.bundle import Bundle, read_manifest
 from rlaif_fast.choice import Tried, Tuned
+from rlaif_fast.companion import float32_of
 from rlaif_fast.engines import DEFAULT, EngineOptions, Variant, offered
 from rlaif_fast.errors import BundleError, JudgeError, UnfaithfulError
-from rlaif_fast.exact import companion, same_judge
 from rlaif_fast.judge import Judge
 from rlaif_fast.manifest import Manifest, Probe
 from rlaif_fast.rater import Rater
@@ -52,14 +52,9 @@ def candidates(folder: Path, *, asked: bool, max_delta: float | None = None) -> 
     """
     manifest = read_manifest(folder)
     found = [Candidate(folder, manifest, v) for v in offered(manifest)]
-    if manifest.precision == "int8":
-        try:
-            beside = companion(folder, manifest)
-            other = read_manifest(beside)
-        except BundleError:
-            other = None
-        if other is not None and same_judge(manifest, other):
-            found += [Candidate(beside, other, v) for v in offered(other)]
+    beside = float32_of(folder, manifest)
+    if beside is not None:
+        found += [Candidate(*beside, v) for v in offered(beside[1])]
     if asked:
         return found
     hopeless = manifest.precision == "fp32" and max_delta is None  # for a variant that rounds
@@ -71,6 +66,14 @@ def worthwhile(folder: Path) -> bool:
     return bool(read_manifest(folder).probes) and any(
         c.variant.name != DEFAULT for c in candidates(folder, asked=False)
     )
+
+
+def out_of_reach(folder: Path) -> list[str]:
+    """Fast variants that this machine has, but only for the float32 bundle of the model, which is not there."""
+    manifest = read_manifest(folder)
+    if manifest.precision != "int8" or float32_of(folder, manifest) is not None:
+        return []
+    return [v.name for v in offered(replace(manifest, precision="fp32")) if v.rounds]
 
 
 def tune(

@@ -15,7 +15,8 @@ import torch
 
 from rlaif_fast import BundleError, ExportError, Judge, Pair
 from rlaif_fast.bundle import read_manifest, write_manifest
-from rlaif_fast.exact import BUDGET, ExactJudge, companion
+from rlaif_fast.companion import companion
+from rlaif_fast.exact import BUDGET, ExactJudge
 from rlaif_fast.template import SUMMARY
 from rlaif_fast_export.exporter import Int8Options, export_bundle
 from rlaif_fast_export.int8.forms import Kind, rounding_error, scaling

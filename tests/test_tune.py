@@ -15,7 +15,8 @@ from rlaif_fast.bundle import read_manifest
 from rlaif_fast.choice import AUTO, Tried, Tuned, remember, remembered, resolve
 from rlaif_fast.engines import DEFAULT, variants
 from rlaif_fast.manifest import MANIFEST
-from rlaif_fast.tuning import tune, worthwhile
+from rlaif_fast.selftest import EXACT, FAITHFUL, error_limit
+from rlaif_fast.tuning import candidates, out_of_reach, tune, worthwhile
 from tests.conftest import ROOT, Run
 
 ROWS = ROOT / "examples/pairs.jsonl"
@@ -147,6 +148,41 @@ def test_the_command_shows_the_table_and_remembers(llama: Path, tmp_path: Path, 
     assert len(list((tmp_path / "engines").iterdir())) == 1
     shown = rlaif_fast("inspect", llama, home=tmp_path).out
     assert "of onnxruntime's time" in " ".join(shown.split()) and ", chosen" in shown
+
+
+def test_a_float32_bundle_that_is_made_later_is_tried(
+    llama: Path, home: Path, tmp_path: Path, tiny_int8: Callable[[str], Path]
+) -> None:
+    fast = Path(shutil.copytree(tiny_int8("llama"), tmp_path / "m-int8"))
+    rounding = [v.name for v in variants() if v.rounds and v.refusal(read_manifest(llama)) is None]
+    assert out_of_reach(fast) == rounding and out_of_reach(llama) == []
+    remember(fast, chose(fast, DEFAULT))
+    assert remembered(fast) is not None
+    shutil.copytree(llama, tmp_path / "m-fp32")
+    assert remembered(fast) is None and out_of_reach(fast) == []
+    assert {(c.variant.name, c.manifest.precision) for c in candidates(fast, asked=True)} >= {
+        (name, "fp32") for name in rounding
+    }
+
+
+def test_what_is_not_tried_is_said(
+    llama: Path, tmp_path: Path, tiny_int8: Callable[[str], Path], rlaif_fast: Callable[..., Run]
+) -> None:
+    fast = Path(shutil.copytree(tiny_int8("llama"), tmp_path / "m-int8"))
+    if not out_of_reach(fast):
+        pytest.skip("no engine of this machine wants a float32 bundle")
+    said = f"not tried: {', '.join(out_of_reach(fast))}; export the model with --precision fp32 too\n"
+    assert rlaif_fast("tune", fast, home=tmp_path / "home").err.endswith(said)
+
+
+def test_an_engines_limit_is_what_the_export_aimed_at(tiny_int8: Callable[[str], Path]) -> None:
+    manifest = read_manifest(tiny_int8("llama"))
+    none = replace(manifest.fidelity, mean=0.0)
+    right = replace(manifest, fidelity=none, probes=tuple(replace(p, answer=p.reference) for p in manifest.probes))
+    assert error_limit(replace(right, bfloat16=replace(none, mean=1.0))) == FAITHFUL
+    assert error_limit(replace(right, bfloat16=replace(none, mean=0.02))) == 0.02
+    assert error_limit(replace(right, bfloat16=none)) == EXACT
+    assert error_limit(replace(right, fidelity=replace(none, mean=0.2))) == 0.2, "what the bundle itself has"
 
 
 def test_a_run_is_not_taken_up_by_another_engine(llama: Path, tmp_path: Path, rlaif_fast: Callable[..., Run]) -> None:

@@ -139,7 +139,8 @@ def _load(folder: Path, threads: int, spin: bool, engine: str) -> Judge:
 
 def _exact(fast: Judge, folder: Path, threads: int, spin: bool) -> ExactJudge | None:
     """The judge of ``--exact``; None where the bundle is exact by itself."""
-    from rlaif_fast.exact import ExactJudge, companion
+    from rlaif_fast.companion import companion
+    from rlaif_fast.exact import ExactJudge
 
     if fast.manifest.error_bound is None:
         return None

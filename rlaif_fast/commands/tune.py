@@ -38,6 +38,7 @@ def tune(bundle: str | None, max_delta: float | None, threads: int) -> None:
         table = try_all(folder, steps, max_delta=max_delta, threads=threads)
     remember(folder, table)
     _print(table)
+    _say_missing(folder)
     click.echo(_line(table))
 
 
@@ -72,7 +73,17 @@ def _tune_and_say(folder: Path, threads: int) -> tuple[Path, str]:
     table = try_all(folder, lambda *_: None, asked=False, threads=threads)
     remember(folder, table)
     click.echo(_line(table), err=True)
+    _say_missing(folder)
     return Path(table.choice.folder), table.choice.engine
+
+
+def _say_missing(folder: Path) -> None:
+    """What could be tried besides, were the float32 bundle there; on standard error."""
+    from rlaif_fast.tuning import out_of_reach
+
+    names = out_of_reach(folder)
+    if names:
+        click.echo(f"not tried: {', '.join(names)}; export the model with --precision fp32 too", err=True)
 
 
 def _line(table: Tuned) -> str:
