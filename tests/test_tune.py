@@ -165,6 +165,14 @@ def test_a_float32_bundle_that_is_made_later_is_tried(
     }
 
 
+def test_bench_finds_out_once(llama: Path, home: Path, rlaif_fast: Callable[..., Run]) -> None:
+    if not worthwhile(llama):
+        pytest.skip("onnxruntime is the only engine of this machine")
+    runs = [rlaif_fast("bench", ROWS, "-b", llama, "--limit", 1, "--engine", "auto", home=home) for _ in range(2)]
+    assert [run.status for run in runs] == [0, 0], runs[0].err
+    assert ["trying them on the bundle's probes, once" in run.err for run in runs] == [True, False]
+
+
 def test_what_is_not_tried_is_said(
     llama: Path, tmp_path: Path, tiny_int8: Callable[[str], Path], rlaif_fast: Callable[..., Run]
 ) -> None:

@@ -52,6 +52,7 @@ def bench(
     from rlaif_fast.bench.run import Plan, read_set, run
     from rlaif_fast.commands.default import bundle_folder_of
     from rlaif_fast.commands.reports import check_folders, command_line, write
+    from rlaif_fast.commands.tune import settled
     from rlaif_fast.console import Steps
     from rlaif_fast.report.tables import print_tables
 
@@ -60,16 +61,9 @@ def bench(
     limits = gate.Thresholds(
         min_speedup, max_flips, max_delta, max_regression, gate.read_baseline(baseline) if baseline else None
     )
-    plan = Plan(
-        read_set(pairs, limit),
-        bundle_folder_of(bundle),
-        reference,
-        threads,
-        repeat,
-        command_line(context),
-        engine,
-        limits.baseline,
-    )  # fmt: skip
+    measured = read_set(pairs, limit)
+    folder, engine = settled(bundle_folder_of(bundle), engine, threads)
+    plan = Plan(measured, folder, reference, threads, repeat, command_line(context), engine, limits.baseline)
     with Steps().shown() as steps:
         report = run(plan, steps)
     print_tables(report.title, report.tables(), report.warnings, report.where)

@@ -50,19 +50,26 @@ def opened(kind: type[J], folder: Path, engine: str, *, threads: int, spin: bool
     """
     from rlaif_fast.choice import AUTO, remembered
     from rlaif_fast.errors import UnfaithfulError
-    from rlaif_fast.tuning import worthwhile
 
-    untried = engine == AUTO and remembered(folder) is None
-    if untried and worthwhile(folder):
-        click.echo("more than one engine could judge here: trying them on the bundle's probes, once", err=True)
-        (folder, engine), untried = _tune_and_say(folder, threads), False
+    folder, engine = settled(folder, engine, threads)
     try:
         return kind.load(folder, threads=threads, spin=spin, engine=engine)
     except UnfaithfulError:
-        if not untried:
+        if engine != AUTO or remembered(folder) is not None:
             raise
         folder, engine = _tune_and_say(folder, threads)
         return kind.load(folder, threads=threads, spin=spin, engine=engine)
+
+
+def settled(folder: Path, engine: str, threads: int) -> tuple[Path, str]:
+    """The bundle and the engine to load: as asked, but what ``auto`` means is found out where it may matter."""
+    from rlaif_fast.choice import AUTO, remembered
+    from rlaif_fast.tuning import worthwhile
+
+    if engine != AUTO or remembered(folder) is not None or not worthwhile(folder):
+        return folder, engine
+    click.echo("more than one engine could judge here: trying them on the bundle's probes, once", err=True)
+    return _tune_and_say(folder, threads)
 
 
 def _tune_and_say(folder: Path, threads: int) -> tuple[Path, str]:
