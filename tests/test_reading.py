@@ -21,9 +21,9 @@ import zstandard
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from rlaif_fast import reading
 from rlaif_fast.errors import PairError
-from rlaif_fast.reading import Row, open_rows
+from rlaif_fast.reading import Row, open_rows, strict_json
+from rlaif_fast.reading.json_array import elements
 
 VALUES: list[Any] = [{"a": "x", "n": 1}, {"a": "é \u2028 \n", "n": 2}, {"a": '"q", [z]', "n": 3}]
 Packing = Callable[[bytes], bytes]
@@ -155,7 +155,7 @@ def test_lines_that_cannot_be_read_do_not_stop_the_others(tmp_path: Path) -> Non
 
 
 def test_a_line_too_long_is_passed_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(reading, "_LIMIT", 100)
+    monkeypatch.setattr("rlaif_fast.reading.lines.LIMIT", 100)
     (tmp_path / "rows").write_bytes(b'"' + b"x" * 97 + b'"\n"' + b"x" * 500_000 + b'"\n"short"\n"' + b"x" * 101)
     rows = read(tmp_path / "rows")
     assert [(row.place, row.problem) for row in rows] == [
@@ -177,16 +177,16 @@ def test_an_array_is_read_whatever_part_of_it_is_there(
     values: list[Any], indent: int | None, ascii_only: bool, step: int
 ) -> None:
     data = json.dumps(values, indent=indent, ensure_ascii=ascii_only).encode()
-    found = list(reading._elements(io.BufferedReader(io.BytesIO(data)), step))
+    found = list(elements(io.BufferedReader(io.BytesIO(data)), step))
     assert found == [(n, value, None) for n, value in enumerate(values, start=1)]
 
 
 @settings(deadline=None, max_examples=200)
 @given(st.binary(max_size=30) | st.text('[]{}",:0 1e-truefalsn\\u', max_size=30).map(str.encode), st.integers(1, 9))
 def test_any_bytes_are_an_array_or_a_problem(data: bytes, step: int) -> None:
-    found = list(reading._elements(io.BufferedReader(io.BytesIO(data)), step))
+    found = list(elements(io.BufferedReader(io.BytesIO(data)), step))
     try:
-        whole = json.loads(data, parse_constant=reading._no_constant) if b"\0" not in data[:4] else None
+        whole = json.loads(data, parse_constant=strict_json._no_constant) if b"\0" not in data[:4] else None
     except (ValueError, RecursionError):
         whole = None
     if isinstance(whole, list) and not data.startswith(b"\xef\xbb\xbf"):

@@ -10,7 +10,9 @@ from pathlib import Path
 from rlaif_fast.errors import PairError
 from rlaif_fast.intake import Intake, Rejects
 from rlaif_fast.rating import Rating
-from rlaif_fast.reading import Source, _rows, _unpacked
+from rlaif_fast.reading import Source
+from rlaif_fast.reading.opening import _rows
+from rlaif_fast.reading.unpacking import unpacked
 from rlaif_fast.verdict import Verdict
 
 KINDS = ("jsonl", "json", "csv", "tsv")
@@ -24,7 +26,7 @@ def check(data: bytes) -> None:
 
     def source() -> Source:
         try:
-            stream = _unpacked(io.BytesIO(content), "here")[1]
+            stream = unpacked(io.BytesIO(content), "here")[1]
         except PairError:  # packed with what is not installed
             stream = io.BytesIO()
         return Source("here", kind, False, lambda: _rows("here", kind, stream))

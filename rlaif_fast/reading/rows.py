@@ -1,0 +1,49 @@
+"""What every reader gives, and how much of a file it holds at once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+LIMIT = 10_000_000  # bytes of a line or record, characters of an array's element
+TOO_LONG = "longer than 10 MB"
+STEP = 1 << 16  # bytes read at once
+
+Found = Iterator[tuple[int, Any, "str | None"]]  # place, value, problem
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One row as it was read.
+
+    Attributes:
+        place: line of a text file (the first of a CSV record), number of the row elsewhere; from 1.
+        where: "file, line N" or "file, row N".
+        value: parsed, not yet checked; where there is a problem, the text that has it as far as it is known.
+        problem: why it could not be read.
+    """
+
+    place: int
+    where: str
+    value: Any
+    problem: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """An opened file, folder or standard input.
+
+    Attributes:
+        restartable: whether each call of :meth:`rows` begins at the beginning; else there is one pass.
+        read: begins a pass.
+    """
+
+    name: str
+    kind: str
+    restartable: bool
+    read: Callable[[], Iterator[Row]]
+
+    def rows(self) -> Iterator[Row]:
+        """The rows in order; one that cannot be read has a problem, and the last one if reading cannot go on."""
+        return self.read()
