@@ -29,7 +29,7 @@ _SECONDS = 3.0  # of timing, a candidate and the default together
 _LEAST = 3  # turns
 _SETTLE = 0.05  # seconds between turns: threads of the other engine come to rest
 
-_GAIN = 0.95  # of the default's time: what is not faster than that is the machine's noise
+_GAIN = 0.9  # of the default's time: less is the machine's noise, and not worth another engine's start and memory
 
 Progress = Callable[[str, float], None]
 
