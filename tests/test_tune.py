@@ -14,6 +14,7 @@ from rlaif_fast import Judge
 from rlaif_fast.bundle import read_manifest
 from rlaif_fast.choice import AUTO, Tried, Tuned, remember, remembered, resolve
 from rlaif_fast.engines import DEFAULT, variants
+from rlaif_fast.errors import UnfaithfulError
 from rlaif_fast.manifest import MANIFEST
 from rlaif_fast.selftest import EXACT, FAITHFUL, error_limit
 from rlaif_fast.tuning import candidates, out_of_reach, tune, worthwhile
@@ -57,6 +58,24 @@ def test_every_offer_is_tried_and_a_float32_bundle_stays_exact(llama: Path, home
 def test_a_larger_error_is_chosen_only_when_asked_for(llama: Path, home: Path) -> None:
     table = tune(llama, quiet, max_delta=10.0)
     assert not any(t.refusal for t in table.tried)
+
+
+def _by(answer: tuple[float, float], shift: float) -> tuple[float, float]:
+    return answer[0] + shift, answer[1] + shift
+
+
+def test_the_default_is_held_to_its_own_answers(home: Path, tmp_path: Path, tiny_int8: Callable[[str], Path]) -> None:
+    """Not to an error on a few probes, which another CPU's last bits move; unless a limit was named."""
+    folder = Path(shutil.copytree(tiny_int8("llama"), tmp_path / "bundle"))
+    manifest = read_manifest(folder)
+    moved = [replace(p, answer=_by(p.answer, 0.1), reference=_by(p.answer, 0.4)) for p in manifest.probes]
+    other = replace(manifest, probes=tuple(moved), fidelity=replace(manifest.fidelity, mean=0.25))
+    (folder / MANIFEST).write_text(other.to_json(), encoding="utf-8")
+    table = tune(folder, quiet)
+    assert table.tried[0].mean == pytest.approx(0.4) and table.limit == pytest.approx(0.3)
+    assert not table.tried[0].refusal
+    with pytest.raises(UnfaithfulError):
+        tune(folder, quiet, max_delta=0.01)
 
 
 def test_nothing_remembered_is_the_default_and_costs_no_file(llama: Path, home: Path) -> None:
