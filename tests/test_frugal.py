@@ -197,8 +197,9 @@ def test_wrong_usage(llama: Path, tmp_path: Path, rlaif_fast: Cli) -> None:
 
 @pytest.mark.parametrize("stop", ["in the sample", "behind it"])
 def test_stopped_it_ends_with_the_same_file(stop: str, llama: Path, tmp_path: Path, rlaif_fast: Cli) -> None:
-    pairs, output = _file(tmp_path / "pairs.jsonl", 2000), tmp_path / "out.jsonl"
-    size = 1200 if stop == "in the sample" else 400
+    # Much longer than a loaded machine takes to notice that the journal is there.
+    pairs, output = _file(tmp_path / "pairs.jsonl", 4000), tmp_path / "out.jsonl"
+    size = 3600 if stop == "in the sample" else 400
     options = ("--orders", "auto", "--disagreement", str(SHARE), "--sample", str(size))
     assert rlaif_fast("judge", pairs, "-b", llama, "-o", tmp_path / "whole.jsonl", *options).status == 0
     process = subprocess.Popen(
