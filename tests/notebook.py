@@ -17,7 +17,9 @@ def executed() -> Any:
     """The notebook with the outputs it has on this machine, run in its own folder by a kernel of this Python."""
     notebook = nbformat.read(NOTEBOOK, as_version=4)
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "export"), *_path()])}
-    client = NotebookClient(notebook, timeout=110, resources={"metadata": {"path": str(NOTEBOOK.parent)}})
+    # A cell may take as long as a busy machine needs: what ends a kernel that waits forever is the limit of the job.
+    resources = {"metadata": {"path": str(NOTEBOOK.parent)}}
+    client = NotebookClient(notebook, timeout=None, startup_timeout=600, resources=resources)
     client.execute(env=environment)
     for cell in notebook.cells:
         cell.metadata = {}  # when it ran

@@ -5,9 +5,6 @@ from __future__ import annotations
 import itertools
 import json
 import math
-import signal
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -20,6 +17,7 @@ from rlaif_fast.orders import held_out, label_prior
 from rlaif_fast.verdict import Verdict, sigmoid
 from tests.conftest import Run
 from tests.families import FAMILIES
+from tests.stopping import interrupted
 
 Cli = Callable[..., Run]
 WORDS = ["fox", "wizards", "brew", "hot", "jam", "lazy", "dog", "quick", "brown", "coherent", "main", "ideas", "seven"]
@@ -197,29 +195,14 @@ def test_wrong_usage(llama: Path, tmp_path: Path, rlaif_fast: Cli) -> None:
 
 @pytest.mark.parametrize("stop", ["in the sample", "behind it"])
 def test_stopped_it_ends_with_the_same_file(stop: str, llama: Path, tmp_path: Path, rlaif_fast: Cli) -> None:
-    # Much longer than a loaded machine takes to notice that the journal is there.
-    pairs, output = _file(tmp_path / "pairs.jsonl", 4000), tmp_path / "out.jsonl"
-    size = 3600 if stop == "in the sample" else 400
+    pairs, output, size = _file(tmp_path / "pairs.jsonl", 1000), tmp_path / "out.jsonl", 400
     options = ("--orders", "auto", "--disagreement", str(SHARE), "--sample", str(size))
     assert rlaif_fast("judge", pairs, "-b", llama, "-o", tmp_path / "whole.jsonl", *options).status == 0
-    process = subprocess.Popen(
-        [sys.executable, "-m", "rlaif_fast", "judge", pairs, "-b", llama, "-o", output, *options],
-        stderr=subprocess.PIPE, preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
-    )  # fmt: skip
-    journal, rows = (output.with_name(output.name + end) for end in (".journal", ".partial"))
-
-    def reached() -> bool:
-        if stop == "behind it":
-            return rows.exists() and rows.stat().st_size >= 4000
-        return journal.exists() and bool(json.loads(journal.read_text())["tally"].get("sample"))
-
-    while not reached():
-        assert process.poll() is None, process.communicate()[1]
-    process.send_signal(signal.SIGINT)
-    process.communicate()
-    entry = json.loads(journal.read_text())
+    step, count, wanted = ("note", 150, (150, 0)) if stop == "in the sample" else ("write", 12, (size, 12))
+    interrupted(["judge", pairs, "-b", llama, "-o", output, *options], step, count)
+    entry = json.loads(output.with_name(output.name + ".journal").read_text())
     known = len(entry["tally"]["sample"])
-    assert (0 < known < size and entry["verdicts"] == 0) if stop == "in the sample" else known == size
+    assert (known, entry["verdicts"]) == wanted
     changed = tmp_path / "changed.jsonl"
     changed.write_text(pairs.read_text().replace("T4", "T5"))
     refused = rlaif_fast("judge", changed, "-b", llama, "-o", output, *options)

@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 import os
 import random
+import resource
 import shutil
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -19,6 +19,7 @@ from filelock import FileLock
 from rlaif_fast import Judge, Pair, PairError, Verdict
 from rlaif_fast.journal import Journal, journal_of
 from tests.conftest import Run
+from tests.stopping import interrupted
 
 KILLS = int(os.environ.get("RLAIF_FAST_KILLS", "12"))
 PAIRS = 300
@@ -41,85 +42,104 @@ def _rows(path: Path, count: int = PAIRS) -> Path:
     return path
 
 
-def _command(pairs: Path, bundle: Path, output: Path, *more: str) -> list[str]:
-    return [sys.executable, "-m", "rlaif_fast", "judge", str(pairs), "-b", str(bundle), "-o", str(output), *more]
+def _command(pairs: Path, bundle: Path, output: Path) -> list[str]:
+    return [sys.executable, "-m", "rlaif_fast", *_judge(pairs, bundle, output)]
+
+
+def _judge(pairs: Path, bundle: Path, output: Path) -> list[str]:
+    return ["judge", str(pairs), "-b", str(bundle), "-o", str(output)]
 
 
 @pytest.fixture(scope="module")
-def whole(llama: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path, float]:
-    """Pairs, their verdicts from a run that nothing stopped, and the seconds that took."""
+def whole(llama: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """Pairs, and their verdicts from a run that nothing stopped."""
     folder = tmp_path_factory.mktemp("whole")
     pairs = _rows(folder / "pairs.jsonl")
-    started = time.monotonic()
     subprocess.run(_command(pairs, llama, folder / "out.jsonl"), check=True, capture_output=True)
     assert sorted(p.name for p in folder.iterdir()) == ["out.jsonl", "pairs.jsonl"]
-    return pairs, folder / "out.jsonl", time.monotonic() - started
+    return pairs, folder / "out.jsonl"
 
 
-def test_killed_anywhere_it_ends_with_the_same_file(
-    whole: tuple[Path, Path, float], llama: Path, tmp_path: Path
-) -> None:
-    """SIGKILL of the real process, at random moments of its life; RLAIF_FAST_KILLS=200 for the long version."""
-    pairs, wanted, seconds = whole
-    pick = random.Random(KILLS)
-    kills = inside = finished = 0
+# An entry every 20 rows, not every second: this run takes less. One thread: others burn CPU time while they wait.
+_OFTEN = """
+import sys
+from rlaif_fast.cli import main
+from rlaif_fast.journal import Journal
+
+write = Journal.write
+
+def often(self, *row):
+    if self._written % 20 == 0:
+        self._next = 0
+    write(self, *row)
+
+Journal.write = often
+main([*sys.argv[1:], "--threads", "1"])
+"""
+
+
+def test_killed_anywhere_it_ends_with_the_same_file(llama: Path, tmp_path: Path) -> None:
+    """The real process killed at random moments of its life, in CPU time, which a busy machine does not shift.
+
+    The timer's signal ends a process that expects none as SIGKILL does. RLAIF_FAST_KILLS=200 for the long version.
+    """
+    pairs, wanted, pick = _rows(tmp_path / "pairs.jsonl"), tmp_path / "wanted.jsonl", random.Random(KILLS)
+    kills = inside = finished = taken_up = 0
+
+    def run(output: Path, seconds: float) -> tuple[int, str]:
+        done = subprocess.run(
+            [sys.executable, "-c", _OFTEN, *_judge(pairs, llama, output)], capture_output=True, text=True,
+            preexec_fn=lambda: signal.setitimer(signal.ITIMER_PROF, seconds),  # 0: never
+        )  # fmt: skip
+        assert done.returncode in (0, -signal.SIGPROF), done.stderr
+        return done.returncode, done.stderr
+
+    before = _children_seconds()
+    assert run(wanted, 0)[0] == 0
+    life = _children_seconds() - before
     while kills < KILLS:
         output = tmp_path / f"out-{finished}.jsonl"
-        fresh, started = not list(tmp_path.glob(f"{output.name}.*")), time.monotonic()
-        process = subprocess.Popen(_command(pairs, llama, output), stderr=subprocess.PIPE, text=True)
-        try:
-            process.wait(pick.uniform(0.3 * seconds, 1.1 * seconds))
-        except subprocess.TimeoutExpired:
-            process.kill()
-            inside += output.with_name(output.name + ".journal").exists()
-            kills += 1
-        _, err = process.communicate()
-        assert process.returncode in (0, -signal.SIGKILL), err
-        if process.returncode == 0:
+        status, err = run(output, pick.uniform(0.4 * life, 1.1 * life))
+        taken_up += "going on behind " in err
+        if status == 0:
             assert output.read_bytes() == wanted.read_bytes()
             assert "300 judged" in err
             finished += 1
-            seconds = time.monotonic() - started if fresh else seconds  # the machine may be less busy by now
-    last = subprocess.run(_command(pairs, llama, output), capture_output=True, text=True)
-    assert last.returncode == 0, last.stderr
+        else:
+            inside += output.with_name(output.name + ".journal").exists()
+            kills += 1
+    assert run(output, 0)[0] == 0
     assert output.read_bytes() == wanted.read_bytes()
     assert inside > KILLS // 4, "the kills came before the work or behind it"
-    assert {p.name for p in tmp_path.iterdir()} == {f"out-{n}.jsonl" for n in range(finished + 1)} | {output.name}
+    assert taken_up, "no run had verdicts of another to go on behind"
+    assert {p.name for p in tmp_path.iterdir()} == {
+        pairs.name, wanted.name, output.name, *(f"out-{n}.jsonl" for n in range(finished)),
+    }  # fmt: skip
+
+
+def _children_seconds() -> float:
+    """CPU time of all processes waited for."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 def test_an_interrupted_run_says_so_and_goes_on(
-    whole: tuple[Path, Path, float], llama: Path, tmp_path: Path, rlaif_fast: Cli
+    whole: tuple[Path, Path], llama: Path, tmp_path: Path, rlaif_fast: Cli
 ) -> None:
-    pairs, wanted, _ = whole
+    pairs, wanted = whole
     output = tmp_path / "out.jsonl"
-    _stopped(pairs, llama, output)
+    assert interrupted(_judge(pairs, llama, output), "write", 12).endswith("\nerror: interrupted\n")
     assert not output.exists()
     done = rlaif_fast("judge", pairs, "-b", llama, "-o", output)
     assert done.status == 0, done.err
-    assert f"{output}: going on behind " in done.err
+    assert f"{output}: going on behind 12 rows" in done.err
     assert output.read_bytes() == wanted.read_bytes()
 
 
-def _stopped(pairs: Path, bundle: Path, output: Path) -> int:
-    """Ctrl-C as soon as there are verdicts; how many the journal vouches for."""
-    process = subprocess.Popen(
-        _command(pairs, bundle, output), stderr=subprocess.PIPE,
-        # A test run in the background has Ctrl-C ignored, and its children with it.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
-    )  # fmt: skip
-    rows, journal = (output.with_name(output.name + end) for end in (".partial", ".journal"))
-    while not rows.exists() or rows.stat().st_size < 4000:
-        assert process.poll() is None, process.communicate()[1]
-    process.send_signal(signal.SIGINT)
-    process.communicate()
-    assert process.returncode == 130
-    return int(json.loads(journal.read_text())["verdicts"])
-
-
 def test_what_it_is_bound_to(llama: Path, tiny_bundle: Callable[[str], Path], tmp_path: Path, rlaif_fast: Cli) -> None:
-    pairs, output = _rows(tmp_path / "pairs.jsonl", 1500), tmp_path / "out.jsonl"
-    done = _stopped(pairs, llama, output)
-    assert done > 0
+    pairs, output, done = _rows(tmp_path / "pairs.jsonl"), tmp_path / "out.jsonl", 12
+    interrupted(_judge(pairs, llama, output), "write", done)
+    assert json.loads((tmp_path / "out.jsonl.journal").read_text())["verdicts"] == done
     rows = pairs.read_bytes().splitlines(keepends=True)
     changed, shorter, longer = (tmp_path / f"{name}.jsonl" for name in ("changed", "shorter", "longer"))
     changed.write_bytes(b"".join([rows[0].replace(b"Text", b"text"), *rows[1:]]))
@@ -141,15 +161,15 @@ def test_what_it_is_bound_to(llama: Path, tiny_bundle: Callable[[str], Path], tm
     # What is consumed is bound, what follows is not.
     assert rlaif_fast("judge", longer, "-b", llama, "-o", output).status == 0
     assert len(output.read_text().splitlines()) == done + 20
-    _stopped(pairs, llama, tmp_path / "again.jsonl")
+    interrupted(_judge(pairs, llama, tmp_path / "again.jsonl"), "write", done)
     fresh = rlaif_fast("judge", changed, "-b", llama, "-o", tmp_path / "again.jsonl", "--restart", "--limit", 30)
     assert fresh.status == 0 and "going on" not in fresh.err
     assert len((tmp_path / "again.jsonl").read_text().splitlines()) == 30
 
 
-def test_a_full_disk_loses_nothing(whole: tuple[Path, Path, float], llama: Path, tmp_path: Path) -> None:
+def test_a_full_disk_loses_nothing(whole: tuple[Path, Path], llama: Path, tmp_path: Path) -> None:
     """The system refuses to let files grow beyond 48 blocks; later it does not."""
-    pairs, wanted, _ = whole
+    pairs, wanted = whole
     output = tmp_path / "out.jsonl"
     command = _command(pairs, llama, output)
     full = subprocess.run(["bash", "-c", 'ulimit -f 48; exec "$@"', "-", *command], capture_output=True, text=True)
@@ -162,9 +182,9 @@ def test_a_full_disk_loses_nothing(whole: tuple[Path, Path, float], llama: Path,
     assert output.read_bytes() == wanted.read_bytes()
 
 
-def test_standard_input_is_taken_up_again(whole: tuple[Path, Path, float], llama: Path, tmp_path: Path) -> None:
+def test_standard_input_is_taken_up_again(whole: tuple[Path, Path], llama: Path, tmp_path: Path) -> None:
     """The same rows come through the pipe again; those that have a verdict are passed over."""
-    pairs, _, _ = whole
+    pairs, _ = whole
     output, rows = tmp_path / "out.jsonl", pairs.read_bytes()
     command = _command(Path("-"), llama, output)
     full = subprocess.run(["bash", "-c", 'ulimit -f 48; exec "$@"', "-", *command], input=rows, capture_output=True)

@@ -41,6 +41,7 @@ def test_a_constant_bias_is_found_and_taken_away(content: list[float], bias: flo
         assert found.p1 == pytest.approx(wanted.p1, abs=1e-9)
 
 
+@settings(deadline=None)
 @given(finite, st.floats(-15, 15))
 def test_p1_of_one_order_is_the_average_over_both(forward: float, prior: float) -> None:
     odds = Plan(prior, 0.0, 1, 0, 0.0).one_order(forward)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rlaif_fast.shapes import NAMES, OWN, TRL, Row, Shape, is_judged, recognise, shape_of_fields
@@ -165,6 +165,7 @@ def test_what_is_not_used_is_carried() -> None:
 _NAMES = st.text(max_size=4) | st.sampled_from(["label", "id", "instruction", "input_label"])
 
 
+@settings(deadline=None)
 @given(st.dictionaries(_NAMES, st.integers(), max_size=5))
 def test_nothing_is_lost(more: Row) -> None:
     row = more | {"prompt": "i", "chosen": "a", "rejected": "b"}

@@ -173,7 +173,7 @@ def test_a_late_error_is_found_at_once(tmp_path: Path) -> None:
     path = tmp_path / "long.toml"
     before = GOOD.split("[[")[0] + "#\n" * 12_000
     path.write_text(before + "x = '''" + "\n" * 3000 + "'''\n")
-    started = time.monotonic()
+    started = time.thread_time()  # what this computes, not how long others keep the machine busy
     with pytest.raises(TemplateError, match=f"line {before.count(chr(10)) + 1}: unknown key 'x'"):
         read_template(str(path))
-    assert time.monotonic() - started < 20
+    assert time.thread_time() - started < 20
