@@ -11,9 +11,9 @@ import onnxruntime as ort
 import pytest
 from onnx import numpy_helper
 
-from rlaif_fast import Judge, Pair, RlaifFastError
+from rlaif_fast import Judge, Pair, RlaifFastError, wire
 from rlaif_fast.agreement import agreement
-from rlaif_fast.bench import measure, wire
+from rlaif_fast.bench import measure
 from rlaif_fast.bench.rate import ShapeRate, combined, matrix_rate
 
 

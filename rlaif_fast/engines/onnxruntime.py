@@ -17,6 +17,7 @@ from rlaif_fast.cpu import require_threads
 from rlaif_fast.engines.base import Engine, EngineOptions, Feed, Variant, first_line
 from rlaif_fast.errors import REMEDY, BundleError, lacks_memory
 from rlaif_fast.manifest import Manifest
+from rlaif_fast.saturation import EXACT_PRODUCTS, saturates
 
 # Chosen by measurement, docs/performance.md has the figures. The flash path of GroupQueryAttention is the slower one
 # at these lengths on most machines; which one runs is fixed when the session is made.
@@ -40,6 +41,13 @@ class OnnxRuntimeEngine(Engine):
         settings.add_session_config_entry("session.force_spinning_stop", "1")
         if bfloat16:
             settings.add_session_config_entry(_BFLOAT16, "1")
+        self._exact_products = bundle.manifest.precision == "int8" and saturates()
+        if self._exact_products:
+            if not bundle.manifest.passes.get("own_tensors"):
+                raise BundleError(
+                    f"{bundle.folder}: int8 products of a version whose sums this CPU cuts off; export the model again"
+                )
+            settings.add_session_config_entry(EXACT_PRODUCTS, "1")
         # The bytes that were checked are the bytes that are parsed, and as nothing but ONNX.
         settings.add_session_config_entry("session.load_model_format", "ONNX")
         settings.add_session_config_entry("session.model_external_initializers_file_folder_path", str(bundle.folder))
@@ -70,6 +78,7 @@ class OnnxRuntimeEngine(Engine):
                 f"attention kernel: {kernel} ({_FLASH})",
                 "weights: mapped, packed when loaded (7 % faster a pair than packing them in each pass)",
                 *["float32 products in bfloat16"] * self._bfloat16,
+                *["int8 products: the exact kernels, this CPU's fast ones saturate"] * self._exact_products,
                 "threads spin between operators (5 % faster; they sleep between pairs)"
                 if self._options.spin
                 else "threads sleep between operators: the machine is in use",

@@ -20,6 +20,7 @@ from rlaif_fast.bundle import Bundle
 from rlaif_fast.engines.base import Engine, EngineOptions, Feed, Variant, first_line
 from rlaif_fast.errors import BundleError
 from rlaif_fast.manifest import MODEL, Manifest
+from rlaif_fast.saturation import saturates
 
 _DOMAIN = "com.microsoft"
 _HEAD = "label_head.weight"  # as the exporter names it
@@ -169,6 +170,8 @@ def _refusal(manifest: Manifest, bfloat16: bool = False) -> str | None:
         return "bfloat16 on top of int8 loses verdicts; it is offered for fp32 bundles"
     if bfloat16 and "BF16" not in _capabilities():
         return "this chip does not compute in bfloat16"
+    if manifest.precision == "int8" and saturates():
+        return "OpenVINO's int8 products saturate on this CPU, which has no VNNI; onnxruntime has exact ones"
     return None
 
 

@@ -1,4 +1,4 @@
-"""The few lines of ONNX's file format that measuring a matrix rate takes; the runtime has no onnx package.
+"""The few lines of ONNX's file format that trying a single product takes; the runtime has no onnx package.
 
 Field numbers are those of onnx.proto.
 """
@@ -16,7 +16,7 @@ from rlaif_fast.protobuf import fields, integer, integers, submessage
 _MODEL_IR, _MODEL_GRAPH, _MODEL_OPSET = 1, 7, 8
 _GRAPH_NODE, _GRAPH_NAME, _GRAPH_TENSOR, _GRAPH_INPUT, _GRAPH_OUTPUT = 1, 2, 5, 11, 12
 _NODE_INPUT, _NODE_OUTPUT, _NODE_OP = 1, 2, 4
-_TENSOR_DIMS, _TENSOR_TYPE, _TENSOR_NAME, _TENSOR_RAW = 1, 2, 8, 9
+_TENSOR_DIMS, _TENSOR_TYPE, _TENSOR_NAME, _TENSOR_RAW, _TENSOR_EXTERNAL = 1, 2, 8, 9, 13
 
 FLOAT, UINT8, INT8, INT32 = 1, 2, 3, 6  # TensorProto.DataType
 
@@ -31,20 +31,23 @@ class Product:
 
 
 def products(model: bytes) -> list[Product]:
-    """The products of a model's graph whose second factor is a constant matrix, in the graph's order."""
+    """The products of a model's graph whose second factor is a constant matrix, in the graph's order.
+
+    Weights that lie at one place of the weights' file count once: int8 rows and their endings are one product.
+    """
     graph = next(value for number, value in fields(memoryview(model)) if number == _MODEL_GRAPH)
-    tensors: dict[bytes, tuple[list[int], int]] = {}
+    tensors: dict[bytes, tuple[bytes, list[int], int]] = {}
     factors: list[bytes] = []
     for number, value in fields(submessage(graph)):
         if number == _GRAPH_TENSOR:
-            name, dims, kind = _tensor(submessage(value))
-            tensors[name] = dims, kind
+            name, place, dims, kind = _tensor(submessage(value))
+            tensors[name] = place or name, dims, kind
         elif number == _GRAPH_NODE:
             op, inputs = _node(submessage(value))
             if b"MatMul" in op and len(inputs) > 1:  # MatMul, MatMulInteger, MatMulIntegerToFloat, ...
                 factors.append(inputs[1])
-    found = (tensors.get(name, ([], 0)) for name in dict.fromkeys(factors))  # int8: an ending shares its rows' weights
-    return [Product(dims[0], dims[1], kind) for dims, kind in found if len(dims) == 2]
+    found = {place: (dims, kind) for place, dims, kind in (tensors[name] for name in factors if name in tensors)}
+    return [Product(dims[0], dims[1], kind) for dims, kind in found.values() if len(dims) == 2]
 
 
 def one_product(op: str, weights: npt.NDArray[np.generic], rows: int, types: tuple[int, int, int]) -> bytes:
@@ -68,8 +71,9 @@ def _value_info(name: bytes, kind: int, shape: tuple[int, ...]) -> bytes:
     return _bytes(1, name) + _bytes(2, _bytes(1, _int(1, kind) + _bytes(2, dims)))
 
 
-def _tensor(message: memoryview) -> tuple[bytes, list[int], int]:
-    name, dims, kind = b"", list[int](), 0
+def _tensor(message: memoryview) -> tuple[bytes, bytes, list[int], int]:
+    """Name, where it lies in the weights' file if it does, shape and type."""
+    name, place, dims, kind = b"", b"", list[int](), 0
     for number, value in fields(message):
         if number == _TENSOR_DIMS:
             dims += integers(value)
@@ -77,7 +81,9 @@ def _tensor(message: memoryview) -> tuple[bytes, list[int], int]:
             kind = integer(value)
         elif number == _TENSOR_NAME:
             name = bytes(submessage(value))
-    return name, dims, kind
+        elif number == _TENSOR_EXTERNAL:
+            place += bytes(submessage(value))
+    return name, place, dims, kind
 
 
 def _node(message: memoryview) -> tuple[bytes, list[bytes]]:
