@@ -71,6 +71,12 @@ class Steps:
         if self._bar:
             self._bar.update(self._task, description=what, completed=share)
 
+    def say(self, line: str) -> None:
+        """A line that stays, behind the step that is going on."""
+        self._finish()
+        self._what = ""
+        self._console.print(line, markup=False)
+
     def _finish(self) -> None:
         if self._what:
             self._console.print(f"  {self._what}: {time.monotonic() - self._since:.1f} s", style="dim")

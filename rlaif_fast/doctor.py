@@ -12,7 +12,7 @@ from typing import Literal
 from rlaif_fast import cache, cgroup, cpu, memory, processor, selftest
 from rlaif_fast.bundle import Bundle
 from rlaif_fast.errors import RlaifFastError
-from rlaif_fast.home import DEFAULT_MODEL, bundle_folder, find_bundle, home
+from rlaif_fast.home import DEFAULT_MODEL, bundle_folder, default_bundle, find_bundle, home
 from rlaif_fast.manifest import Manifest
 from rlaif_fast.template import Template
 from rlaif_fast.version import __version__
@@ -36,7 +36,7 @@ class Finding:
 
 def examine(bundle: str | None) -> Iterator[Finding]:
     """Everything, in the order people read it; ``bundle`` as commands take it, None for the embedded default."""
-    folder = bundle_folder(DEFAULT_MODEL) if bundle is None else find_bundle(bundle)
+    folder = default_bundle() or bundle_folder(DEFAULT_MODEL) if bundle is None else find_bundle(bundle)
     yield from _versions()
     yield _processor()
     yield _threads()
@@ -81,9 +81,8 @@ def _processor() -> Finding:
     found = f"{processor.name()}; " + ", ".join(f"{title} {'yes' if there else 'no'}" for title, there in has.items())
     if has.get("AVX2") is False:
         return Finding("processor", "warning", found, "without AVX2 judging is many times slower")
-    if not processor.int8_is_exact(has):
-        advice = "int8 may saturate here, which the self-test would find: export with --precision fp32 then"
-        return Finding("processor", "warning", found, advice)
+    if not processor.int8_is_fast(has):
+        found += "; int8 gains little here but memory, --precision auto exports fp32"
     return Finding("processor", "ok", found)
 
 

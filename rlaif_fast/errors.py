@@ -7,7 +7,8 @@
     ├── TemplateError   a template, or a label that is not one token in it
     ├── BundleError     a folder is no bundle, or no longer the one that was exported
     │   └── UnfaithfulError   this machine does not compute what the bundle was verified with
-    ├── ExportError     a model cannot be exported, or its bundle deviates from PyTorch
+    ├── ExportError     a model cannot be exported
+    │   └── FidelityError     its bundle deviates from PyTorch
     ├── JudgeError      the runtime gave no valid answer
     ├── BenchError      nothing to measure, or nothing to compare with
     └── EvalError       verdicts or labels that cannot be evaluated, or a calibration of another bundle
@@ -48,7 +49,11 @@ class UnfaithfulError(BundleError):
 
 
 class ExportError(RlaifFastError):
-    """A model that cannot be exported, or whose bundle deviates from the reference."""
+    """A model that cannot be exported."""
+
+
+class FidelityError(ExportError):
+    """A bundle that deviates from the reference by more than it may; it was not kept."""
 
 
 class JudgeError(RlaifFastError):

@@ -10,7 +10,7 @@ import platformdirs
 
 DEFAULT_MODEL = "smollm2-135m-instruct"
 BUNDLES, CHECKED = "bundles", "checked"  # in the cache folder: bundles by name, and which passed their self-test
-PRECISIONS = ("int8", "fp32")  # the first is what an export makes unless told otherwise
+PRECISIONS = ("int8", "fp32")  # in the order that bundles of one model are looked for
 
 
 def home() -> Path:
@@ -25,6 +25,12 @@ def bundle_folder(model: str, precision: str = "int8", template: str = "summary"
     name = path.stem if path.suffix == ".gguf" else path.resolve().name if path.exists() else model
     parts = [name, revision, template, precision]
     return home() / BUNDLES / "-".join(re.sub(r"[^A-Za-z0-9._]+", "-", part) for part in parts if part)
+
+
+def default_bundle(template: str = "summary") -> Path | None:
+    """The embedded default's folder for ``template``; None where it is not exported yet."""
+    folders = (bundle_folder(DEFAULT_MODEL, precision, template) for precision in PRECISIONS)
+    return next((folder for folder in folders if folder.exists()), None)
 
 
 def find_bundle(path_or_id: str | Path) -> Path:

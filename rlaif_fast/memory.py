@@ -27,8 +27,13 @@ def of_pass(manifest: Manifest, tokens: int) -> int:
 
 
 def of_bundle(manifest: Manifest) -> int:
-    """Bytes a process takes that has the bundle open, about: its weights are mapped, then packed."""
-    return _INTERPRETER + manifest.files[WEIGHTS].bytes
+    """Bytes a process takes that has the bundle open, about."""
+    return of_weights(manifest.files[WEIGHTS].bytes)
+
+
+def of_weights(size: int) -> int:
+    """Bytes a process takes that has a bundle with so many bytes of weights open: they are mapped, then packed."""
+    return _INTERPRETER + size
 
 
 def left() -> int | None:

@@ -44,8 +44,8 @@ def features() -> dict[str, bool] | None:
     return {title: has[title] for title in known} if flags else None
 
 
-def int8_is_exact(has: dict[str, bool]) -> bool:
-    """Whether products of int8 are summed without saturating, and fast."""
+def int8_is_fast(has: dict[str, bool]) -> bool:
+    """Whether there are instructions for products of int8; without them they are exact too, and hardly faster."""
     return any(has.get(title) for title in _INT8)
 
 

@@ -1,8 +1,8 @@
 """Does this machine compute what the bundle computed where it was exported?
 
-The manifest holds probe pairs with the bundle's own answers and PyTorch's. Integer arithmetic that saturates (int8
-products on CPUs without VNNI may), or a runtime whose kernel changed, gives others. The probes are judged the first
-time a bundle meets a machine, an engine and its version; that it passed is remembered in the cache folder.
+The manifest holds probe pairs with the bundle's own answers and PyTorch's. Integer arithmetic that saturates, or a
+runtime whose kernel changed, gives others. The probes are judged the first time a bundle meets a machine, an engine and
+its version; that it passed is remembered in the cache folder.
 """
 
 from __future__ import annotations
@@ -20,7 +20,8 @@ from rlaif_fast.manifest import Manifest, Probe
 Answer = Callable[[Probe], Sequence[float]]  # log-odds, or expected scores, of a probe: two of them
 EXACT = 1e-3  # log-odds: what a float32 bundle's answers may differ by, between machines
 FAITHFUL = 0.03  # log-odds, mean: what anything that rounds may be off unasked; near a tie 0.75 points of p1
-_SHARE = 0.5  # of the bundle's mean error to PyTorch: what an int8 bundle's answers may move, on average
+SAME = 0.01  # log-odds, mean: what an int8 bundle's answers may differ by, between machines,
+_SHARE = 1 / 3  # or this share of its own error where more of that was asked for
 _NOISE = 0.5  # of the mean |log-odds|: from there on a verdict is mostly error
 
 
@@ -84,20 +85,18 @@ def deviation(manifest: Manifest, differences: Sequence[float]) -> tuple[float, 
     """(what counts of differences between two machines' log-odds, its limit): at float32 the largest, else the mean."""
     if manifest.precision == "fp32":
         return max(differences), EXACT
-    return sum(differences) / len(differences), max(EXACT, _SHARE * manifest.fidelity.mean)
+    return sum(differences) / len(differences), max(SAME, _SHARE * manifest.fidelity.mean)
 
 
 def error_limit(manifest: Manifest) -> float:
     """The mean error to PyTorch fp32 on the probes, in log-odds, that an engine may have to be chosen for a bundle.
 
-    EXACT for a float32 bundle. For int8 what the export aimed at, FAITHFUL or PyTorch's bfloat16's own if that is
-    less; or what the bundle itself has, where that is more.
+    EXACT for a float32 bundle. For int8 FAITHFUL, or what the bundle itself has, where more was asked for.
     """
     if manifest.precision == "fp32":
         return EXACT
     own = differences([p.answer for p in manifest.probes], [p.reference for p in manifest.probes])
-    allowed = min(FAITHFUL, manifest.bfloat16.mean) if manifest.bfloat16 else 0.0
-    return max(EXACT, sum(own) / len(own), manifest.fidelity.mean, allowed)
+    return max(FAITHFUL, sum(own) / len(own), manifest.fidelity.mean)
 
 
 def differences(answers: Iterable[Sequence[float]], others: Iterable[Sequence[float]]) -> list[float]:

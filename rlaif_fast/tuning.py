@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import gc
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -30,6 +30,7 @@ _LEAST = 3  # turns
 _SETTLE = 0.05  # seconds between turns: threads of the other engine come to rest
 
 _GAIN = 0.9  # of the default's time: less is the machine's noise, and not worth another engine's start and memory
+_NEARLY = 1.1  # times what the fastest takes: an exact variant is worth that much
 
 Progress = Callable[[str, float], None]
 
@@ -41,6 +42,11 @@ class Candidate:
     folder: Path
     manifest: Manifest
     variant: Variant
+
+    @property
+    def rounds(self) -> bool:
+        """Whether it is not exact to float32's last digits."""
+        return self.variant.rounds or self.manifest.precision != "fp32"
 
 
 def candidates(folder: Path, *, asked: bool, max_delta: float | None = None) -> list[Candidate]:
@@ -62,10 +68,8 @@ def candidates(folder: Path, *, asked: bool, max_delta: float | None = None) -> 
 
 
 def worthwhile(folder: Path) -> bool:
-    """Whether another engine than the one every install has could be chosen, so that seconds are well spent."""
-    return bool(read_manifest(folder).probes) and any(
-        c.variant.name != DEFAULT for c in candidates(folder, asked=False)
-    )
+    """Whether anything but the bundle in the engine every install has could be chosen, so that trying is worth it."""
+    return bool(read_manifest(folder).probes) and len(candidates(folder, asked=False)) > 1
 
 
 def out_of_reach(folder: Path) -> list[str]:
@@ -79,7 +83,7 @@ def out_of_reach(folder: Path) -> list[str]:
 def tune(
     folder: Path, progress: Progress, *, asked: bool = True, max_delta: float | None = None, threads: int = 0
 ) -> Tuned:  # fmt: skip
-    """Try every candidate and choose the fastest that is faithful.
+    """Try every candidate and choose the fastest that is faithful, or an exact one that takes at most a tenth more.
 
     Args:
         folder: the bundle's.
@@ -111,9 +115,21 @@ def tune(
             f"{manifest.name}: no engine of this machine is within {limit:.2g} in log-odds of PyTorch on the bundle's"
             " probes; export the model with --precision fp32 too"
         )
-    ratios = {n: tried[n].ratio or np.inf for n in faithful}
-    chosen = min(ratios, key=lambda n: ratios[n] if n == 0 else ratios[n] / _GAIN)
+    chosen = _best({n: tried[n].ratio or np.inf for n in faithful}, {n for n in faithful if of[n].rounds})
     return Tuned(tuple(tried), chosen, read_manifest(Path(tried[chosen].folder)).digest, limit)
+
+
+def _best(ratios: Mapping[int, float], rounding: Container[int]) -> int:
+    """Of candidates by their time over the default's, number 0: the fastest; or an exact one that is nearly as fast."""
+
+    def fastest(numbers: Iterable[int]) -> int:
+        return min(numbers, key=lambda n: ratios[n] if n == 0 else ratios[n] / _GAIN)
+
+    found = fastest(ratios)
+    exact = [n for n in ratios if n not in rounding]
+    if found in rounding and exact and ratios[other := fastest(exact)] <= _NEARLY * ratios[found]:
+        return other
+    return found
 
 
 def _try(

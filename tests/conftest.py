@@ -61,6 +61,11 @@ def tiny_folder(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Pat
     return folder
 
 
+# Mean |difference in log-odds| of a tiny model's int8 bundle. Their answers are random and spread over several units,
+# so 0.03 would leave most of their products in float32, and int8 products are what is tested.
+TINY = 0.05
+
+
 def _exported(folder: Callable[[str], Path], bundles: Path, precision: str) -> Callable[[str], Path]:
     """Bundles of tiny models by name, each exported once."""
     from rlaif_fast_export.exporter import Int8Options, export_bundle
@@ -70,7 +75,8 @@ def _exported(folder: Callable[[str], Path], bundles: Path, precision: str) -> C
 
     def bundle(name: str) -> Path:
         if name not in made:
-            source, int8 = find_source(str(folder(name))), Int8Options() if precision == "int8" else None
+            source = find_source(str(folder(name)))
+            int8 = Int8Options(max_delta=TINY) if precision == "int8" else None
             made[name] = export_bundle(
                 source, bundles / name, SUMMARY, force=False, progress=lambda what, share: None, int8=int8
             )
@@ -117,10 +123,25 @@ def default_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def default_fp32(rlaif_fast: Callable[..., Run], default_home: Path) -> Path:
-    """The embedded default's fp32 bundle, as a user exports it."""
-    from rlaif_fast.home import DEFAULT_MODEL
+def default_bundles(rlaif_fast: Callable[..., Run], default_home: Path) -> dict[str, Path]:
+    """The embedded default's bundles by precision: the one the first ``judge`` makes by itself here, and the other."""
+    from rlaif_fast.home import DEFAULT_MODEL, PRECISIONS, bundle_folder
 
-    done = rlaif_fast("export", DEFAULT_MODEL, "--precision", "fp32", home=default_home)
+    done = rlaif_fast("judge", ROOT / "examples/pairs.jsonl", "--limit", 1, home=default_home)
     assert done.status == 0, done.err
-    return default_home / "bundles" / f"{DEFAULT_MODEL}-summary-fp32"
+    assert "is not exported yet, doing it now, once\n" in done.err
+    found = {
+        precision: default_home / "bundles" / bundle_folder(DEFAULT_MODEL, precision).name for precision in PRECISIONS
+    }
+    made = [precision for precision, folder in found.items() if folder.exists()]
+    assert len(made) == 1 and f"precision: {made[0]}" in done.err
+    for precision in {*PRECISIONS} - {*made}:
+        done = rlaif_fast("export", DEFAULT_MODEL, "--precision", precision, home=default_home)
+        assert done.status == 0, done.err
+    return found
+
+
+@pytest.fixture(scope="session")
+def default_fp32(default_bundles: dict[str, Path]) -> Path:
+    """The embedded default's fp32 bundle."""
+    return default_bundles["fp32"]

@@ -13,7 +13,6 @@ import pytest
 from rlaif_fast import Judge
 from rlaif_fast.cpu import usable_cores
 from rlaif_fast.engines import offered
-from rlaif_fast.home import DEFAULT_MODEL
 from rlaif_fast.selftest import FAITHFUL
 from tests.conftest import ROOT, SHARED_DATA, Run
 
@@ -59,22 +58,13 @@ def reference(default_home: Path) -> Callable[[list[dict[str, Any]]], np.ndarray
     return log_odds
 
 
-@pytest.fixture(scope="module")
-def exported(rlaif_fast: Callable[..., Run], default_home: Path, default_fp32: Path) -> dict[str, Path]:
-    """The default judge's bundles by precision: fp32 as a user exports it, int8 as ``judge`` does by itself."""
-    done = rlaif_fast("judge", ROOT / "examples/pairs.jsonl", "--limit", 1, home=default_home)
-    assert done.status == 0, done.err
-    assert "is not exported yet, doing it now, once" in done.err
-    return {"fp32": default_fp32, "int8": default_home / "bundles" / f"{DEFAULT_MODEL}-summary-int8"}
-
-
 def test_the_example_pairs(
-    rlaif_fast: Callable[..., Run], default_home: Path, exported: dict[str, Path], reference: Any
+    rlaif_fast: Callable[..., Run], default_home: Path, default_bundles: dict[str, Path], reference: Any
 ) -> None:
     rows = [json.loads(line) for line in (ROOT / "examples/pairs.jsonl").read_text(encoding="utf-8").splitlines()]
     wanted = reference(rows)
     got = {}
-    for precision, bundle in exported.items():
+    for precision, bundle in default_bundles.items():
         command = "judge", ROOT / "examples/pairs.jsonl", "-b", bundle
         done = rlaif_fast(*command, home=default_home)
         assert done.status == 0, done.err
@@ -97,7 +87,7 @@ def _log_odds(p: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
 
 @pytest.mark.parametrize("name", ["tldr", "hh_harmless", "llmbar", "pandalm", "qa_feedback"])
 def test_real_pairs(
-    rlaif_fast: Callable[..., Run], default_home: Path, exported: dict[str, Path], reference: Any, name: str
+    rlaif_fast: Callable[..., Run], default_home: Path, default_bundles: dict[str, Path], reference: Any, name: str
 ) -> None:
     """A few human-labelled pairs of every set: fp32 within 1e-3 of PyTorch, no flip; --exact the same labels."""
     data = SHARED_DATA / f"{name}.dev.jsonl"
@@ -113,7 +103,7 @@ def test_real_pairs(
         assert done.status == 0, done.err
         return [json.loads(line) for line in done.out.splitlines()]
 
-    exact = judged("-b", exported["fp32"])
+    exact = judged("-b", default_bundles["fp32"])
     np.testing.assert_allclose(_log_odds(np.array([v["p1_by_order"] for v in exact])), wanted, rtol=0, atol=1e-3)
     assert [v["label"] for v in exact] == labels
     assert [v["label"] for v in judged("--exact")] == labels
@@ -123,13 +113,12 @@ def test_real_pairs(
     assert np.abs(fast - alone).max() < 1e-3, "a verdict does not depend on its neighbours"
 
 
-def test_what_rounds_is_faithful(exported: dict[str, Path]) -> None:
-    """The int8 bundle on its held-out pairs, and every engine that rounds, on the probes: nearer than bfloat16."""
-    judge = Judge.load(exported["int8"], engine="onnxruntime")
-    assert judge.manifest.bfloat16 is not None
-    assert judge.manifest.fidelity.mean <= FAITHFUL < judge.manifest.bfloat16.mean
-    for variant in offered(Judge.load(exported["fp32"], engine="onnxruntime").manifest):
+def test_what_rounds_is_faithful(default_bundles: dict[str, Path]) -> None:
+    """The int8 bundle on its held-out pairs, and every engine that rounds, on the probes."""
+    judge = Judge.load(default_bundles["int8"], engine="onnxruntime")
+    assert judge.manifest.fidelity.mean <= FAITHFUL
+    for variant in offered(Judge.load(default_bundles["fp32"], engine="onnxruntime").manifest):
         if variant.rounds:
-            judge = Judge.load(exported["fp32"], engine=variant.name)
+            judge = Judge.load(default_bundles["fp32"], engine=variant.name)
             errors = [np.subtract(judge.answer(probe), probe.reference) for probe in judge.manifest.probes]
             assert np.abs(errors).mean() <= FAITHFUL, variant.name

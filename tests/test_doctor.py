@@ -82,7 +82,7 @@ def test_memory_against_what_the_bundle_takes(llama: Path, monkeypatch: pytest.M
 
 @pytest.mark.parametrize(
     ("has", "wanted"),
-    [({"AVX2": False, "VNNI": False}, "warning"), ({"AVX2": True, "VNNI": False}, "warning"), (None, "ok"),
+    [({"AVX2": False, "VNNI": False}, "warning"), ({"AVX2": True, "VNNI": False}, "ok"), (None, "ok"),
      ({"NEON dot product": True}, "ok")],
 )  # fmt: skip
 def test_the_processor(has: dict[str, bool] | None, wanted: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -109,7 +109,8 @@ def test_the_status_of_the_real_command(llama: Path, tmp_path: Path, rlaif_fast:
     assert done.status == {"ok": 0, "warning": 2}[told["state"]], done.err  # the machine may be in use
     assert rlaif_fast("doctor", "-b", tmp_path / "none", home=tmp_path).status == 1
     shown = rlaif_fast("doctor", "-b", llama, home=tmp_path)
-    assert shown.status == done.status and "self-test" in shown.out
+    assert shown.status == {"ready": 0, "works, with warnings": 2}[shown.out.splitlines()[-1]], "it may be so by now"
+    assert "self-test" in shown.out
 
 
 def test_flags_as_systems_name_them(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,12 +10,14 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 import torch
 
-from rlaif_fast import BundleError, ExportError, Judge, Pair
-from rlaif_fast.bundle import read_manifest, write_manifest
+from rlaif_fast import BundleError, ExportError, Judge, Pair, selftest
+from rlaif_fast.bundle import Bundle, read_manifest, write_manifest
 from rlaif_fast.companion import companion
+from rlaif_fast.errors import FidelityError
 from rlaif_fast.exact import BUDGET, ExactJudge
 from rlaif_fast.template import SUMMARY
 from rlaif_fast_export.exporter import Int8Options, export_bundle
@@ -26,7 +28,7 @@ from rlaif_fast_export.int8.sensitivity import Moves, expected_error
 from rlaif_fast_export.reference import common_ending, in_bfloat16, reference_log_odds
 from rlaif_fast_export.sources import find_source
 from rlaif_fast_export.texts import shipped_pairs
-from tests.conftest import Run
+from tests.conftest import TINY, Run
 from tests.families import FAMILIES, tiny_model
 
 NEIGHBOURS = 1e-3  # |difference in log-odds| of a pair alone and among others
@@ -40,8 +42,8 @@ def _texts() -> list[Pair]:
 
 @pytest.mark.parametrize("name", FAMILIES)
 def test_verdicts_are_near_pytorchs(name: str, tiny_int8: Callable[[str], Path]) -> None:
-    """A few per cent of the verdicts' spread on texts unlike the calibration's, with random weights of 64 channels;
-    on the held-out texts no farther from fp32 than the model's own bfloat16 is."""
+    """A few per cent of the verdicts' spread on texts unlike the calibration's, with random weights of 64 channels, or
+    no farther from fp32 than the model's own bfloat16 is."""
     judge = Judge.load(tiny_int8(name))
     manifest, model, pairs = judge.manifest, tiny_model(name), _texts()
     prompts = [tokens for pair in pairs for tokens in judge.prompt_tokens(pair)]
@@ -52,10 +54,60 @@ def test_verdicts_are_near_pytorchs(name: str, tiny_int8: Callable[[str], Path])
     assert spread > 0.1, "a model that answers everything alike tests nothing"
     assert error < max(0.05 * spread, coarse), f"{error:.3f} of {spread:.3f}, bfloat16 {coarse:.3f}"
     assert np.corrcoef(got, exact)[0, 1] > 0.99
-    assert manifest.bfloat16 is not None and manifest.fidelity.mean <= manifest.bfloat16.mean
+    assert manifest.bfloat16 is not None and manifest.fidelity.mean <= TINY
     counts = manifest.passes
     assert counts["int8_endings"] > 0 and counts["fused_attention"] == 2
     assert manifest.operators["MatMul"] <= 3 + counts["int8_float"], "the label head, the attention of judged rows"
+
+
+@pytest.mark.parametrize("name", ["llama", "qwen3", "gemma2", "gpt2", "phi-odd-rotary"])
+def test_the_promise_is_kept_or_nothing_is(name: str, tiny_folder: Callable[[str], Path], tmp_path: Path) -> None:
+    """Whatever the processor, and whatever bfloat16 would do."""
+    try:
+        bundle = _export(tiny_folder(name), tmp_path / "out", Int8Options())
+    except FidelityError as error:
+        refusal = str(error)
+    else:
+        assert read_manifest(bundle).fidelity.mean <= 0.03
+        return
+    assert "(limit 0.03)" in refusal and not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_integers_are_the_bundles(name: str, tiny_int8: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    """onnxruntime's exact kernels, which a CPU without VNNI must take, give the bits of this CPU's own."""
+    judge = Judge(Bundle(tiny_int8(name)))
+    here = [judge.answer(probe) for probe in judge.manifest.probes]
+    monkeypatch.setattr("rlaif_fast.engines.onnxruntime.saturates", lambda: True)
+    exact = Judge(Bundle(tiny_int8(name)))
+    assert "the exact kernels" in exact.describe()
+    assert [exact.answer(probe) for probe in exact.manifest.probes] == here
+    assert selftest.check(exact.manifest, exact.answer) < selftest.SAME
+
+
+def test_products_that_share_a_weight_are_refused_where_they_would_saturate(
+    tiny_int8: Callable[[str], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Bundles of versions before: onnxruntime cannot make their products exact."""
+    old = Path(shutil.copytree(tiny_int8("llama"), tmp_path / "old"))
+    manifest = read_manifest(old)
+    write_manifest(old, replace(manifest, passes={k: n for k, n in manifest.passes.items() if k != "own_tensors"}))
+    monkeypatch.setattr("rlaif_fast.engines.onnxruntime.saturates", lambda: True)
+    with pytest.raises(BundleError, match="this CPU cuts off; export the model again"):
+        Judge(Bundle(old))
+
+
+def test_copies_of_weights_take_no_room(tiny_int8: Callable[[str], Path]) -> None:
+    """A row's product and its ending's have weights of their own, at one place of the file."""
+    bundle = tiny_int8("gemma")
+    graph = onnx.load(bundle / "model.onnx", load_external_data=False).graph
+    tensors = {t.name: t for t in graph.initializer}
+    products = [node for node in graph.node if node.op_type == "MatMulIntegerToFloat"]
+    weights, zeros = ([node.input[place] for node in products] for place in (1, 5))
+    assert len(set(weights)) == len(set(zeros)) == len(products) == read_manifest(bundle).passes["own_tensors"]
+    large = [tuple((e.key, e.value) for e in tensors[name].external_data) for name in weights]
+    assert len(set(large)) < len(large)
+    assert len(tensors) == len(graph.initializer)
 
 
 @pytest.mark.parametrize("name", ["llama", "phi", "gemma3", "gpt-neox"])

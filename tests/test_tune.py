@@ -11,13 +11,14 @@ from pathlib import Path
 import pytest
 
 from rlaif_fast import Judge
-from rlaif_fast.bundle import read_manifest
+from rlaif_fast.bundle import entry, read_manifest, write_manifest
 from rlaif_fast.choice import AUTO, Tried, Tuned, remember, remembered, resolve
 from rlaif_fast.engines import DEFAULT, variants
 from rlaif_fast.errors import UnfaithfulError
-from rlaif_fast.manifest import MANIFEST
+from rlaif_fast.manifest import FILES, MANIFEST, MODEL
 from rlaif_fast.selftest import EXACT, FAITHFUL, error_limit
-from rlaif_fast.tuning import candidates, out_of_reach, tune, worthwhile
+from rlaif_fast.tuning import _best, candidates, out_of_reach, tune, worthwhile
+from rlaif_fast_export.exporter import shift_out
 from tests.conftest import ROOT, Run
 
 ROWS = ROOT / "examples/pairs.jsonl"
@@ -68,11 +69,11 @@ def test_the_default_is_held_to_its_own_answers(home: Path, tmp_path: Path, tiny
     """Not to an error on a few probes, which another CPU's last bits move; unless a limit was named."""
     folder = Path(shutil.copytree(tiny_int8("llama"), tmp_path / "bundle"))
     manifest = read_manifest(folder)
-    moved = [replace(p, answer=_by(p.answer, 0.1), reference=_by(p.answer, 0.4)) for p in manifest.probes]
+    moved = [replace(p, answer=_by(p.answer, 0.05), reference=_by(p.answer, 0.4)) for p in manifest.probes]
     other = replace(manifest, probes=tuple(moved), fidelity=replace(manifest.fidelity, mean=0.25))
     (folder / MANIFEST).write_text(other.to_json(), encoding="utf-8")
     table = tune(folder, quiet)
-    assert table.tried[0].mean == pytest.approx(0.4) and table.limit == pytest.approx(0.3)
+    assert table.tried[0].mean == pytest.approx(0.4) and table.limit == pytest.approx(0.35)
     assert not table.tried[0].refusal
     with pytest.raises(UnfaithfulError):
         tune(folder, quiet, max_delta=0.01)
@@ -131,11 +132,8 @@ def test_a_chosen_bundle_that_is_gone_is_not_chosen(
 
 def unfaithful(folder: Path) -> None:
     """As a machine would find an int8 bundle that computes right where it was made, and not here."""
-    manifest = read_manifest(folder)
-    probes = tuple(replace(p, answer=p.reference) for p in manifest.probes)
-    none = replace(manifest.fidelity, mean=0.0)
-    changed = replace(manifest, probes=probes, fidelity=none, bfloat16=none)
-    (folder / MANIFEST).write_text(changed.to_json(), encoding="utf-8")
+    shift_out(folder / MODEL, 1.0)
+    write_manifest(folder, replace(read_manifest(folder), files={name: entry(folder / name) for name in FILES}))
 
 
 def test_where_nothing_fast_is_faithful_fp32_judges_and_it_is_said(
@@ -202,14 +200,30 @@ def test_what_is_not_tried_is_said(
     assert rlaif_fast("tune", fast, home=tmp_path / "home").err.endswith(said)
 
 
-def test_an_engines_limit_is_what_the_export_aimed_at(tiny_int8: Callable[[str], Path]) -> None:
+def test_an_engines_limit_is_the_promise(tiny_int8: Callable[[str], Path], llama: Path) -> None:
     manifest = read_manifest(tiny_int8("llama"))
     none = replace(manifest.fidelity, mean=0.0)
     right = replace(manifest, fidelity=none, probes=tuple(replace(p, answer=p.reference) for p in manifest.probes))
-    assert error_limit(replace(right, bfloat16=replace(none, mean=1.0))) == FAITHFUL
-    assert error_limit(replace(right, bfloat16=replace(none, mean=0.02))) == 0.02
-    assert error_limit(replace(right, bfloat16=none)) == EXACT
+    assert error_limit(right) == FAITHFUL, "whatever bfloat16 does"
     assert error_limit(replace(right, fidelity=replace(none, mean=0.2))) == 0.2, "what the bundle itself has"
+    assert error_limit(read_manifest(llama)) == EXACT
+
+
+@pytest.mark.parametrize(
+    ("ratios", "rounding", "best"),
+    [
+        ({0: 1.0, 1: 0.95}, set(), 0),  # a tenth faster, or not worth another engine
+        ({0: 1.0, 1: 0.85}, set(), 1),
+        ({0: 1.0, 1: 1.08}, {0}, 1),  # exact, and nearly as fast
+        ({0: 1.0, 1: 1.12}, {0}, 0),
+        ({0: 1.0, 1: 0.5, 2: 0.54}, {0, 1}, 2),
+        ({0: 1.0, 1: 0.5, 2: 0.6}, {0, 1}, 1),
+        ({0: 1.0, 1: 0.95, 2: 1.5}, {1}, 0),
+        ({1: 1.0}, {1}, 1),
+    ],
+)
+def test_exactness_is_worth_a_tenth(ratios: dict[int, float], rounding: set[int], best: int) -> None:
+    assert _best(ratios, rounding) == best
 
 
 def test_a_run_is_not_taken_up_by_another_engine(llama: Path, tmp_path: Path, rlaif_fast: Callable[..., Run]) -> None:

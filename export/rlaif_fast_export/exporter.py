@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import gc
 import math
-import os
-import shutil
 import tempfile
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
@@ -30,22 +27,31 @@ from rlaif_fast.selftest import FAITHFUL
 from rlaif_fast.template import Template
 from rlaif_fast.version import __version__
 from rlaif_fast_export import passes
+from rlaif_fast_export.int8.mix import Mix
 from rlaif_fast_export.int8.offset import shift_out
-from rlaif_fast_export.int8.quantize import Int8, quantize
+from rlaif_fast_export.int8.own_tensors import own_tensors
+from rlaif_fast_export.int8.quantize import Calibrated, Int8, calibrate
+from rlaif_fast_export.int8.steadiness import unsteadiness
+from rlaif_fast_export.oracle import Answers, Oracle, ask, ask_for_int8
 from rlaif_fast_export.passes.graph import dims
-from rlaif_fast_export.prefix import bake_prefix
+from rlaif_fast_export.prefix import LayerPrefix, bake_prefix
 from rlaif_fast_export.prompt import FittedPrompt, fit
-from rlaif_fast_export.reference import Asker, ScoreAsker, common_ending, in_bfloat16
+from rlaif_fast_export.publication import publish, scratch
+from rlaif_fast_export.reference import Asker, ScoreAsker
 from rlaif_fast_export.sources import Source
-from rlaif_fast_export.texts import shipped_pairs
 from rlaif_fast_export.trace import LabelJudge, trace
-from rlaif_fast_export.verify import TOLERANCE, error_bound, fidelity, require_exact, require_faithful
+from rlaif_fast_export.verify import error_bound, fidelity, require_exact, require_faithful
 from rlaif_fast_export.weights import UnsupportedModule, Weights
 
 Progress = Callable[[str, float], None]  # (what is being done, share of it done in [0, 1])
-# What the mix is chosen for, as a share of the error wanted: the expectation is made on the texts that the weights were
-# fitted to, and comes out a third too low on others (docs/performance.md).
+# What the mix is chosen for, as a share of the largest mean error: the expectation is made on the texts that the
+# weights were fitted to, and comes out a third too low on others (docs/performance.md).
 TARGET = 0.6
+# And the share of it that two kinds of processors may differ by: 0.009 with 0.03, where the self-test allows 0.01.
+STEADY = 0.3
+# What the finished graph may have of both before it is verified. Where it has more, because the expectation's first
+# order was not enough, a more precise mix is taken: so many at most.
+_MEASURED, _MIXES = 0.8, 4
 _PAGE = 4096  # bytes; tensors start on a page, so the runtime maps them as they lie
 
 
@@ -55,31 +61,11 @@ class Int8Options:
 
     Attributes:
         calibration: pairs the ranges and the rounding are fitted to; None for the project's own.
-        max_delta: largest mean |difference in log-odds| to PyTorch fp32 on the held-out pairs that a bundle may
-            have; None for PyTorch bfloat16's own. Wanted is no more than that, and than FAITHFUL.
+        max_delta: largest mean |difference in log-odds| to PyTorch fp32 on the held-out pairs that a bundle may have.
     """
 
     calibration: Sequence[Pair] | None = None
-    max_delta: float | None = None
-
-
-@dataclass
-class _Oracle:
-    """What PyTorch answered, before the model was let go. Log-odds of response_0, [pairs, 2] each."""
-
-    asker: Asker | ScoreAsker
-    probes: list[Pair]
-    of_probes: np.ndarray[Any, np.dtype[np.float64]]
-    judged: list[Pair]  # the fidelity card is made on these
-    of_judged: np.ndarray[Any, np.dtype[np.float64]]
-    in_bfloat16: np.ndarray[Any, np.dtype[np.float64]] | None = None
-    int8: Int8 | None = None
-    calibration: Sequence[Sequence[int]] = ()
-
-    @property
-    def ending(self) -> int:
-        """How many last tokens all prompts have in common."""
-        return common_ending(self.calibration)
+    max_delta: float = FAITHFUL
 
 
 def export_bundle(
@@ -94,115 +80,172 @@ def export_bundle(
     The bundle appears at ``output`` whole and verified, or not at all. The model's weights are
     held once; a second time only while they lie in the page cache on their way to disk, or in
     the session that verifies them, after the model was let go. Int8 adds the rounded weights (a
-    quarter) and, in turns, statistics of up to half their size.
+    quarter) and, in turns, statistics of up to half their size, or a session over the int8 graph.
 
     Raises:
-        ExportError: unsupported, not loadable, or not faithful to PyTorch.
+        FidelityError: not faithful to PyTorch.
+        ExportError: unsupported, or not loadable.
         TemplateError: the template does not fit the tokenizer.
     """
     if output.exists() and not force:
         raise ExportError(f"{output}: exists already, give --force to replace it or another folder with -o")
     progress(f"reading the configuration of {source.name}", 0)
     config = source.config()
-    with _scratch(output) as folder:
-        manifest, oracle = _build(source, config, fit(source, template, chat=chat), folder, int8, progress)
+    with scratch(output) as folder:
+        build = _Build(source, config, fit(source, template, chat=chat), folder, int8, progress)
+        build.run()
         gc.collect()  # the PyTorch model is gone: its memory is free for the session
-        _verify(folder, manifest, oracle, int8, progress)
-        _publish(folder, output)
+        _verify(folder, build, progress)
+        publish(folder, output)
     return output
 
 
-def _build(
-    source: Source, config: Any, prompt: FittedPrompt, folder: Path, options: Int8Options | None, progress: Progress
-) -> tuple[Manifest, _Oracle]:
-    template, prefix_ids, longest = prompt.template, prompt.prefix_ids, prompt.longest
-    asker: Asker | ScoreAsker
-    if isinstance(template, ScoreTemplate):
-        if options is not None:
-            raise ExportError(f"template {template.name}: scores are computed at fp32, give --precision fp32")
-        asker = ScoreAsker(prompt.tokenizer, template, prompt.label_ids, longest)
-    else:
-        first, second = prompt.label_ids
-        asker = Asker(prompt.tokenizer, template, (first, second), longest)
-    Tokenizer.from_str(prompt.tokenizer_json).save(str(folder / TOKENIZER))
-    progress(f"loading {source.name}", 0)
-    lm = source.model()
-    oracle = _ask(lm, asker, options, progress)
-    progress("tracing", 0)
-    judge = LabelJudge(lm, asker.label_ids, normalised=isinstance(template, ScoreTemplate)).eval()
-    prefix = bake_prefix(judge.base, prefix_ids)
-    weights = Weights(judge)
+class _Build:
+    """From a source to a bundle on disk that is not verified yet.
 
-    def choose(graph: ir.Model) -> Int8:
-        target = TARGET * _wanted(options, oracle)
-        oracle.int8 = quantize(
-            graph, judge, weights, oracle.calibration, len(prefix_ids), oracle.ending, target, progress
+    Attributes:
+        manifest: the bundle's, but for what :func:`_verify` finds.
+        oracle: PyTorch's answers.
+        worst: int8 groups by the error they are expected to add, the largest first.
+    """
+
+    manifest: Manifest
+    oracle: Oracle
+    worst: Sequence[str] = ()
+
+    def __init__(
+        self, source: Source, config: Any, prompt: FittedPrompt, folder: Path, int8: Int8Options | None,
+        progress: Progress,
+    ) -> None:  # fmt: skip
+        self.int8 = int8
+        self._source, self._config, self._prompt, self._folder = source, config, prompt, folder
+        self._progress = progress
+        self._calibrated: Calibrated | None = None
+
+    def run(self) -> None:
+        """Raises ExportError."""
+        template, labels, longest = self._prompt.template, self._prompt.label_ids, self._prompt.longest
+        asker: Asker | ScoreAsker
+        if isinstance(template, ScoreTemplate):
+            if self.int8 is not None:
+                raise ExportError(f"template {template.name}: scores are computed at fp32, give --precision fp32")
+            asker = ScoreAsker(self._prompt.tokenizer, template, labels, longest)
+        else:
+            asker = Asker(self._prompt.tokenizer, template, (labels[0], labels[1]), longest)
+        Tokenizer.from_str(self._prompt.tokenizer_json).save(str(self._folder / TOKENIZER))
+        self._progress(f"loading {self._source.name}", 0)
+        lm = self._source.model()
+        if self.int8 is None:
+            self.oracle = ask(lm, asker, self._progress)
+        else:
+            assert isinstance(asker, Asker)
+            self.oracle = ask_for_int8(lm, asker, self.int8.calibration, self._progress)
+        self._parameters = sum(p.numel() for p in lm.parameters())
+        judge = LabelJudge(lm, labels, normalised=isinstance(template, ScoreTemplate)).eval()
+        prefix = bake_prefix(judge.base, self._prompt.prefix_ids)
+        if self.int8 is None:
+            self._make(judge, prefix, 0.0, 0.0)
+            return
+        limit = self.int8.max_delta
+        target, steady = TARGET * limit, STEADY * limit
+        for left in reversed(range(_MIXES)):
+            mix = self._make(judge, prefix, target, steady)
+            self.worst = mix.worst
+            error, moved = self._centre()
+            too_far, too_unsteady = error > _MEASURED * limit, moved > STEADY * limit
+            if not left or not (too_far or too_unsteady):
+                break
+            if mix.expected > target and mix.unsteady > steady:
+                break  # as precise as int8 gets
+            if too_far:
+                target = 0.9 * mix.expected * _MEASURED * limit / error
+            if too_unsteady:
+                steady = 0.9 * mix.unsteady * STEADY * limit / moved
+            gc.collect()  # the session over the graph that is written anew
+        self._calibrated = None  # the verification needs the memory
+
+    def _make(self, judge: LabelJudge, prefix: Sequence[LayerPrefix], target: float, steady: float) -> Mix:
+        """Write graph, weights and a draft of the manifest; int8 with the mix for ``target`` and ``steady``."""
+        self._progress("tracing", 0)
+        weights, baked, chosen = Weights(judge), len(self._prompt.prefix_ids), Mix({}, 0.0, 0.0, ())
+
+        def choose(graph: ir.Model) -> Int8:
+            nonlocal chosen
+            if self._calibrated is None:
+                asked = self.oracle
+                self._calibrated = calibrate(
+                    graph, judge, weights, asked.calibration, asked.probe_prompts, baked, asked.ending, self._progress
+                )
+            found = self._calibrated.choose(graph, target, steady)
+            chosen = found.mix
+            return found
+
+        try:
+            with tempfile.TemporaryDirectory(dir=self._folder) as scratch_folder:
+                graph = trace(judge, baked, Path(scratch_folder))
+            ending, longest = self.oracle.ending, self._prompt.longest
+            counts = passes.run(graph, weights, prefix, longest, choose if self.int8 else None, ending)
+        except (passes.PassError, UnsupportedModule) as error:
+            raise ExportError(f"{self._source.name}: {error}; please report the model") from error
+        _write(graph, self._folder, self._progress)
+        if self.int8 is not None:
+            counts["own_tensors"] = own_tensors(self._folder / MODEL)
+        self.manifest = self._draft(graph, counts)
+        self._list_files()
+        return chosen
+
+    def _draft(self, graph: ir.Model, counts: dict[str, int]) -> Manifest:
+        return Manifest(
+            model=ModelSource(
+                id=self._source.name,
+                revision=getattr(self._config, "_commit_hash", None),
+                licence=self._source.card_licence(),
+                architecture=self._config.model_type,
+                parameters=self._parameters,
+            ),
+            template=self._prompt.template,
+            label_ids=self._prompt.label_ids,
+            precision="int8" if self.int8 else "fp32",
+            prefix_ids=tuple(self._prompt.prefix_ids),
+            maximum_length=self._prompt.longest,
+            ending=self.oracle.ending,
+            cost=_cost(graph, self._config),
+            passes=counts,
+            operators=dict(Counter(f"{n.domain}.{n.op_type}".lstrip(".") for n in graph.graph).most_common()),
+            fidelity=fidelity(self.oracle.of_judged, self.oracle.of_judged, "nothing yet"),
+            bfloat16=self.oracle.bfloat16,
+            error_bound=None,
+            probes=(),
+            tools={n: version(n) for n in ("torch", "transformers", "optimum-onnx", "onnx", "onnx-ir", "onnxruntime")}
+            | {"rlaif-fast": __version__},
         )
-        return oracle.int8
 
-    try:
-        with tempfile.TemporaryDirectory(dir=folder) as scratch:
-            graph = trace(judge, len(prefix_ids), Path(scratch))
-        counts = passes.run(graph, weights, prefix, longest, choose if options else None, oracle.ending)
-    except (passes.PassError, UnsupportedModule) as error:
-        raise ExportError(f"{source.name}: {error}; please report the model") from error
-    manifest = Manifest(
-        model=ModelSource(
-            id=source.name,
-            revision=getattr(config, "_commit_hash", None),
-            licence=source.card_licence(),
-            architecture=config.model_type,
-            parameters=sum(p.numel() for p in lm.parameters()),
-        ),
-        template=template,
-        label_ids=asker.label_ids,
-        precision="int8" if options else "fp32",
-        prefix_ids=tuple(prefix_ids),
-        maximum_length=longest,
-        ending=oracle.ending,
-        cost=_cost(graph, config),
-        passes=counts,
-        operators=dict(Counter(f"{n.domain}.{n.op_type}".lstrip(".") for n in graph.graph).most_common()),
-        fidelity=fidelity(oracle.of_judged, oracle.of_judged, "nothing yet"),
-        bfloat16=None,
-        error_bound=None,
-        probes=(),
-        tools={n: version(n) for n in ("torch", "transformers", "optimum-onnx", "onnx", "onnx-ir", "onnxruntime")}
-        | {"rlaif-fast": __version__},
-    )
-    _write(graph, folder, progress)
-    return manifest, oracle
+    def _list_files(self) -> None:
+        self.manifest = replace(self.manifest, files={name: entry(self._folder / name) for name in FILES})
+        write_manifest(self._folder, self.manifest)
 
+    def _centre(self) -> tuple[float, float]:
+        """Take the constant shift out of the int8 graph; the mean |error| it then has, and how steady it is.
 
-def _ask(lm: Any, asker: Asker | ScoreAsker, options: Int8Options | None, progress: Progress) -> _Oracle:
-    def ask(model: Any, pairs: Sequence[Pair], what: str) -> np.ndarray[Any, np.dtype[np.float64]]:
-        return asker.ask(model, pairs, lambda done: progress(f"asking {what} for its answers", done))
-
-    probes = asker.fitting(shipped_pairs("probes"))
-    of_probes = ask(lm, probes, "PyTorch")
-    if options is None:
-        return _Oracle(asker, probes, of_probes, probes, of_probes)
-    judged = asker.fitting(shipped_pairs("heldout"))
-    found = _Oracle(asker, probes, of_probes, judged, ask(lm, judged, "PyTorch"))
-    found.in_bfloat16 = ask(in_bfloat16(lm), judged, "PyTorch in bfloat16")
-    texts = asker.fitting(shipped_pairs("calibration") if options.calibration is None else options.calibration)
-    found.calibration = [asker.prompts(pair)[number % 2] for number, pair in enumerate(texts)]  # the orders in turn
-    return found
-
-
-def _limit(options: Int8Options | None, oracle: _Oracle) -> float:
-    """The largest mean error the bundle may have."""
-    if options is not None and options.max_delta is not None:
-        return options.max_delta
-    if oracle.in_bfloat16 is None:
-        return TOLERANCE
-    return fidelity(oracle.in_bfloat16, oracle.of_judged, "").mean
-
-
-def _wanted(options: Int8Options | None, oracle: _Oracle) -> float:
-    """The mean error to aim at: that limit, unless nobody named it and FAITHFUL is less."""
-    limit = _limit(options, oracle)
-    return limit if options is not None and options.max_delta is not None else min(FAITHFUL, limit)
+        The error is that on the calibration prompts, or on the probes where that is more: nothing was fitted to those.
+        Steady means: how far the answers move, on average, where the last bits of float32 sums differ.
+        """
+        assert self._calibrated is not None
+        prompts, calibrated = self.oracle.calibration, self._calibrated
+        moved = unsteadiness(
+            Bundle(self._folder), [*self.oracle.probe_prompts, *prompts],
+            lambda done: self._progress("measuring what other processors make of it", done),
+        )  # fmt: skip
+        judge, errors = Judge(Bundle(self._folder)), []
+        for number, (prompt, exact) in enumerate(zip(prompts, calibrated.log_odds, strict=True)):
+            self._progress("measuring the constant shift", number / len(prompts))
+            errors.append(judge.log_odds_of([prompt])[0] - exact)
+        shift = float(np.mean(errors))
+        answers = np.array([judge.answer(pair) for pair in self.oracle.probes])
+        others = (answers - self.oracle.of_probes) * [1, -1]
+        shift_out(self._folder / MODEL, shift)
+        self._list_files()
+        return max(float(np.abs(np.array(found) - shift).mean()) for found in (errors, others)), moved
 
 
 def _cost(graph: ir.Model, config: Any) -> Cost:
@@ -230,17 +273,12 @@ def _write(graph: ir.Model, folder: Path, progress: Progress) -> None:
     )  # fmt: skip
 
 
-def _verify(folder: Path, manifest: Manifest, oracle: _Oracle, options: Int8Options | None, progress: Progress) -> None:
+def _verify(folder: Path, build: _Build, progress: Progress) -> None:
     """Judge with the bundle as a user would, and complete the manifest with what was found."""
-    draft = replace(manifest, files={name: entry(folder / name) for name in FILES})
-    write_manifest(folder, draft)
-    if oracle.int8 is not None:
-        shift_out(folder / MODEL, _shift(Judge(Bundle(folder)), oracle, progress))
-        draft = replace(draft, files={name: entry(folder / name) for name in FILES})
-        write_manifest(folder, draft)
+    manifest, oracle = build.manifest, build.oracle
     judge = Judge(Bundle(folder)) if isinstance(manifest.template, Template) else Rater(Bundle(folder))
 
-    def answers(pairs: Sequence[Pair]) -> np.ndarray[Any, np.dtype[np.float64]]:
+    def answers(pairs: Sequence[Pair]) -> Answers:
         found = []
         for number, pair in enumerate(pairs):
             progress("verifying against PyTorch", number / len(pairs))
@@ -252,74 +290,20 @@ def _verify(folder: Path, manifest: Manifest, oracle: _Oracle, options: Int8Opti
         Probe(p.instruction, p.response_0, p.response_1, (float(r[0]), float(r[1])), (float(d[0]), float(d[1])))
         for p, r, d in zip(oracle.probes, oracle.of_probes, of_probes, strict=True)
     )
-    if oracle.int8 is None:
+    if build.int8 is None:
         prompts, unit, sides = f"{len(probes)} probe pairs in both orders", "log-odds", [1, 1]
         if isinstance(manifest.template, ScoreTemplate):  # a label flips where the other response scores higher
             prompts, unit, sides = f"both responses of {len(probes)} probe pairs", "score", [1, -1]
         found = fidelity(of_probes * sides, oracle.of_probes * sides, prompts)
         require_exact(found, manifest.model.id, unit)
-        final = replace(draft, fidelity=found, probes=probes)
+        final = replace(manifest, fidelity=found, probes=probes)
     else:
         prompts = f"{len(oracle.judged)} held-out pairs in both orders"
         of_judged = answers(oracle.judged)
         found = fidelity(of_judged, oracle.of_judged, prompts)
-        require_faithful(found, _limit(options, oracle), oracle.int8.mix.worst, manifest.model.id)
-        beside = fidelity(oracle.in_bfloat16, oracle.of_judged, prompts)
+        require_faithful(found, build.int8.max_delta, build.worst, manifest.model.id)
         bound = error_bound(
             np.concatenate((of_judged, of_probes)), np.concatenate((oracle.of_judged, oracle.of_probes))
         )
-        final = replace(draft, fidelity=found, bfloat16=beside, error_bound=bound, probes=probes)
+        final = replace(manifest, fidelity=found, error_bound=bound, probes=probes)
     write_manifest(folder, final)
-
-
-def _shift(judge: Judge, oracle: _Oracle, progress: Progress) -> float:
-    """What the int8 graph adds to log(p1/p2) on average, on the calibration prompts."""
-    assert oracle.int8 is not None
-    differences = []
-    for number, (prompt, exact) in enumerate(zip(oracle.calibration, oracle.int8.log_odds, strict=True)):
-        progress("measuring the constant shift", number / len(oracle.calibration))
-        differences.append(judge.log_odds_of([prompt])[0] - exact)
-    return float(np.mean(differences))
-
-
-@contextmanager
-def _scratch(output: Path) -> Iterator[Path]:
-    """A folder beside ``output`` that is gone afterwards, whatever happens but a kill; that, the next export mends."""
-    output.parent.mkdir(parents=True, exist_ok=True)
-    prefix = f".{output.name}.partial-"
-    for left in output.parent.glob(f"{prefix}*"):
-        if not _alive(left.name.removeprefix(prefix)):
-            shutil.rmtree(left, ignore_errors=True)
-    folder = output.parent / f"{prefix}{os.getpid()}"
-    folder.mkdir()
-    try:
-        yield folder
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
-
-
-def _alive(pid: str) -> bool:
-    try:
-        os.kill(int(pid), 0)
-    except (ProcessLookupError, ValueError):
-        return False
-    except PermissionError:
-        return True
-    return True
-
-
-def _publish(folder: Path, output: Path) -> None:
-    """Move the finished bundle to its place; an older one goes only once the new one stands."""
-    for path in folder.iterdir():
-        with open(path, "rb") as stream:
-            os.fsync(stream.fileno())
-    old = output.with_name(f".{output.name}.old-{os.getpid()}")
-    if output.exists():
-        output.rename(old)
-    try:
-        folder.rename(output)
-    except OSError:
-        if old.exists():
-            old.rename(output)
-        raise
-    shutil.rmtree(old, ignore_errors=True)

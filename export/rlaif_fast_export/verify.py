@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from rlaif_fast.agreement import agreement
-from rlaif_fast.errors import ExportError
+from rlaif_fast.errors import FidelityError
 from rlaif_fast.manifest import Fidelity
 
 TOLERANCE = 1e-3  # log-odds, any single prompt, fp32
@@ -37,18 +37,18 @@ def error_bound(got: npt.NDArray[np.float64], reference: npt.NDArray[np.float64]
 
 
 def require_exact(found: Fidelity, model: str, unit: str = "log-odds") -> None:
-    """Raise ExportError where a float32 bundle deviates from PyTorch."""
+    """Raise FidelityError where a float32 bundle deviates from PyTorch."""
     if not found.max <= TOLERANCE:  # a NaN deviates as well
-        raise ExportError(
+        raise FidelityError(
             f"{model}: the exported graph deviates from PyTorch by up to {found.max:.2g} in {unit} on"
             f" {found.prompts} (limit {TOLERANCE:g}); nothing was kept, please report the model"
         )
 
 
 def require_faithful(found: Fidelity, limit: float, worst: Sequence[str], model: str) -> None:
-    """Raise ExportError where an int8 bundle is farther from PyTorch than ``limit``, mean log-odds."""
+    """Raise FidelityError where an int8 bundle is farther from PyTorch than ``limit``, mean log-odds."""
     if not found.mean <= limit:  # a NaN deviates as well
-        raise ExportError(
+        raise FidelityError(
             f"{model}: int8 deviates from PyTorch fp32 by {found.mean:.3g} in log-odds on average on {found.prompts}"
             f" (limit {limit:.3g}), most in {', '.join(worst[:4])}; nothing was kept, allow more with --max-delta"
             " or use --precision fp32"

@@ -9,19 +9,19 @@ from pathlib import Path
 import click
 
 from rlaif_fast.errors import ExportError
-from rlaif_fast.home import DEFAULT_MODEL, bundle_folder, find_bundle
+from rlaif_fast.home import DEFAULT_MODEL, default_bundle, find_bundle
 
 
 def bundle_folder_of(bundle: str | None, template: str = "summary") -> Path:
-    """The bundle's folder; the embedded default is exported where it is missing."""
+    """The bundle's folder; the embedded default is exported where it is missing, as this machine wants it."""
     if bundle is not None:
         return find_bundle(bundle)
-    precision = "int8" if template == "summary" else "fp32"
-    folder = bundle_folder(DEFAULT_MODEL, precision, template)
-    if not folder.exists():
-        click.echo(f"the default judge {DEFAULT_MODEL} is not exported yet, doing it now, once", err=True)
-        # A process of its own: PyTorch stays out of the judging process.
-        command = [sys.executable, "-m", "rlaif_fast", "export", DEFAULT_MODEL, "--template", template]
-        if subprocess.run([*command, "-o", str(folder)], stdout=subprocess.DEVNULL).returncode:
-            raise ExportError("the default judge could not be exported; see above, or give a bundle with -b")
-    return folder
+    if (found := default_bundle(template)) is not None:
+        return found
+    click.echo(f"the default judge {DEFAULT_MODEL} is not exported yet, doing it now, once", err=True)
+    # A process of its own: PyTorch stays out of the judging process.
+    command = [sys.executable, "-m", "rlaif_fast", "export", DEFAULT_MODEL, "--template", template, "--chat", "no"]
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True)
+    if done.returncode:
+        raise ExportError("the default judge could not be exported; see above, or give a bundle with -b")
+    return Path(done.stdout.splitlines()[-1])

@@ -24,9 +24,11 @@ _CALIBRATION = 256  # pairs of a file: each takes a forward and a backward pass 
 )
 @click.option(
     "--precision",
-    type=click.Choice(["int8", "fp32"]),
-    help="Of the products: int8, no farther from PyTorch fp32 than its bfloat16 is; or exact."
-    " [default: int8, fp32 for scores]",
+    type=click.Choice(["auto", "int8", "fp32"]),
+    default="auto",
+    show_default=True,
+    help="Of the products: int8, fp32 (exact), or auto: int8 where this machine gains a quarter by it, or lacks the"
+    " memory for fp32. Scores are fp32.",
 )
 @click.option(
     "--calibrate",
@@ -36,8 +38,7 @@ _CALIBRATION = 256  # pairs of a file: each takes a forward and a backward pass 
 @click.option(
     "--max-delta",
     type=click.FloatRange(min=0, min_open=True),
-    help="Largest mean |difference in log-odds| to PyTorch fp32 that an int8 bundle may have."
-    " [default: PyTorch bfloat16's own; 0.03 is aimed at]",
+    help="Largest mean |difference in log-odds| to PyTorch fp32 that an int8 bundle may have. [default: 0.03]",
 )
 @click.option(
     "--template",
@@ -54,7 +55,7 @@ _CALIBRATION = 256  # pairs of a file: each takes a forward and a backward pass 
 )
 @click.option("--force", is_flag=True, help="Replace the output folder where it exists.")
 def export(
-    model: str, output: Path | None, precision: str | None, calibrate: str | None, max_delta: float | None,
+    model: str, output: Path | None, precision: str, calibrate: str | None, max_delta: float | None,
     template: str, exemplars: str | None, shots: int | None, chat: str, revision: str | None,
     trust_remote_code: bool, force: bool,
 ) -> None:  # fmt: skip
@@ -66,26 +67,32 @@ def export(
     path is the last line on standard output.
     """
     from rlaif_fast.console import Steps
+    from rlaif_fast.errors import FidelityError
     from rlaif_fast.home import bundle_folder
 
     score = score_template(template, exemplars, shots, chat)
-    precision = precision or ("int8" if score is None else "fp32")
-    if precision != "int8" and (calibrate or max_delta):
-        raise click.UsageError("--calibrate and --max-delta are for --precision int8")
+    if calibrate or max_delta:
+        if precision == "fp32" or score:
+            raise click.UsageError("--calibrate and --max-delta are for --precision int8")
+        precision = "int8"
+    if score and precision == "auto":
+        precision = "fp32"
     read, chosen = (None, score) if score else chosen_template(template, exemplars, shots)
 
-    def free_folder(in_chat: bool) -> Path:
+    def free_folder(precision: str, in_chat: bool) -> Path:
         name = f"{chosen.name}-chat" if in_chat else chosen.name
         folder = output or bundle_folder(model, precision, name, revision)
         if folder.exists() and not force:
             raise ExportError(f"{folder}: exists already, give --force to replace it or another folder with -o")
         return folder
 
-    if output or chat != "auto":  # said before seconds of imports
-        free_folder(chat == "yes")
+    if output or (chat != "auto" and precision != "auto"):  # said before seconds of imports
+        free_folder(precision, chat == "yes")
     try:
+        from rlaif_fast.selftest import FAITHFUL
         from rlaif_fast_export.chat import has_chat_template
         from rlaif_fast_export.exporter import Int8Options, export_bundle
+        from rlaif_fast_export.precision import choose_precision
         from rlaif_fast_export.quiet import quiet_libraries
         from rlaif_fast_export.sources import find_source
     except ImportError as error:
@@ -95,14 +102,26 @@ def export(
     quiet_libraries()
     with Steps().shown() as steps:
         source = find_source(model, revision, trusted=trust_remote_code)
-        options = None
-        if precision == "int8":
-            options = Int8Options(_pairs(calibrate), max_delta)  # type: ignore[arg-type]  # None is allowed there
         in_chat = chat == "yes" or (score is None and chat == "auto" and has_chat_template(source.tokenizer()))
+        wanted = precision
+        if precision == "auto":
+            choice = choose_precision(source, steps)
+            wanted = choice.precision
+            steps.say(choice.why)
+
+        def bundle(precision: str) -> Path:
+            folder, int8 = free_folder(precision, in_chat), None
+            if precision == "int8":
+                int8 = Int8Options(_pairs(calibrate), max_delta or FAITHFUL)  # type: ignore[arg-type]  # None is allowed
+            return export_bundle(source, folder, chosen, force=force, progress=steps, int8=int8, chat=in_chat)
+
         try:
-            path = export_bundle(
-                source, free_folder(in_chat), chosen, force=force, progress=steps, int8=options, chat=in_chat
-            )
+            path = bundle(wanted)
+        except FidelityError as error:
+            if precision != "auto" or wanted != "int8":
+                raise
+            steps.say(f"precision: fp32 instead, since {error}")
+            path = bundle("fp32")
         except TemplateError as error:
             raise (read.located(error) if read else error) from None
     click.echo(str(path))

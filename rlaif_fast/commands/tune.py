@@ -68,7 +68,7 @@ def settled(folder: Path, engine: str, threads: int) -> tuple[Path, str]:
 
     if engine != AUTO or remembered(folder) is not None or not worthwhile(folder):
         return folder, engine
-    click.echo("more than one engine could judge here: trying them on the bundle's probes, once", err=True)
+    click.echo("there is more than one way to judge here: trying them on the bundle's probes, once", err=True)
     return _tune_and_say(folder, threads)
 
 
@@ -95,6 +95,9 @@ def _say_missing(folder: Path) -> None:
 
 def _line(table: Tuned) -> str:
     chosen = table.choice
+    rounding = [t.ratio for t in table.tried if t.precision != "fp32" and not t.refusal and t.ratio]
+    if chosen.precision == "fp32" and rounding and min(rounding) < (chosen.ratio or 0):
+        return f"chosen: {chosen.engine}, fp32: exact, and nearly as fast as int8 (rlaif-fast tune shows the table)"
     if chosen.precision == "fp32" and all(t.refusal for t in table.tried if t.precision != "fp32"):
         why = "" if table.tried[0].precision == "fp32" else ": nothing faster is faithful on this machine"
         return f"chosen: {chosen.engine}, fp32{why} (rlaif-fast tune shows the table)"

@@ -23,7 +23,6 @@ STEPS = 127  # of z in [0, 1]; the unsigned zero point is 128, so -1 and 1 both 
 TERM = 2.0**-6  # the step of the first of two terms
 TERM_RATIO = 256  # how much finer the second term's step is
 LOWEST = 1e-6  # of a range or a row's maximum: a channel that is constant on every text
-_SHARE = 0.7  # of a channel's range that the weights take over: 1 spoils the weights, 0 leaves the inputs' outliers
 
 
 class Kind(Enum):
@@ -35,15 +34,21 @@ class Kind(Enum):
     FLOAT = "float"
 
 
-def scaling(largest: torch.Tensor, weight_maxima: torch.Tensor) -> torch.Tensor:
+# Of a channel's range that the weights take over: it spoils them, and what they leave are the inputs' outliers. Inputs
+# of 8 bits need all of it, inputs of 16 can do with outliers (docs/performance.md).
+SHARES = {Kind.STATIC: 1.0, Kind.ROWS: 1.0, Kind.TERMS: 0.3}
+
+
+def scaling(largest: torch.Tensor, weight_maxima: torch.Tensor, share: float) -> torch.Tensor:
     """The scale of each channel, float32 [K].
 
     Args:
         largest: of the |x| seen in the channel, [K].
         weight_maxima: of the |weights| the channel meets, [K].
+        share: see SHARES.
     """
     reach = largest.clamp(min=LOWEST)
-    scale = reach**_SHARE / weight_maxima.clamp(min=LOWEST) ** (1 - _SHARE)
+    scale = reach**share / weight_maxima.clamp(min=LOWEST) ** (1 - share)
     return scale * (reach / scale).max()
 
 

@@ -6,12 +6,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from rlaif_fast_export.int8.forms import Kind
-from rlaif_fast_export.int8.sensitivity import Moves, expected_error
+from rlaif_fast_export.int8.sensitivity import Moves, expected_error, variance_of
 
 # What an element costs beside the products, in multiply-adds of an int8 product, measured on one
 # machine (docs/performance.md): the passes over the input, and over the output.
-_PER_INPUT = {Kind.STATIC: 70, Kind.ROWS: 350, Kind.TERMS: 650, Kind.FLOAT: 0}
-_PER_OUTPUT = {Kind.STATIC: 0, Kind.ROWS: 60, Kind.TERMS: 180, Kind.FLOAT: 0}
+_PER_INPUT = {Kind.STATIC: 70, Kind.ROWS: 350, Kind.TERMS: 550, Kind.FLOAT: 0}
+_PER_OUTPUT = {Kind.STATIC: 0, Kind.ROWS: 60, Kind.TERMS: 60, Kind.FLOAT: 0}
+_LEAST = 1e-12  # of a limit that gains are measured by
 _PRODUCTS = {Kind.STATIC: 1, Kind.ROWS: 1, Kind.TERMS: 2, Kind.FLOAT: 4}
 
 
@@ -29,31 +30,45 @@ class Size:
 
 @dataclass(frozen=True)
 class Mix:
-    """The choice, by group, and the mean |error| in log-odds expected of it."""
+    """The choice, by group.
+
+    Attributes:
+        expected: mean |error|, log-odds.
+        unsteady: mean |difference| expected between two kinds of processors.
+    """
 
     kinds: dict[str, Kind]
     expected: float
+    unsteady: float
     worst: Sequence[str]  # groups by the error they add, the largest first
 
 
-def choose(moves: Mapping[str, Moves], sizes: Mapping[str, Size], target: float) -> Mix:
-    """Start cheap; while the expected error is above ``target``, take the step that buys most for its time."""
+def choose(moves: Mapping[str, Moves], sizes: Mapping[str, Size], target: float, steady: float) -> Mix:
+    """Start cheap; while too much is expected, take the step that buys most for its time.
+
+    Args:
+        target: mean |error| to expect.
+        steady: mean |difference| to expect between two processors, whose inputs are rounded independently: the last
+            bits of float32 sums differ, and in a deep model that turns roundings everywhere behind them.
+    """
     kinds = dict.fromkeys(moves, Kind.STATIC)
-    variances = {name: {kind: m.variance(kind) for kind in Kind} for name, m in moves.items()}
+    limits = variance_of(target), variance_of(steady) / 2
+    variances = {n: {kind: (m.variance(kind), m.inputs_variance(kind)) for kind in Kind} for n, m in moves.items()}
 
-    def total() -> float:
-        return sum(variances[name][kind] for name, kind in kinds.items())
+    def total(part: int) -> float:
+        return sum(variances[name][kind][part] for name, kind in kinds.items())
 
-    while expected_error(total()) > target:
+    while over := [part for part in (0, 1) if total(part) > limits[part]]:
         best, most = None, 0.0
         for name, now in kinds.items():
             for kind in Kind:
-                gain = variances[name][now] - variances[name][kind]
+                less = [variances[name][now][part] - variances[name][kind][part] for part in over]
+                gain = sum(d / max(limits[part], _LEAST) for d, part in zip(less, over, strict=True))
                 price = sizes[name].cost(kind) - sizes[name].cost(now)
                 if gain > 0 and price > 0 and gain / price > most:
                     best, most = (name, kind), gain / price
         if best is None:
             break
         kinds[best[0]] = best[1]
-    left = sorted(kinds, key=lambda name: -variances[name][kinds[name]])
-    return Mix(kinds, expected_error(total()), left)
+    left = sorted(kinds, key=lambda name: -variances[name][kinds[name]][0])
+    return Mix(kinds, expected_error(total(0)), expected_error(2 * total(1)), left)

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 
 import torch
 
-from rlaif_fast_export.int8.forms import Kind, rounding_error
+from rlaif_fast_export.int8.forms import SHARES, Kind, rounding_error
 from rlaif_fast_export.int8.gradients import backward, gradient_of, recorded
 from rlaif_fast_export.int8.products import Group, RoundedGroup
 from rlaif_fast_export.trace import LabelJudge
@@ -23,16 +23,18 @@ from rlaif_fast_export.weights import Weights
 
 @dataclass
 class Moves:
-    """How far d moves on each prompt, in log-odds, when one group alone is int8."""
+    """How far d moves on each prompt, in log-odds, when one group alone is int8; by the form it has."""
 
-    inputs: dict[Kind, list[float]] = field(default_factory=dict)  # by the form of the input
-    weights: list[float] = field(default_factory=list)
+    inputs: dict[Kind, list[float]] = field(default_factory=dict)
+    weights: dict[Kind, list[float]] = field(default_factory=dict)
 
     def variance(self, kind: Kind) -> float:
         """Mean square over the prompts."""
-        if kind is Kind.FLOAT:
-            return 0.0
-        return _mean_square(self.inputs[kind]) + _mean_square(self.weights)
+        return self.inputs_variance(kind) + _mean_square(self.weights.get(kind, [0.0]))
+
+    def inputs_variance(self, kind: Kind) -> float:
+        """The inputs' part: it is another on every kind of processor, since a last bit turns a rounding."""
+        return _mean_square(self.inputs.get(kind, [0.0]))
 
 
 def expected_error(variance: float) -> float:
@@ -40,33 +42,42 @@ def expected_error(variance: float) -> float:
     return math.sqrt(2 / math.pi * variance)
 
 
+def variance_of(expected: float) -> float:
+    """The mean square of a normal error of this mean |error|."""
+    return math.pi / 2 * expected**2
+
+
 def sensitivity(
-    judge: LabelJudge, weights: Weights, products: Mapping[Group, RoundedGroup], prompts: Sequence[Sequence[int]],
-    prefix: int, ending: int, tick: Callable[[float], None],
+    judge: LabelJudge, weights: Weights, products: Mapping[Group, Mapping[float, RoundedGroup]],
+    prompts: Sequence[Sequence[int]], prefix: int, ending: int, tick: Callable[[float], None],
 ) -> dict[str, Moves]:  # fmt: skip
     """The moves of every group, by name, over ``prompts`` behind their baked ``prefix`` tokens.
 
     The last ``ending`` tokens are computed with TERMS, whatever the others are.
+
+    Args:
+        products: each group's weights by the share of a channel's range they take over (SHARES).
     """
-    moves = {g.name: Moves({kind: [] for kind in Kind}) for g in products}
+    moves = {g.name: Moves({kind: [] for kind in SHARES}, {kind: [] for kind in SHARES}) for g in products}
     modules = {p.module for g in products for p in g.pieces}
     for number, prompt in enumerate(prompts):
         tick(number / len(prompts))
         with recorded(judge, weights, modules) as (fed, gradients):
             backward(judge, prompt)
         with torch.inference_mode():
-            for group, stored in products.items():
-                z = fed[group.probe][prefix:] / stored.scale
+            for group, forms in products.items():
+                x, exact = fed[group.probe][prefix:], weights.joined(group.pieces)
                 gradient = gradient_of(group, gradients)[prefix:]  # [tokens, N]
-                weight = stored.rounded.dequantized()
-                flow = gradient @ weight
-                error = weight.sub_(weights.joined(group.pieces) * stored.scale)  # [N, K]
-                found = moves[group.name]
-                found.weights.append(float((gradient.T @ z).mul_(error).sum()))
-                z, last, flow, flow_last = z[:-ending], z[-ending:], flow[:-ending], flow[-ending:]
-                least = float(rounding_error(last, Kind.TERMS).mul_(flow_last).sum())
-                for kind in Kind:
-                    found.inputs[kind].append(least + float(rounding_error(z, kind).mul_(flow).sum()))
+                pull = gradient.T @ x  # [N, K]
+                for share, stored in forms.items():
+                    z, weight = x / stored.scale, stored.rounded.dequantized()
+                    flow = gradient @ weight
+                    of_weights = float((pull * (weight / stored.scale - exact)).sum())
+                    least = float(rounding_error(z[-ending:], Kind.TERMS).mul_(flow[-ending:]).sum())
+                    for kind in (kind for kind, own in SHARES.items() if own == share):
+                        of_rows = float(rounding_error(z[:-ending], kind).mul_(flow[:-ending]).sum())
+                        moves[group.name].inputs[kind].append(least + of_rows)
+                        moves[group.name].weights[kind].append(of_weights)
     return moves
 
 

@@ -2,7 +2,7 @@
 
 Requires  a choice for every Linear leaf but the label head (:mod:`rlaif_fast_export.int8.quantize`).
 Ensures   a leaf is one ``MatMulIntegerToFloat`` of uint8 inputs and int8 weights, with a scale an
-          output feature; the input is made int8 once for all leaves that read it. Scaling it
+          output feature, or two for two terms; the input is made int8 once for all leaves that read it. Scaling it
           (:mod:`rlaif_fast_export.int8.forms`) is left to what is in front where only these leaves
           read that: a norm, or the linear factor of a gated MLP's product.
 """
@@ -28,11 +28,12 @@ if TYPE_CHECKING:  # it imports the graph's helpers from this package
 
 @dataclass(frozen=True)
 class _Input:
-    """A group's input as int8."""
+    """A group's input as int8: the sum of ``levels`` times their steps."""
 
-    levels: ir.Value  # uint8 [1, S, K]; of TERMS [1, 2S, K], the first terms of all rows, then the second
-    step: float
+    levels: tuple[ir.Value, ...]  # uint8 [1, S, K] each
+    steps: tuple[float, ...]
     factor: ir.Value | None = None  # float [1, S, 1]: of each row, for ROWS
+    joined: bool = False  # two terms of few rows: [1, 2S, K], the first terms of all rows, then the second
 
 
 class Int8Products:
@@ -42,6 +43,7 @@ class Int8Products:
         self.counts = Counter({f"int8_{what}": 0 for what in (*(kind.value for kind in Kind), "endings")})
         self._graph = graph
         self._of_leaf: dict[ir.Node, tuple[Product, slice]] = {}  # and its rows in the group's weights
+        self._few: set[ir.Node] = set()  # leaves that compute a prompt's ending or judged rows
         self._inputs: dict[ir.Value, _Input] = {}
         self._folded: set[ir.Value] = set()
         self._made = {Kind.STATIC: self._static, Kind.ROWS: self._rows, Kind.TERMS: self._terms}
@@ -54,6 +56,7 @@ class Int8Products:
                 end = first + weights.features(pieces(leaf))[1]
                 self._of_leaf[leaf] = product, slice(first, end)
                 first = end
+            self._few.update(product.group.leaves if product.group.critical else product.group.endings)
             for leaf, other in zip(product.group.endings, product.group.leaves, strict=bool(product.group.endings)):
                 precise, rows = self._of_leaf[other]
                 self._of_leaf[leaf] = replace(precise, kind=Kind.TERMS), rows
@@ -98,19 +101,22 @@ class Int8Products:
             name = f"{name}>{taken.name}"
             step = step * taken.factor
             bias = None if bias is None else bias * taken.factor
-        if product.kind is Kind.TERMS and bias is not None:
-            name, bias = f"{name}/terms", bias * (TERM_RATIO / (TERM_RATIO + 1))  # it is added to both terms
-        inside = bias is not None and product.kind is not Kind.ROWS
+        if fed.joined and bias is not None:
+            name, bias = f"{name}/joined", bias * (TERM_RATIO / (TERM_RATIO + 1))  # it is added to both terms
         added = None if bias is None else constant(self._graph, f"{name}.bias", bias)
-        out = emit(
-            leaf, "MatMulIntegerToFloat", fed.levels, constant(self._graph, f"{weight_name(leaf)}.weight", matrix),
-            self._number(f"step_{fed.step}", fed.step), constant(self._graph, f"{name}.step", step),
-            self._zero_point(), None, added if inside else None, domain=MS,
-        )  # fmt: skip
-        if product.kind is Kind.TERMS:
-            first, second = emit(leaf, "Split", out, outputs=2, axis=1, num_outputs=2)
-            out = emit(leaf, "Add", first, emit(leaf, "Mul", second, self._number("finer", 1 / TERM_RATIO)))
-        if product.kind is Kind.ROWS:
+        products = [
+            emit(
+                leaf, "MatMulIntegerToFloat", levels, constant(self._graph, f"{weight_name(leaf)}.weight", matrix),
+                self._number(f"step_{fine}", fine), constant(self._graph, f"{name}.step", step),
+                self._zero_point(), None, None if number or fed.factor else added, domain=MS,
+            )
+            for number, (levels, fine) in enumerate(zip(fed.levels, fed.steps, strict=True))
+        ]  # fmt: skip
+        if fed.joined:
+            first, second = emit(leaf, "Split", products[0], outputs=2, axis=1, num_outputs=2)
+            products = [first, emit(leaf, "Mul", second, self._number("finer", 1 / TERM_RATIO))]
+        out = products[0] if len(products) == 1 else emit(leaf, "Add", *products)
+        if fed.factor:
             out = emit(leaf, "Mul", out, fed.factor)
             out = out if added is None else emit(leaf, "Add", out, added)
         return out
@@ -125,18 +131,20 @@ class Int8Products:
         return self._inputs[x]
 
     def _static(self, leaf: ir.Node, z: ir.Value) -> _Input:
-        return _Input(self._levels(leaf, z, 1 / STEPS), 1 / STEPS)
+        return _Input((self._levels(leaf, z, 1 / STEPS),), (1 / STEPS,))
 
     def _rows(self, leaf: ir.Node, z: ir.Value) -> _Input:
         largest = emit(leaf, "ReduceMax", emit(leaf, "Abs", z), ints(self._graph, -1), keepdims=1)
         largest = emit(leaf, "Max", largest, self._number("lowest", LOWEST))
-        return _Input(self._levels(leaf, emit(leaf, "Div", z, largest), 1 / STEPS), 1 / STEPS, largest)
+        return _Input((self._levels(leaf, emit(leaf, "Div", z, largest), 1 / STEPS),), (1 / STEPS,), largest)
 
     def _terms(self, leaf: ir.Node, z: ir.Value) -> _Input:
         first = self._levels(leaf, z, TERM)
         known = emit(leaf, "DequantizeLinear", first, self._number(f"step_{TERM}", TERM), self._zero_point())
         second = self._levels(leaf, emit(leaf, "Sub", z, known), TERM / TERM_RATIO)
-        return _Input(emit(leaf, "Concat", first, second, axis=1), TERM)
+        if leaf in self._few:  # one product reads the weights once
+            return _Input((emit(leaf, "Concat", first, second, axis=1),), (TERM,), joined=True)
+        return _Input((first, second), (TERM, TERM / TERM_RATIO))  # two spare passes over their output
 
     def _levels(self, leaf: ir.Node, z: ir.Value, step: float) -> ir.Value:
         out: ir.Value = emit(leaf, "QuantizeLinear", z, self._number(f"step_{step}", step), self._zero_point())

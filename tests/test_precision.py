@@ -1,0 +1,105 @@
+"""--precision auto: what a machine gains is measured before the long work, and what was chosen is said."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from click.testing import CliRunner, Result
+from transformers import AutoModelForCausalLM
+
+from rlaif_fast.bundle import read_manifest
+from rlaif_fast.cli import cli
+from rlaif_fast.errors import FidelityError
+from rlaif_fast_export import exporter, precision
+from rlaif_fast_export.precision import Choice, choose_precision, products_of
+from rlaif_fast_export.sources import find_source
+from tests.conftest import Run
+from tests.families import FAMILIES
+
+
+def quiet(what: str, share: float) -> None:
+    pass
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_a_models_products_are_counted_without_its_weights(name: str, tiny_folder: Callable[[str], Path]) -> None:
+    source = find_source(str(tiny_folder(name)))
+    with torch.device("meta"):
+        empty = AutoModelForCausalLM.from_config(source.config())
+    model = source.model()
+    embeddings = {id(model.get_input_embeddings().weight), id(model.get_output_embeddings().weight)}
+    matrices = [p for n, p in model.named_parameters() if p.dim() == 2 and id(p) not in embeddings and "wpe" not in n]
+    assert sum(k * n * times for (k, n), times in products_of(empty).items()) == sum(p.numel() for p in matrices)
+
+
+def test_a_gain_is_measured_in_both_precisions(tiny_folder: Callable[[str], Path]) -> None:
+    source = find_source(str(tiny_folder("llama")))
+    with torch.device("meta"):
+        empty = AutoModelForCausalLM.from_config(source.config())
+    assert 0.05 < precision._gain(empty, source.config()) < 20
+
+
+@pytest.mark.parametrize(("gain", "wanted"), [(1.24, "fp32"), (1.26, "int8")])
+def test_a_quarter_is_worth_the_rounding(
+    gain: float, wanted: str, tiny_folder: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(precision, "_gain", lambda *_: gain)
+    choice = choose_precision(find_source(str(tiny_folder("llama"))), quiet)
+    assert choice.precision == wanted
+    assert choice.why.startswith(f"precision: {wanted}") and f"{gain:.2f} times as fast" in choice.why
+
+
+def test_where_memory_needs_int8_nothing_is_timed(
+    tiny_folder: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(precision, "_gain", lambda *_: pytest.fail("timed"))
+    monkeypatch.setattr("rlaif_fast.memory.left", lambda: 100_000_000)
+    choice = choose_precision(find_source(str(tiny_folder("llama"))), quiet)
+    assert choice.precision == "int8" and "float32 would take 0.2 GB and 0.1 GB are left" in choice.why
+
+
+def test_the_command_says_what_it_chose(
+    tiny_folder: Callable[[str], Path], tmp_path: Path, rlaif_fast: Callable[..., Run]
+) -> None:
+    done = rlaif_fast("export", tiny_folder("llama"), home=tmp_path)
+    assert done.status == 0, done.err
+    path = Path(done.out.splitlines()[-1])
+    chosen = read_manifest(path).precision
+    assert path.name == f"llama-summary-{chosen}"
+    (line,) = (line for line in done.err.splitlines() if line.startswith("precision: "))
+    assert line.startswith(f"precision: {chosen}, ") and "times as fast" in line
+    again = rlaif_fast("export", tiny_folder("llama"), "--precision", chosen, home=tmp_path)
+    assert again.status == 1 and "exists already" in again.err
+
+
+def _export(folder: Path, home: Path, monkeypatch: pytest.MonkeyPatch, *options: str) -> Result:
+    """In this process, on a machine where int8 would gain, and where it is not faithful."""
+
+    def refuse(*_: object) -> None:
+        raise FidelityError("int8 deviates")
+
+    monkeypatch.setenv("RLAIF_FAST_HOME", str(home))
+    monkeypatch.setattr(precision, "choose_precision", lambda *_: Choice("int8", "precision: int8, it gains"))
+    monkeypatch.setattr(exporter, "require_faithful", refuse)
+    return CliRunner().invoke(cli, ["export", str(folder), *options])
+
+
+def test_an_int8_that_is_refused_becomes_fp32(
+    tiny_folder: Callable[[str], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done = _export(tiny_folder("llama"), tmp_path, monkeypatch)
+    assert done.exit_code == 0, done.output
+    assert read_manifest(Path(done.stdout.splitlines()[-1])).precision == "fp32"
+    assert "precision: fp32 instead, since int8 deviates" in done.stderr
+    assert [folder.name for folder in (tmp_path / "bundles").iterdir()] == ["llama-summary-fp32"]
+
+
+def test_an_int8_that_was_asked_for_is_refused(
+    tiny_folder: Callable[[str], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done = _export(tiny_folder("llama"), tmp_path, monkeypatch, "--precision", "int8")
+    assert isinstance(done.exception, FidelityError) or done.exit_code == 1
+    assert not list((tmp_path / "bundles").iterdir())
