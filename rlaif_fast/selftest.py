@@ -20,8 +20,10 @@ from rlaif_fast.manifest import Manifest, Probe
 Answer = Callable[[Probe], Sequence[float]]  # log-odds, or expected scores, of a probe: two of them
 EXACT = 1e-3  # log-odds: what a float32 bundle's answers may differ by, between machines
 FAITHFUL = 0.03  # log-odds, mean: what anything that rounds may be off unasked; near a tie 0.75 points of p1
-SAME = 0.01  # log-odds, mean: what an int8 bundle's answers may differ by, between machines,
-_SHARE = 1 / 3  # or this share of its own error where more of that was asked for
+# Of FAITHFUL, or of its own error where more of that was asked for: what an int8 bundle's answers may differ by, on
+# average, between machines. The last bits of float32 give half of that, sums that are cut off several times as much
+# (docs/engines.md).
+_SHARE = 0.5
 _NOISE = 0.5  # of the mean |log-odds|: from there on a verdict is mostly error
 
 
@@ -85,7 +87,7 @@ def deviation(manifest: Manifest, differences: Sequence[float]) -> tuple[float, 
     """(what counts of differences between two machines' log-odds, its limit): at float32 the largest, else the mean."""
     if manifest.precision == "fp32":
         return max(differences), EXACT
-    return sum(differences) / len(differences), max(SAME, _SHARE * manifest.fidelity.mean)
+    return sum(differences) / len(differences), _SHARE * max(FAITHFUL, manifest.fidelity.mean)
 
 
 def error_limit(manifest: Manifest) -> float:
