@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import gc
-import math
 import tempfile
-from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -19,21 +16,20 @@ from tokenizers import Tokenizer
 from rlaif_fast.bundle import Bundle, entry, write_manifest
 from rlaif_fast.errors import ExportError
 from rlaif_fast.judge import Judge
-from rlaif_fast.manifest import FILES, MODEL, TOKENIZER, WEIGHTS, Cost, Manifest, ModelSource, Probe
+from rlaif_fast.manifest import FILES, MODEL, TOKENIZER, WEIGHTS, Manifest, Probe
 from rlaif_fast.pairs import Pair
 from rlaif_fast.rater import Rater
 from rlaif_fast.rating import ScoreTemplate
 from rlaif_fast.selftest import FAITHFUL
 from rlaif_fast.template import Template
-from rlaif_fast.version import __version__
 from rlaif_fast_export import passes
+from rlaif_fast_export.draft import draft
 from rlaif_fast_export.int8.mix import Mix
 from rlaif_fast_export.int8.offset import shift_out
 from rlaif_fast_export.int8.own_tensors import own_tensors
 from rlaif_fast_export.int8.quantize import Calibrated, Int8, calibrate
 from rlaif_fast_export.int8.steadiness import unsteadiness
 from rlaif_fast_export.oracle import Answers, Oracle, ask, ask_for_int8
-from rlaif_fast_export.passes.graph import dims
 from rlaif_fast_export.prefix import LayerPrefix, bake_prefix
 from rlaif_fast_export.prompt import FittedPrompt, fit
 from rlaif_fast_export.publication import publish, scratch
@@ -90,9 +86,9 @@ def export_bundle(
     if output.exists() and not force:
         raise ExportError(f"{output}: exists already, give --force to replace it or another folder with -o")
     progress(f"reading the configuration of {source.name}", 0)
-    config = source.config()
+    source.config()  # what cannot be exported is said before anything else
     with scratch(output) as folder:
-        build = _Build(source, config, fit(source, template, chat=chat), folder, int8, progress)
+        build = _Build(source, fit(source, template, chat=chat), folder, int8, progress)
         build.run()
         gc.collect()  # the PyTorch model is gone: its memory is free for the session
         _verify(folder, build, progress)
@@ -114,11 +110,10 @@ class _Build:
     worst: Sequence[str] = ()
 
     def __init__(
-        self, source: Source, config: Any, prompt: FittedPrompt, folder: Path, int8: Int8Options | None,
-        progress: Progress,
-    ) -> None:  # fmt: skip
+        self, source: Source, prompt: FittedPrompt, folder: Path, int8: Int8Options | None, progress: Progress
+    ) -> None:
         self.int8 = int8
-        self._source, self._config, self._prompt, self._folder = source, config, prompt, folder
+        self._source, self._prompt, self._folder = source, prompt, folder
         self._progress = progress
         self._calibrated: Calibrated | None = None
 
@@ -190,35 +185,12 @@ class _Build:
         _write(graph, self._folder, self._progress)
         if self.int8 is not None:
             counts["own_tensors"] = own_tensors(self._folder / MODEL)
-        self.manifest = self._draft(graph, counts)
+        self.manifest = draft(
+            graph, counts, self._source, self._prompt, self.oracle,
+            precision="int8" if self.int8 else "fp32", parameters=self._parameters,
+        )  # fmt: skip
         self._list_files()
         return chosen
-
-    def _draft(self, graph: ir.Model, counts: dict[str, int]) -> Manifest:
-        return Manifest(
-            model=ModelSource(
-                id=self._source.name,
-                revision=getattr(self._config, "_commit_hash", None),
-                licence=self._source.card_licence(),
-                architecture=self._config.model_type,
-                parameters=self._parameters,
-            ),
-            template=self._prompt.template,
-            label_ids=self._prompt.label_ids,
-            precision="int8" if self.int8 else "fp32",
-            prefix_ids=tuple(self._prompt.prefix_ids),
-            maximum_length=self._prompt.longest,
-            ending=self.oracle.ending,
-            cost=_cost(graph, self._config),
-            passes=counts,
-            operators=dict(Counter(f"{n.domain}.{n.op_type}".lstrip(".") for n in graph.graph).most_common()),
-            fidelity=fidelity(self.oracle.of_judged, self.oracle.of_judged, "nothing yet"),
-            bfloat16=self.oracle.bfloat16,
-            error_bound=None,
-            probes=(),
-            tools={n: version(n) for n in ("torch", "transformers", "optimum-onnx", "onnx", "onnx-ir", "onnxruntime")}
-            | {"rlaif-fast": __version__},
-        )
 
     def _list_files(self) -> None:
         self.manifest = replace(self.manifest, files={name: entry(self._folder / name) for name in FILES})
@@ -246,17 +218,6 @@ class _Build:
         shift_out(self._folder / MODEL, shift)
         self._list_files()
         return max(float(np.abs(np.array(found) - shift).mean()) for found in (errors, others)), moved
-
-
-def _cost(graph: ir.Model, config: Any) -> Cost:
-    """Of the graph's full layers: what only judged rows pass through counts too, slightly; the label head does not."""
-    kinds = ("MatMul", "MatMulIntegerToFloat")
-    products = [n.inputs[1] for n in graph.graph if n.op_type in kinds and n.inputs[1].is_initializer()]
-    products = [weight for weight in products if not weight.name.startswith("label_head.")]
-    linear = sum(math.prod(dims(weight)) for weight in dict.fromkeys(products))  # endings share their rows' weights
-    heads = config.num_attention_heads
-    size = getattr(config, "head_dim", None) or config.hidden_size // heads
-    return Cost(per_token=linear, per_token_pair=2 * config.num_hidden_layers * heads * size)
 
 
 def _write(graph: ir.Model, folder: Path, progress: Progress) -> None:
