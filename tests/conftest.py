@@ -10,9 +10,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from rlaif_fast import Judge
+from rlaif_fast.bundle import read_manifest
 from rlaif_fast.template import SUMMARY
 
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
@@ -61,13 +63,15 @@ def tiny_folder(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Pat
     return folder
 
 
-# Mean |difference in log-odds| of a tiny model's int8 bundle. Their answers are random and spread over several units,
-# so 0.03 would leave most of their products in float32, and int8 products are what is tested.
-TINY = 0.05
+# Mean |difference in log-odds| that a tiny model's int8 bundle may have. Most answer with a spread of several units;
+# 0.03 would leave most of their products in float32, and int8 products are what is tested. So: a share of the spread.
+TINY_SHARE = 0.03
 
 
-def _exported(folder: Callable[[str], Path], bundles: Path, precision: str) -> Callable[[str], Path]:
-    """Bundles of tiny models by name, each exported once."""
+def _exported(
+    folder: Callable[[str], Path], bundles: Path, limit: Callable[[str], float] | None = None
+) -> Callable[[str], Path]:
+    """Bundles of tiny models by name, each exported once; with a ``limit`` of the mean error at int8."""
     from rlaif_fast_export.exporter import Int8Options, export_bundle
     from rlaif_fast_export.sources import find_source
 
@@ -76,7 +80,7 @@ def _exported(folder: Callable[[str], Path], bundles: Path, precision: str) -> C
     def bundle(name: str) -> Path:
         if name not in made:
             source = find_source(str(folder(name)))
-            int8 = Int8Options(max_delta=TINY) if precision == "int8" else None
+            int8 = Int8Options(max_delta=limit(name)) if limit else None
             made[name] = export_bundle(
                 source, bundles / name, SUMMARY, force=False, progress=lambda what, share: None, int8=int8
             )
@@ -88,13 +92,27 @@ def _exported(folder: Callable[[str], Path], bundles: Path, precision: str) -> C
 @pytest.fixture(scope="session")
 def tiny_bundle(tiny_folder: Callable[[str], Path], tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
     """A family's fp32 bundle."""
-    return _exported(tiny_folder, tmp_path_factory.mktemp("bundles"), "fp32")
+    return _exported(tiny_folder, tmp_path_factory.mktemp("bundles"))
 
 
 @pytest.fixture(scope="session")
-def tiny_int8(tiny_folder: Callable[[str], Path], tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+def tiny_limit(tiny_bundle: Callable[[str], Path]) -> Callable[[str], float]:
+    """The mean error a family's int8 bundle may have, log-odds."""
+    from rlaif_fast.selftest import FAITHFUL
+
+    def limit(name: str) -> float:
+        answers = [probe.reference for probe in read_manifest(tiny_bundle(name)).probes]
+        return max(FAITHFUL, TINY_SHARE * float(np.std(answers)))
+
+    return limit
+
+
+@pytest.fixture(scope="session")
+def tiny_int8(
+    tiny_folder: Callable[[str], Path], tiny_limit: Callable[[str], float], tmp_path_factory: pytest.TempPathFactory
+) -> Callable[[str], Path]:
     """A family's int8 bundle."""
-    return _exported(tiny_folder, tmp_path_factory.mktemp("int8"), "int8")
+    return _exported(tiny_folder, tmp_path_factory.mktemp("int8"), tiny_limit)
 
 
 @pytest.fixture(scope="session", autouse=True)

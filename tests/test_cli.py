@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from rlaif_fast.cli import _run
-from tests.conftest import ROOT, TINY, Run
+from tests.conftest import ROOT, Run
 
 GOOD = {"instruction": "A text.", "response_0": "a fox", "response_1": "a dog"}
 Cli = Callable[..., Run]
@@ -186,7 +186,7 @@ def test_a_reader_that_leaves_is_no_error_message(llama: Path, tmp_path: Path) -
 
 def test_export_prints_the_path_last(rlaif_fast: Cli, tiny_folder: Callable[[str], Path], tmp_path: Path) -> None:
     # The default, auto, goes by times that are measured; tests/test_precision.py has that.
-    export = ("export", tiny_folder("gpt2"), "--precision", "int8", "--max-delta", TINY)
+    export = ("export", tiny_folder("gpt2"), "--precision", "int8", "--max-delta", 0.05)
     done = rlaif_fast(*export, home=tmp_path)
     assert done.status == 0, done.err
     path = Path(done.out.splitlines()[-1])
