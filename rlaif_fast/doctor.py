@@ -82,7 +82,7 @@ def _processor() -> Finding:
     if has.get("AVX2") is False:
         return Finding("processor", "warning", found, "without AVX2 judging is many times slower")
     if not processor.int8_is_fast(has):
-        found += "; int8 gains little here but memory, --precision auto exports fp32"
+        found += "; int8 gains little here but memory"
     return Finding("processor", "ok", found)
 
 

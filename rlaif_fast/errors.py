@@ -53,7 +53,15 @@ class ExportError(RlaifFastError):
 
 
 class FidelityError(ExportError):
-    """A bundle that deviates from the reference by more than it may; it was not kept."""
+    """A bundle that deviates from the reference by more than it may; it was not kept.
+
+    Attributes:
+        reason: the message without its advice.
+    """
+
+    def __init__(self, reason: str, advice: str) -> None:
+        super().__init__(f"{reason}, {advice}")
+        self.reason = reason
 
 
 class JudgeError(RlaifFastError):

@@ -126,10 +126,8 @@ def _best(ratios: Mapping[int, float], rounding: Container[int]) -> int:
         return min(numbers, key=lambda n: ratios[n] if n == 0 else ratios[n] / _GAIN)
 
     found = fastest(ratios)
-    exact = [n for n in ratios if n not in rounding]
-    if found in rounding and exact and ratios[other := fastest(exact)] <= _NEARLY * ratios[found]:
-        return other
-    return found
+    near = [n for n in ratios if n not in rounding and ratios[n] <= _NEARLY * ratios[found]]
+    return fastest(near) if found in rounding and near else found
 
 
 def _try(

@@ -220,6 +220,7 @@ def test_an_engines_limit_is_the_promise(tiny_int8: Callable[[str], Path], llama
         ({0: 1.0, 1: 0.5, 2: 0.6}, {0, 1}, 1),
         ({0: 1.0, 1: 0.95, 2: 1.5}, {1}, 0),
         ({1: 1.0}, {1}, 1),
+        ({0: 1.0, 1: 0.84, 2: 0.92}, {1}, 2),  # near the fastest, if not the default
     ],
 )
 def test_exactness_is_worth_a_tenth(ratios: dict[int, float], rounding: set[int], best: int) -> None:

@@ -36,7 +36,7 @@ from rlaif_fast_export.publication import publish, scratch
 from rlaif_fast_export.reference import Asker, ScoreAsker
 from rlaif_fast_export.sources import Source
 from rlaif_fast_export.trace import LabelJudge, trace
-from rlaif_fast_export.verify import error_bound, fidelity, require_exact, require_faithful
+from rlaif_fast_export.verify import error_bound, fidelity, require_exact, require_faithful, require_steady
 from rlaif_fast_export.weights import UnsupportedModule, Weights
 
 Progress = Callable[[str, float], None]  # (what is being done, share of it done in [0, 1])
@@ -103,11 +103,13 @@ class _Build:
         manifest: the bundle's, but for what :func:`_verify` finds.
         oracle: PyTorch's answers.
         worst: int8 groups by the error they are expected to add, the largest first.
+        moved: mean |difference| in log-odds that another processor's last bits make of an int8 bundle's answers.
     """
 
     manifest: Manifest
     oracle: Oracle
     worst: Sequence[str] = ()
+    moved: float = 0.0
 
     def __init__(
         self, source: Source, prompt: FittedPrompt, folder: Path, int8: Int8Options | None, progress: Progress
@@ -142,21 +144,20 @@ class _Build:
             self._make(judge, prefix, 0.0, 0.0)
             return
         limit = self.int8.max_delta
-        target, steady = TARGET * limit, STEADY * limit
-        for left in reversed(range(_MIXES)):
+        target, steady, before = TARGET * limit, STEADY * limit, None
+        for _ in range(_MIXES):
             mix = self._make(judge, prefix, target, steady)
-            self.worst = mix.worst
             error, moved = self._centre()
             too_far, too_unsteady = error > _MEASURED * limit, moved > STEADY * limit
-            if not left or not (too_far or too_unsteady):
+            self.worst, same, before = mix.worst, mix.kinds == before, mix.kinds
+            if same or not (too_far or too_unsteady):  # the same again: as precise as int8 gets
                 break
-            if mix.expected > target and mix.unsteady > steady:
-                break  # as precise as int8 gets
             if too_far:
                 target = 0.9 * mix.expected * _MEASURED * limit / error
             if too_unsteady:
                 steady = 0.9 * mix.unsteady * STEADY * limit / moved
             gc.collect()  # the session over the graph that is written anew
+        self.moved = moved
         self._calibrated = None  # the verification needs the memory
 
     def _make(self, judge: LabelJudge, prefix: Sequence[LayerPrefix], target: float, steady: float) -> Mix:
@@ -263,6 +264,7 @@ def _verify(folder: Path, build: _Build, progress: Progress) -> None:
         of_judged = answers(oracle.judged)
         found = fidelity(of_judged, oracle.of_judged, prompts)
         require_faithful(found, build.int8.max_delta, build.worst, manifest.model.id)
+        require_steady(build.moved, build.int8.max_delta, manifest.model.id)
         bound = error_bound(
             np.concatenate((of_judged, of_probes)), np.concatenate((oracle.of_judged, oracle.of_probes))
         )

@@ -41,22 +41,36 @@ _ROUNDS = 5  # in turns; the fastest of each counts
 
 @dataclass(frozen=True)
 class Choice:
-    """A precision, and one line that says why."""
+    """A precision, and one line that says why.
+
+    Attributes:
+        needed: there is no memory for the other one.
+    """
 
     precision: str
     why: str
+    needed: bool = False
 
 
 def choose_precision(source: Source, progress: Callable[[str, float], None]) -> Choice:
-    """The precision for ``source`` on this machine. Raises ExportError where its configuration cannot be used."""
+    """The precision for ``source`` on this machine; fp32 where that cannot be told.
+
+    Code that comes with a model is not run for this. Raises ExportError where the configuration cannot be used.
+    """
     progress("comparing int8 with float32 on this machine", 0)
-    with torch.device("meta"):
-        model = AutoModelForCausalLM.from_config(source.config(), trust_remote_code=source.trusted)
+    config = source.config()
+    try:
+        with torch.device("meta"):
+            model = AutoModelForCausalLM.from_config(config, trust_remote_code=False)
+    except Exception as error:  # a class of its own, or one that computes while it is made: loading says what is wrong
+        reason = " ".join(str(error).split())[:100]
+        return Choice("fp32", f"precision: fp32, since what int8 would gain cannot be told beforehand ({reason})")
     size, left = 4 * sum(p.numel() for p in model.parameters()), memory.left()
     if left is not None and memory.of_weights(size) > left:
         needed, there = memory.of_weights(size) / 1e9, left / 1e9
-        return Choice("int8", f"precision: int8, float32 would take {needed:.1f} GB and {there:.1f} GB are left")
-    gain = _gain(model, source.config())
+        why = f"precision: int8, judging in float32 would take {needed:.1f} GB and {there:.1f} GB are left"
+        return Choice("int8", why, needed=True)
+    gain = _gain(model, config)
     said = f"int8 would be about {gain:.2f} times as fast on this machine"
     if gain < WORTH:
         return Choice("fp32", f"precision: fp32, exact; {said} (--precision int8 makes it all the same)")

@@ -12,6 +12,7 @@ from rlaif_fast.agreement import agreement
 from rlaif_fast.errors import FidelityError
 from rlaif_fast.manifest import Fidelity
 
+STEADY = 0.5  # of the mean error a bundle may have: as the self-test on another machine allows (rlaif_fast.selftest)
 TOLERANCE = 1e-3  # log-odds, any single prompt, fp32
 
 
@@ -41,7 +42,23 @@ def require_exact(found: Fidelity, model: str, unit: str = "log-odds") -> None:
     if not found.max <= TOLERANCE:  # a NaN deviates as well
         raise FidelityError(
             f"{model}: the exported graph deviates from PyTorch by up to {found.max:.2g} in {unit} on"
-            f" {found.prompts} (limit {TOLERANCE:g}); nothing was kept, please report the model"
+            f" {found.prompts} (limit {TOLERANCE:g}); nothing was kept",
+            "please report the model",
+        )
+
+
+def require_steady(moved: float, limit: float, model: str) -> None:
+    """Raise FidelityError where another processor would answer so differently that its self-test refused the bundle.
+
+    Args:
+        moved: mean |difference| in log-odds that the last bits of float32 make.
+        limit: the mean error the bundle may have.
+    """
+    if not moved <= STEADY * limit:
+        raise FidelityError(
+            f"{model}: int8 answers would differ by {moved:.2g} in log-odds on average between processors (limit"
+            f" {STEADY * limit:.2g}); nothing was kept",
+            "allow more with --max-delta or use --precision fp32",
         )
 
 
@@ -50,6 +67,6 @@ def require_faithful(found: Fidelity, limit: float, worst: Sequence[str], model:
     if not found.mean <= limit:  # a NaN deviates as well
         raise FidelityError(
             f"{model}: int8 deviates from PyTorch fp32 by {found.mean:.3g} in log-odds on average on {found.prompts}"
-            f" (limit {limit:.3g}), most in {', '.join(worst[:4])}; nothing was kept, allow more with --max-delta"
-            " or use --precision fp32"
+            f" (limit {limit:.3g}), most in {', '.join(worst[:4])}; nothing was kept",
+            "allow more with --max-delta or use --precision fp32",
         )

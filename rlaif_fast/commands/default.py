@@ -21,7 +21,8 @@ def bundle_folder_of(bundle: str | None, template: str = "summary") -> Path:
     click.echo(f"the default judge {DEFAULT_MODEL} is not exported yet, doing it now, once", err=True)
     # A process of its own: PyTorch stays out of the judging process.
     command = [sys.executable, "-m", "rlaif_fast", "export", DEFAULT_MODEL, "--template", template, "--chat", "no"]
-    done = subprocess.run(command, stdout=subprocess.PIPE, text=True)
-    if done.returncode:
+    done = subprocess.run(command, stdout=subprocess.DEVNULL)
+    found = default_bundle(template)
+    if done.returncode or found is None:
         raise ExportError("the default judge could not be exported; see above, or give a bundle with -b")
-    return Path(done.stdout.splitlines()[-1])
+    return found

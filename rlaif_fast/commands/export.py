@@ -33,12 +33,13 @@ _CALIBRATION = 256  # pairs of a file: each takes a forward and a backward pass 
 @click.option(
     "--calibrate",
     type=click.Path(exists=True, dir_okay=False),
-    help="Pairs to fit int8 to. [default: texts that come with the exporter]",
+    help="Pairs to fit int8 to; means --precision int8. [default: texts that come with the exporter]",
 )
 @click.option(
     "--max-delta",
     type=click.FloatRange(min=0, min_open=True),
-    help="Largest mean |difference in log-odds| to PyTorch fp32 that an int8 bundle may have. [default: 0.03]",
+    help="Largest mean |difference in log-odds| to PyTorch fp32 that an int8 bundle may have; means --precision"
+    " int8. [default: 0.03]",
 )
 @click.option(
     "--template",
@@ -79,9 +80,16 @@ def export(
         precision = "fp32"
     read, chosen = (None, score) if score else chosen_template(template, exemplars, shots)
 
+    def place(precision: str, in_chat: bool) -> Path:
+        return output or bundle_folder(model, precision, f"{chosen.name}-chat" if in_chat else chosen.name, revision)
+
+    def exported(precision: str, in_chat: bool) -> Path | None:
+        """A bundle that is there already."""
+        folder = place(precision, in_chat)
+        return folder if folder.exists() and not force else None
+
     def free_folder(precision: str, in_chat: bool) -> Path:
-        name = f"{chosen.name}-chat" if in_chat else chosen.name
-        folder = output or bundle_folder(model, precision, name, revision)
+        folder = place(precision, in_chat)
         if folder.exists() and not force:
             raise ExportError(f"{folder}: exists already, give --force to replace it or another folder with -o")
         return folder
@@ -103,10 +111,10 @@ def export(
     with Steps().shown() as steps:
         source = find_source(model, revision, trusted=trust_remote_code)
         in_chat = chat == "yes" or (score is None and chat == "auto" and has_chat_template(source.tokenizer()))
-        wanted = precision
+        wanted, may_be_fp32 = precision, False
         if precision == "auto":
             choice = choose_precision(source, steps)
-            wanted = choice.precision
+            wanted, may_be_fp32 = choice.precision, choice.precision == "int8" and not choice.needed
             steps.say(choice.why)
 
         def bundle(precision: str) -> Path:
@@ -115,15 +123,18 @@ def export(
                 int8 = Int8Options(_pairs(calibrate), max_delta or FAITHFUL)  # type: ignore[arg-type]  # None is allowed
             return export_bundle(source, folder, chosen, force=force, progress=steps, int8=int8, chat=in_chat)
 
+        refused = None
         try:
             path = bundle(wanted)
         except FidelityError as error:
-            if precision != "auto" or wanted != "int8":
+            if not may_be_fp32:
                 raise
-            steps.say(f"precision: fp32 instead, since {error}")
-            path = bundle("fp32")
+            refused = error.reason
         except TemplateError as error:
             raise (read.located(error) if read else error) from None
+        if refused is not None:  # behind the except: what int8 held is let go
+            steps.say(f"precision: fp32 instead, since {refused}")
+            path = exported("fp32", in_chat) or bundle("fp32")
     click.echo(str(path))
 
 

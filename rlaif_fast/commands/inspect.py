@@ -72,12 +72,14 @@ def _lines(manifest: Manifest) -> list[tuple[str, str]]:
         ("context", f"{manifest.maximum_length:,} tokens, {len(manifest.prefix_ids)} of them baked into the graph"),
         ("fidelity", f"{_card(fidelity, unit)}; against PyTorch fp32 on {fidelity.prompts},"
                      " by onnxruntime where it was exported"),
-        *([("", f"PyTorch bfloat16 on the same: {_card(manifest.bfloat16, unit)}")] if manifest.bfloat16 else []),
+        *([("", f"PyTorch bfloat16: {_card(manifest.bfloat16, unit)}; on {manifest.bfloat16.prompts}")]
+          if manifest.bfloat16 else []),
         ("attention", f"{counts['fused_attention']} of {layers} layers fused (GroupQueryAttention);"
                       f" {counts['attention_of_judged']} computed for the judged positions only"),
         ("q, k, v", f"{counts['packed_qkv']} of {layers} layers in one product"),
         *([("int8", f"{counts['int8_static']} products with 8 bits of input, {counts['int8_rows']} with 8 bits a row,"
-                    f" {counts['int8_terms']} with 16; 16 for the last {manifest.ending} tokens")]
+                    f" {counts['int8_terms']} with 16; 16 for the last {manifest.ending} tokens;"
+                    f" {counts['int8_float']} in float32")]
           if manifest.precision == "int8" else []),
         ("norms", f"{counts['fused_norms']} of {norms} fused with the residual addition"),
         ("operators", ", ".join(f"{n} {op}" for op, n in manifest.operators.items())),
