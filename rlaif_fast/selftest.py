@@ -87,7 +87,12 @@ def deviation(manifest: Manifest, differences: Sequence[float]) -> tuple[float, 
     """(what counts of differences between two machines' log-odds, its limit): at float32 the largest, else the mean."""
     if manifest.precision == "fp32":
         return max(differences), EXACT
-    return sum(differences) / len(differences), _SHARE * max(FAITHFUL, manifest.fidelity.mean)
+    return sum(differences) / len(differences), steady_limit(manifest.fidelity.mean)
+
+
+def steady_limit(error: float) -> float:
+    """Mean |difference| between two machines that an int8 bundle may have, whose mean error is ``error``; log-odds."""
+    return _SHARE * max(FAITHFUL, error)
 
 
 def error_limit(manifest: Manifest) -> float:

@@ -147,17 +147,16 @@ class _Build:
         target, steady, before = TARGET * limit, STEADY * limit, None
         for _ in range(_MIXES):
             mix = self._make(judge, prefix, target, steady)
-            error, moved = self._centre()
-            too_far, too_unsteady = error > _MEASURED * limit, moved > STEADY * limit
+            error, self.moved = self._centre()
+            too_far, too_unsteady = error > _MEASURED * limit, self.moved > STEADY * limit
             self.worst, same, before = mix.worst, mix.kinds == before, mix.kinds
             if same or not (too_far or too_unsteady):  # the same again: as precise as int8 gets
                 break
             if too_far:
                 target = 0.9 * mix.expected * _MEASURED * limit / error
             if too_unsteady:
-                steady = 0.9 * mix.unsteady * STEADY * limit / moved
+                steady = 0.9 * mix.unsteady * STEADY * limit / self.moved
             gc.collect()  # the session over the graph that is written anew
-        self.moved = moved
         self._calibrated = None  # the verification needs the memory
 
     def _make(self, judge: LabelJudge, prefix: Sequence[LayerPrefix], target: float, steady: float) -> Mix:
@@ -264,7 +263,7 @@ def _verify(folder: Path, build: _Build, progress: Progress) -> None:
         of_judged = answers(oracle.judged)
         found = fidelity(of_judged, oracle.of_judged, prompts)
         require_faithful(found, build.int8.max_delta, build.worst, manifest.model.id)
-        require_steady(build.moved, build.int8.max_delta, manifest.model.id)
+        require_steady(build.moved, found, manifest.model.id)
         bound = error_bound(
             np.concatenate((of_judged, of_probes)), np.concatenate((oracle.of_judged, oracle.of_probes))
         )

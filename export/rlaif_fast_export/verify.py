@@ -11,8 +11,8 @@ import numpy.typing as npt
 from rlaif_fast.agreement import agreement
 from rlaif_fast.errors import FidelityError
 from rlaif_fast.manifest import Fidelity
+from rlaif_fast.selftest import steady_limit
 
-STEADY = 0.5  # of the mean error a bundle may have: as the self-test on another machine allows (rlaif_fast.selftest)
 TOLERANCE = 1e-3  # log-odds, any single prompt, fp32
 
 
@@ -47,18 +47,19 @@ def require_exact(found: Fidelity, model: str, unit: str = "log-odds") -> None:
         )
 
 
-def require_steady(moved: float, limit: float, model: str) -> None:
+def require_steady(moved: float, found: Fidelity, model: str) -> None:
     """Raise FidelityError where another processor would answer so differently that its self-test refused the bundle.
 
     Args:
         moved: mean |difference| in log-odds that the last bits of float32 make.
-        limit: the mean error the bundle may have.
+        found: the bundle's fidelity.
     """
-    if not moved <= STEADY * limit:
+    limit = steady_limit(found.mean)
+    if not moved <= limit:
         raise FidelityError(
             f"{model}: int8 answers would differ by {moved:.2g} in log-odds on average between processors (limit"
-            f" {STEADY * limit:.2g}); nothing was kept",
-            "allow more with --max-delta or use --precision fp32",
+            f" {limit:.2g}); nothing was kept",
+            "use --precision fp32",
         )
 
 

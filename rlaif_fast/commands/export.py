@@ -80,16 +80,9 @@ def export(
         precision = "fp32"
     read, chosen = (None, score) if score else chosen_template(template, exemplars, shots)
 
-    def place(precision: str, in_chat: bool) -> Path:
-        return output or bundle_folder(model, precision, f"{chosen.name}-chat" if in_chat else chosen.name, revision)
-
-    def exported(precision: str, in_chat: bool) -> Path | None:
-        """A bundle that is there already."""
-        folder = place(precision, in_chat)
-        return folder if folder.exists() and not force else None
-
     def free_folder(precision: str, in_chat: bool) -> Path:
-        folder = place(precision, in_chat)
+        name = f"{chosen.name}-chat" if in_chat else chosen.name
+        folder = output or bundle_folder(model, precision, name, revision)
         if folder.exists() and not force:
             raise ExportError(f"{folder}: exists already, give --force to replace it or another folder with -o")
         return folder
@@ -111,10 +104,10 @@ def export(
     with Steps().shown() as steps:
         source = find_source(model, revision, trusted=trust_remote_code)
         in_chat = chat == "yes" or (score is None and chat == "auto" and has_chat_template(source.tokenizer()))
-        wanted, may_be_fp32 = precision, False
+        wanted, settled = precision, True  # settled: where it is refused, nothing else will do
         if precision == "auto":
             choice = choose_precision(source, steps)
-            wanted, may_be_fp32 = choice.precision, choice.precision == "int8" and not choice.needed
+            wanted, settled = choice.precision, choice.precision == "fp32" or choice.needed
             steps.say(choice.why)
 
         def bundle(precision: str) -> Path:
@@ -127,14 +120,14 @@ def export(
         try:
             path = bundle(wanted)
         except FidelityError as error:
-            if not may_be_fp32:
+            if settled:
                 raise
             refused = error.reason
         except TemplateError as error:
             raise (read.located(error) if read else error) from None
         if refused is not None:  # behind the except: what int8 held is let go
             steps.say(f"precision: fp32 instead, since {refused}")
-            path = exported("fp32", in_chat) or bundle("fp32")
+            path = bundle("fp32")
     click.echo(str(path))
 
 
