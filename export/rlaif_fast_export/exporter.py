@@ -24,6 +24,7 @@ from rlaif_fast.selftest import FAITHFUL
 from rlaif_fast.template import Template
 from rlaif_fast_export import passes
 from rlaif_fast_export.draft import draft
+from rlaif_fast_export.failures import refused
 from rlaif_fast_export.int8.mix import Mix
 from rlaif_fast_export.int8.offset import shift_out
 from rlaif_fast_export.int8.own_tensors import own_tensors
@@ -48,6 +49,7 @@ STEADY = 0.3
 # What the finished graph may have of both before it is verified. Where it has more, because the expectation's first
 # order was not enough, a more precise mix is taken: so many at most.
 _MEASURED, _MIXES = 0.8, 4
+_REPORT = "; please report the model, with what --debug shows"
 _PAGE = 4096  # bytes; tensors start on a page, so the runtime maps them as they lie
 
 
@@ -87,7 +89,10 @@ def export_bundle(
         raise ExportError(f"{output}: exists already, give --force to replace it or another folder with -o")
     progress(f"reading the configuration of {source.name}", 0)
     source.config()  # what cannot be exported is said before anything else
-    with scratch(output) as folder:
+    with (
+        refused(f"{source.name}: cannot be exported", "; please report the model, with what --debug shows"),
+        scratch(output) as folder,
+    ):
         build = _Build(source, fit(source, template, chat=chat), folder, int8, progress)
         build.run()
         gc.collect()  # the PyTorch model is gone: its memory is free for the session

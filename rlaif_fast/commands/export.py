@@ -55,10 +55,11 @@ _CALIBRATION = 256  # pairs of a file: each takes a forward and a backward pass 
     "--trust-remote-code", is_flag=True, help="Run Python code that comes with MODEL; it can do what you can."
 )
 @click.option("--force", is_flag=True, help="Replace the output folder where it exists.")
+@click.option("-v", "--verbose", is_flag=True, help="Name every tensor of MODEL's files that is not used.")
 def export(
     model: str, output: Path | None, precision: str, calibrate: str | None, max_delta: float | None,
     template: str, exemplars: str | None, shots: int | None, chat: str, revision: str | None,
-    trust_remote_code: bool, force: bool,
+    trust_remote_code: bool, force: bool, verbose: bool,
 ) -> None:  # fmt: skip
     """Convert MODEL, once, into a bundle that judges without PyTorch.
 
@@ -128,6 +129,9 @@ def export(
         if refused is not None:  # behind the except: what int8 held is let go
             steps.say(f"precision: fp32 instead, since {refused}")
             path = bundle("fp32")
+        if unused := source.unused:
+            named = ", ".join(unused) if verbose else f"{unused[0]}, ... (--verbose names all)"
+            steps.say(f"{len(unused)} tensors of the files are computed from the configuration instead: {named}")
     click.echo(str(path))
 
 

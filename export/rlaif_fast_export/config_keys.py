@@ -1,0 +1,158 @@
+"""What a config.json says, done or refused: no key that changes the model's function is passed over.
+
+transformers keeps a key its class does not know as an attribute that nobody reads.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from rlaif_fast.errors import ExportError
+
+# Keys of published files that a model's function does not depend on: names, versions, training, other tools.
+_MUTE = re.compile(
+    r"_.*|architectures|auto_map|transformers_version|transformers\.js_config|model_type|torch_dtype|dtype|license"
+    r"|(attn|cache)_implementation|use_cache|use_flash_attn|use_flash_attention_2|use_sdpa|flash_attn|fused_dense"
+    r"|flash_rotary|fused_(mlp|bias_fc|dropout_add_layer_norm|rms_norm)|gradient_checkpointing|initializer_.*|.*dropout.*"
+    r"|.*_pdrop|.*_token(_id|_index)?s?|tokenizer_class|model_max_length|max_sequence_length|max_length|seq_length"
+    r"|unsloth_.*|neftune_noise_alpha|pretraining_tp|is_llama_config|task_specific_params|summary_.*|n_ctx|eos|bos"
+    r"|finetuning_task|id2label|label2id|num_labels|problem_type|output_.*|return_dict|z_loss.*|generation_config"
+    r"|router_aux_loss_coef|max_window_layers|vocab_file|trl_.*|training_.*"
+)
+# Whose values the tensors show: where they differ, one is missing, unknown or of another shape.
+_SHOWN = re.compile(r"intermediate_size|num_key_value_heads|((use|attention|mlp|qkv|o|lm_head)_)?bias|add_bias_linear")
+# Keys that change nothing at these values, or null.
+_NEUTRAL: dict[str, tuple[Any, ...]] = {
+    "logit_scale": (1,), "logits_scaling": (1,), "embedding_multiplier": (1,), "residual_multiplier": (1,),
+    "embedding_scale": (1,), "scale_emb": (1,), "num_experts": (0, 1), "num_local_experts": (0, 1),
+    "is_causal": (True,), "causal": (True,),
+}  # fmt: skip
+# Read by the model's code, though its configuration does not name them.
+_READ = {
+    "gemma": {"rope_scaling"}, "gemma2": {"rope_scaling"}, "gemma3_text": {"sliding_window_pattern"},
+    "mistral": {"rope_scaling"}, "phi": {"head_dim"}, "qwen2": {"head_dim"},
+}  # fmt: skip
+_ALIASES = {"rotary_emb_base": "rope_theta", "rotary_pct": "partial_rotary_factor"}  # GPT-NeoX has both names
+_ROPE_KEYS = {
+    "default": (),
+    "linear": ("factor",),
+    "yarn": ("factor", "attention_factor", "beta_fast", "beta_slow", "mscale", "mscale_all_dim", "truncate",
+             "original_max_position_embeddings"),
+    "llama3": ("factor", "low_freq_factor", "high_freq_factor", "original_max_position_embeddings"),
+}  # fmt: skip
+_REMEDY = "; if it does not change what the model computes, take it out of config.json"
+
+
+def apply_keys(config: Any, written: dict[str, Any], name: str) -> None:
+    """Hold ``config``, as transformers read it, to ``written``, its file; complete what has another name there.
+
+    Raises ExportError naming the key that is not understood, or whose value is of another kind than it must be.
+    """
+    _of_another_head(written, name)
+    default = type(config)()
+    rest = dict(written)
+    found = rest.pop("rope_parameters", None)
+    if found is not None:
+        rest |= _rope_parameters(found, name)
+    for key, value in rest.items():
+        if hasattr(default, key):
+            _require_kind(key, value, getattr(default, key), name)
+        elif not _harmless(key, value, config):
+            raise ExportError(
+                f"{name}: config.json says {key} = {_short(value)}, which a {config.model_type} model does not"
+                f" have here{_REMEDY}"
+            )
+    if found is not None:
+        for key in sorted(set(rest) - set(written) | {"rope_scaling"}):
+            setattr(config, key, rest[key])
+    for old, new in _ALIASES.items():
+        if hasattr(default, old):
+            _join(config, rest, old, new, name)
+    _check_scaling(getattr(config, "rope_scaling", None), name)
+    if config.model_type == "gemma" and rest.get("hidden_activation"):
+        config.hidden_act = rest["hidden_activation"]  # transformers reads the other name, which old files have wrong
+
+
+def _of_another_head(written: dict[str, Any], name: str) -> None:
+    named = written.get("architectures") or []
+    other = [a for a in named if isinstance(a, str) and re.search(r"For(?!CausalLM)[A-Z]|RewardModel$|ValueModel$", a)]
+    if isinstance(named, list) and other and len(other) == len(named):
+        raise ExportError(f"{name}: config.json says {other[0]}, which is no causal language model; export one that is")
+
+
+def _harmless(key: str, value: Any, config: Any) -> bool:
+    if _MUTE.fullmatch(key) or _SHOWN.fullmatch(key) or key in _READ.get(config.model_type, ()):
+        return True
+    if key == "head_dim":
+        return bool(value == config.hidden_size // config.num_attention_heads)
+    if key == "hidden_act":  # Gemma 2 and 3 read hidden_activation
+        return bool(value == getattr(config, "hidden_activation", None))
+    if key == "sliding_window_size":
+        return bool(value == getattr(config, "sliding_window", None))
+    if key == "sliding_window" and isinstance(value, int) and not isinstance(value, bool):
+        return bool(value >= config.max_position_embeddings)
+    if key in _NEUTRAL:
+        return value is None or value in _NEUTRAL[key]
+    return value is None or value is False or value == [] or value == {}
+
+
+def _require_kind(key: str, value: Any, default: Any, name: str) -> None:
+    """Text where a number or a switch stands is truthy, whatever it says."""
+    if value is None or key.endswith(("_token_id", "_token_ids")):
+        return
+    wrong = False
+    if isinstance(default, bool):
+        wrong = not isinstance(value, bool)
+    elif isinstance(default, int | float):
+        wrong = isinstance(value, bool | str | list | dict)
+    elif isinstance(default, str):
+        wrong = not isinstance(value, str)
+    if wrong:
+        kind = "true or false" if isinstance(default, bool) else "text" if isinstance(default, str) else "a number"
+        raise ExportError(f"{name}: config.json says {key} = {_short(value)}, which must be {kind}; correct it")
+
+
+def _rope_parameters(found: Any, name: str) -> dict[str, Any]:
+    """What transformers 5 writes in one table, or one for each kind of layer, under the names that are read here."""
+    local: Any = {}
+    if isinstance(found, dict) and set(found) == {"full_attention", "sliding_attention"}:
+        found, local = found["full_attention"], found["sliding_attention"]
+    if not isinstance(found, dict) or not isinstance(local, dict):
+        raise ExportError(f"{name}: config.json says rope_parameters = {_short(found)}, which is no table; correct it")
+    if local.get("rope_type", "default") != "default" or set(local) - {"rope_type", "rope_theta"}:
+        raise ExportError(f"{name}: config.json scales the rotary positions of windows, which cannot be done{_REMEDY}")
+    scaling = dict(found)
+    renamed = {key: scaling.pop(key) for key in ("rope_theta", "partial_rotary_factor") if key in scaling}
+    if "rope_theta" in local:
+        renamed["rope_local_base_freq"] = local["rope_theta"]
+    return renamed | {"rope_scaling": scaling if set(scaling) - {"rope_type"} else None}
+
+
+def _check_scaling(scaling: Any, name: str) -> None:
+    if scaling is None:
+        return
+    if not isinstance(scaling, dict):
+        raise ExportError(f"{name}: config.json says rope_scaling = {_short(scaling)}, which is no table; correct it")
+    kind = scaling.get("rope_type", scaling.get("type", "default"))
+    if kind not in _ROPE_KEYS:  # known ones among them are refused with their reason by families.check_supported
+        raise ExportError(
+            f"{name}: rope scaling {_short(kind)} is not supported; supported are {', '.join(_ROPE_KEYS)}"
+        )
+    odd = sorted(set(scaling) - {"rope_type", "type", "rope_theta", *_ROPE_KEYS[kind]})
+    if odd:
+        raise ExportError(f"{name}: rope scaling {kind} has no {odd[0]}; correct rope_scaling in config.json")
+
+
+def _join(config: Any, written: dict[str, Any], old: str, new: str, name: str) -> None:
+    """Two names of one thing: whichever the file has is set under both."""
+    values = [written[key] for key in (old, new) if written.get(key) is not None]
+    if len(values) == 2 and values[0] != values[1]:
+        raise ExportError(f"{name}: config.json says {old} = {values[0]} and {new} = {values[1]}; correct it")
+    for key in (old, new) if values else ():
+        setattr(config, key, values[0])
+
+
+def _short(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."
