@@ -78,7 +78,10 @@ def _of_another_head(written: dict[str, Any], name: str) -> None:
     named = written.get("architectures") or []
     other = [a for a in named if isinstance(a, str) and re.search(r"For(?!CausalLM)[A-Z]|RewardModel$|ValueModel$", a)]
     if isinstance(named, list) and other and len(other) == len(named):
-        raise ExportError(f"{name}: config.json says {other[0]}, which is no causal language model; export one that is")
+        raise ExportError(
+            f"{name}: config.json says {other[0]}: a reward, classification or other model, which has no language"
+            " model's head; export a causal language model"
+        )
 
 
 def _harmless(key: str, value: Any, config: Any) -> bool:
@@ -126,7 +129,7 @@ def _rope_parameters(found: Any, name: str) -> dict[str, Any]:
     renamed = {key: scaling.pop(key) for key in ("rope_theta", "partial_rotary_factor") if key in scaling}
     if "rope_theta" in local:
         renamed["rope_local_base_freq"] = local["rope_theta"]
-    return renamed | {"rope_scaling": scaling if set(scaling) - {"rope_type"} else None}
+    return renamed | {"rope_scaling": None if scaling in ({}, {"rope_type": "default"}) else scaling}
 
 
 def _check_scaling(scaling: Any, name: str) -> None:

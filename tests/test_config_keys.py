@@ -1,0 +1,213 @@
+"""What a config.json says is done or refused; what published files say is taken."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from transformers import AutoConfig
+
+from rlaif_fast import ExportError
+from rlaif_fast_export.config_keys import apply_keys
+from rlaif_fast_export.families import SUPPORTED, check_supported
+from rlaif_fast_export.sources import find_source
+from tests.families import tiny_model
+from tests.test_checkpoints import configure
+from tests.test_gguf import logits, remade
+
+LLAMA3 = {"factor": 32.0, "high_freq_factor": 4.0, "low_freq_factor": 1.0, "original_max_position_embeddings": 8192,
+          "rope_type": "llama3"}  # fmt: skip
+_ALL = {"bos_token_id": 1, "eos_token_id": 2, "initializer_range": 0.02, "torch_dtype": "bfloat16", "vocab_size": 400,
+        "transformers_version": "4.46.0", "use_cache": True}  # fmt: skip
+_SIZES = {"hidden_size": 64, "intermediate_size": 128, "num_hidden_layers": 2, "num_attention_heads": 4,
+          "max_position_embeddings": 1024}  # fmt: skip
+_LLAMA = _ALL | _SIZES | {"num_key_value_heads": 2, "hidden_act": "silu", "rms_norm_eps": 1e-5, "rope_theta": 5e5,
+                          "attention_dropout": 0.0, "tie_word_embeddings": True}  # fmt: skip
+_GEMMA = _ALL | _SIZES | {"num_key_value_heads": 2, "head_dim": 32, "hidden_act": "gelu_pytorch_tanh",
+                          "hidden_activation": "gelu_pytorch_tanh", "rms_norm_eps": 1e-6, "pad_token_id": 0,
+                          "rope_theta": 1e4,
+                          "attention_bias": False, "attention_dropout": 0.0}  # fmt: skip
+# The keys of published files: names as they stand there, sizes cut down.
+PUBLISHED: dict[str, dict[str, Any]] = {
+    "Llama 3.2": _LLAMA | {"model_type": "llama", "architectures": ["LlamaForCausalLM"], "attention_bias": False,
+                           "head_dim": 16, "mlp_bias": False, "pretraining_tp": 1, "rope_scaling": LLAMA3,
+                           "eos_token_id": [1, 2]},
+    "SmolLM2": _LLAMA | {"model_type": "llama", "attention_bias": False, "is_llama_config": True, "mlp_bias": False,
+                         "pretraining_tp": 1, "rope_interleaved": False, "rope_scaling": None, "pad_token_id": 2,
+                         "transformers.js_config": {"kv_cache_dtype": {"q4f16": "float16"}}},
+    "Qwen 2.5": _LLAMA | {"model_type": "qwen2", "max_window_layers": 21, "sliding_window": 32768, "use_mrope": False,
+                          "use_sliding_window": False},
+    "Qwen 3": _LLAMA | {"model_type": "qwen3", "attention_bias": False, "head_dim": 32, "max_window_layers": 28,
+                        "rope_scaling": None, "sliding_window": None, "use_sliding_window": False},
+    "Mistral 0.1": _LLAMA | {"model_type": "mistral", "sliding_window": 4096, "tie_word_embeddings": False},
+    "Mistral 0.3": _LLAMA | {"model_type": "mistral", "sliding_window": None, "tie_word_embeddings": False},
+    "Gemma": _GEMMA | {"model_type": "gemma", "rope_scaling": None, "hidden_activation": None},
+    "Gemma 2": _GEMMA | {"model_type": "gemma2", "attn_logit_softcapping": 50.0, "cache_implementation": "hybrid",
+                         "final_logit_softcapping": 30.0, "query_pre_attn_scalar": 256, "sliding_window": 4096,
+                         "sliding_window_size": 4096},
+    "Gemma 3": {k: v for k, v in _GEMMA.items() if k != "hidden_act"} | {
+        "model_type": "gemma3_text", "attn_logit_softcapping": None, "cache_implementation": "hybrid",
+        "final_logit_softcapping": None, "query_pre_attn_scalar": 256, "rope_local_base_freq": 10000,
+        "rope_scaling": None, "sliding_window": 512, "sliding_window_pattern": 6, "_sliding_window_pattern": 6,
+        "use_bidirectional_attention": False},
+    "Phi 1.5": _ALL | _SIZES | {
+        "_name_or_path": "microsoft/phi-1_5", "model_type": "phi", "attention_dropout": 0.0, "embd_pdrop": 0.0,
+        "hidden_act": "gelu_new", "layer_norm_eps": 1e-05, "num_key_value_heads": None, "partial_rotary_factor": 0.5,
+        "qk_layernorm": False, "resid_pdrop": 0.0, "rope_scaling": None, "rope_theta": 10000.0,
+        "tie_word_embeddings": False, "bos_token_id": None, "eos_token_id": None,
+        "auto_map": {"AutoConfig": "configuration_phi.PhiConfig"}},
+    "GPT-2": {
+        "activation_function": "gelu_new", "architectures": ["GPT2LMHeadModel"], "attn_pdrop": 0.1, "bos_token_id": 3,
+        "embd_pdrop": 0.1, "eos_token_id": 3, "initializer_range": 0.02, "layer_norm_epsilon": 1e-05,
+        "model_type": "gpt2", "n_ctx": 1024, "n_embd": 64, "n_head": 4, "n_layer": 2, "n_positions": 1024,
+        "resid_pdrop": 0.1, "summary_activation": None, "summary_first_dropout": 0.1, "summary_proj_to_labels": True,
+        "summary_type": "cls_index", "summary_use_proj": True, "vocab_size": 400,
+        "task_specific_params": {"text-generation": {"do_sample": True, "max_length": 50}}},
+    "Pythia": _ALL | _SIZES | {
+        "architectures": ["GPTNeoXForCausalLM"], "model_type": "gpt_neox", "hidden_act": "gelu",
+        "layer_norm_eps": 1e-05, "rotary_emb_base": 10000, "rotary_pct": 0.25, "tie_word_embeddings": False, "use_parallel_residual": True},
+}  # fmt: skip
+
+
+def read(folder: Path, written: dict[str, Any]) -> Any:
+    """The configuration of a folder with this config.json alone."""
+    (folder / "config.json").write_text(json.dumps(written))
+    return find_source(str(folder)).config()
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_published_files_are_taken(name: str, tmp_path: Path) -> None:
+    config = read(tmp_path, PUBLISHED[name])
+    assert config.to_dict() == {**AutoConfig.from_pretrained(tmp_path).to_dict(), "_name_or_path": config._name_or_path}
+
+
+def test_every_family_has_a_published_file() -> None:
+    assert {written["model_type"] for written in PUBLISHED.values()} == set(SUPPORTED)
+
+
+def test_what_training_tools_add_is_taken(tmp_path: Path) -> None:
+    read(tmp_path, PUBLISHED["Llama 3.2"] | {
+        "unsloth_version": "2025.1", "_attn_implementation_autoset": True, "neftune_noise_alpha": 5, "dtype": "float32",
+        "logits_scaling": 1.0, "num_experts": 0, "model_max_length": 2048,
+        "sliding_window": 1024,
+    })  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "reason"),
+    [
+        ("Llama 3.2", {"logit_scale": 0.25}, "says logit_scale = 0.25, which a llama model does not have"),
+        ("Llama 3.2", {"embedding_multiplier": 12.0}, "says embedding_multiplier"),
+        ("Llama 3.2", {"sliding_window": 40}, "says sliding_window = 40"),
+        ("Llama 3.2", {"layer_types": ["full_attention", "sliding_attention"]}, "says layer_types"),
+        ("Llama 3.2", {"qk_layernorm": True}, "says qk_layernorm"),
+        ("Llama 3.2", {"rope_interleaved": True}, "says rope_interleaved"),
+        ("Llama 3.2", {"final_logit_softcapping": 30.0}, "says final_logit_softcapping"),
+        ("Llama 3.2", {"rms_norm_epsilon": 1e-3}, "says rms_norm_epsilon"),
+        ("Llama 3.2", {"rope_thetta": 1e4}, "says rope_thetta"),
+        ("Llama 3.2", {"is_causal": False}, "says is_causal"),
+        ("Llama 3.2", {"num_local_experts": 8}, "says num_local_experts"),
+        ("Llama 3.2", {"quantization": {"bits": 4}}, "says quantization"),
+        ("Llama 3.2", {"transformers_weights": "other.safetensors"}, "says transformers_weights"),
+        ("Llama 3.2", {"architectures": ["LlamaForSequenceClassification"]}, "a reward, classification or other model"),
+        ("Llama 3.2", {"tie_word_embeddings": "false"}, "tie_word_embeddings = 'false', which must be true or false"),
+        ("Llama 3.2", {"rope_theta": "10000"}, "rope_theta = '10000', which must be a number"),
+        ("Llama 3.2", {"hidden_act": 3}, "hidden_act = 3, which must be text"),
+        ("Llama 3.2", {"rope_scaling": {"rope_type": "linear"}}, "factor"),
+        ("Llama 3.2", {"rope_scaling": {"kind": "linear", "factor": 4.0}}, ""),
+        ("Llama 3.2", {"rope_scaling": {"type": "linear", "factor": 4.0, "mrope_section": 1}}, "has no mrope_section"),
+        ("Llama 3.2", {"rope_scaling": {"type": "default", "factor": 4.0}}, "has no factor"),
+        ("Llama 3.2", {"rope_scaling": {"rope_type": "yarnn", "factor": 4.0}}, ""),
+        ("Llama 3.2", {"rope_scaling": 4.0}, ""),
+        ("Llama 3.2", {"rope_parameters": {"rope_type": "longrope", "rope_theta": 1e4}}, "longrope"),
+        ("Llama 3.2", {"rope_parameters": {"rope_theta": 1e4, "partial_rotary_factor": 0.5}}, "partial_rotary_factor"),
+        ("Llama 3.2", {"rope_parameters": 3}, "which is no table"),
+        ("Llama 3.2", {"model_type": None}, "says no model_type"),
+        ("Gemma 2", {"hidden_act": "gelu"}, "says hidden_act = 'gelu'"),
+        ("Gemma 2", {"sliding_window_size": 40}, "says sliding_window_size = 40"),
+        ("Pythia", {"head_dim": 32}, "says head_dim = 32"),
+        ("Pythia", {"rope_theta": 500}, "says rotary_emb_base = 10000 and rope_theta = 500"),
+    ],
+)  # fmt: skip
+def test_what_nobody_reads_is_refused(name: str, change: dict[str, Any], reason: str, tmp_path: Path) -> None:
+    with pytest.raises(ExportError) as raised:
+        read(tmp_path, PUBLISHED[name] | change)
+    said = str(raised.value)
+    assert said.startswith(f"{tmp_path.name}: ") and reason in said and len(said.splitlines()) == 1, said
+
+
+@pytest.mark.parametrize(
+    ("name", "new", "settings"),
+    [
+        ("llama", {"rope_type": "default", "rope_theta": 500.0}, {"rope_theta": 500.0}),
+        ("llama", {"rope_type": "linear", "factor": 4.0, "rope_theta": 500.0},
+         {"rope_theta": 500.0, "rope_scaling": {"rope_type": "linear", "factor": 4.0}}),
+        ("gpt-neox", {"rope_type": "default", "rope_theta": 500.0, "partial_rotary_factor": 0.5},
+         {"rotary_emb_base": 500.0, "rotary_pct": 0.5}),
+        ("phi", {"rope_type": "default", "rope_theta": 500.0, "partial_rotary_factor": 0.25},
+         {"rope_theta": 500.0, "partial_rotary_factor": 0.25}),
+        ("gemma3", {"full_attention": {"rope_type": "linear", "factor": 8.0, "rope_theta": 2e6},
+                    "sliding_attention": {"rope_type": "default", "rope_theta": 500.0}},
+         {"rope_theta": 2e6, "rope_local_base_freq": 500.0, "rope_scaling": {"rope_type": "linear", "factor": 8.0}}),
+    ],
+)  # fmt: skip
+def test_rotary_positions_as_transformers_5_writes_them(
+    name: str, new: dict[str, Any], settings: dict[str, Any], tiny_folder: Callable[[str], Path], tmp_path: Path
+) -> None:
+    folder = Path(shutil.copytree(tiny_folder(name), tmp_path / "model"))
+    old = {
+        "rope_theta",
+        "rope_scaling",
+        "rotary_emb_base",
+        "rotary_pct",
+        "partial_rotary_factor",
+        "rope_local_base_freq",
+    }
+    configure(folder, **dict.fromkeys(old), rope_parameters=new)
+    base = tiny_model(name)
+    made, twin = logits(find_source(str(folder)).model()), logits(remade(base, **settings))
+    assert torch.allclose(made, twin, atol=1e-5) and not torch.allclose(made, logits(base), atol=1e-2)
+
+
+def test_either_name_of_gpt_neox_is_read(tmp_path: Path) -> None:
+    written = {k: v for k, v in PUBLISHED["Pythia"].items() if k not in ("rotary_emb_base", "rotary_pct")}
+    config = read(tmp_path, written | {"rope_theta": 500, "partial_rotary_factor": 0.5})
+    assert (config.rope_theta, config.rotary_emb_base, config.rotary_pct) == (500, 500, 0.5)
+
+
+def test_gemmas_activation_has_two_names(tmp_path: Path) -> None:
+    written = PUBLISHED["Gemma"] | {"hidden_act": "gelu", "hidden_activation": "gelu_pytorch_tanh"}
+    assert read(tmp_path, written).hidden_act == "gelu_pytorch_tanh"
+
+
+ODD = {
+    "hidden_act": "siluu", "num_attention_heads": 3, "num_attention_heads ": 4, "hidden_size": [64], "head_dim": "16",
+    "num_hidden_layers": -1, "num_key_value_heads": "2", "vocab_size": 0, "pad_token_id": 4000,
+    "rope_scaling": {"rope_type": "linear", "factor": "four"},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("key", ODD)
+def test_odd_values_are_one_line(key: str, tiny_folder: Callable[[str], Path], tmp_path: Path) -> None:
+    """Whatever transformers trips over."""
+    folder = Path(shutil.copytree(tiny_folder("llama"), tmp_path / "m"))
+    configure(folder, **{key: ODD[key]})
+    with pytest.raises(ExportError, match=r"^m: [^\n]+$"):
+        find_source(str(folder)).model()
+
+
+def test_check_supported_comes_first(tmp_path: Path) -> None:
+    written = PUBLISHED["Llama 3.2"] | {"quantization_config": {"quant_method": "gptq", "bits": 4}}
+    with pytest.raises(ExportError, match="quantized already"):
+        read(tmp_path, written)
+
+
+def test_a_configuration_is_held_to_its_own_file() -> None:
+    config = AutoConfig.for_model(**PUBLISHED["Qwen 3"])
+    check_supported(config, "m")
+    apply_keys(config, PUBLISHED["Qwen 3"], "m")
