@@ -70,7 +70,8 @@ PUBLISHED: dict[str, dict[str, Any]] = {
         "task_specific_params": {"text-generation": {"do_sample": True, "max_length": 50}}},
     "Pythia": _ALL | _SIZES | {
         "architectures": ["GPTNeoXForCausalLM"], "model_type": "gpt_neox", "hidden_act": "gelu",
-        "layer_norm_eps": 1e-05, "rotary_emb_base": 10000, "rotary_pct": 0.25, "tie_word_embeddings": False, "use_parallel_residual": True},
+        "layer_norm_eps": 1e-05, "rotary_emb_base": 10000, "rotary_pct": 0.25,
+        "tie_word_embeddings": False, "use_parallel_residual": True},
 }  # fmt: skip
 
 

@@ -17,7 +17,7 @@ from rlaif_fast_export.checkpoint import Checkpoint
 from rlaif_fast_export.failures import listed
 
 # What old checkpoints carry along though the configuration says it: rotary frequencies and causal masks.
-_COMPUTED = re.compile(r"rotary_emb\.(inv_freq|(cos|sin)_cached)$|(attn|attention)\.(bias|masked_bias)$")
+_COMPUTED = re.compile(r"rotary_emb\.(inv_freq|(cos|sin)_cached)$|(^|\.)(attn|attention)\.(bias|masked_bias)$")
 _OTHER_HEAD = re.compile(
     r"(^|\.)(score|scores|classifier|v_head|value_head|reward_head|regression_head|cls|qa_outputs)\."
 )
