@@ -117,6 +117,13 @@ def test_the_scaling_reaches_the_bundle(tmp_path: Path) -> None:
     assert np.abs([judge.log_odds_of([p])[0] for p in prompts] - reference).max() < 1e-3
 
 
+def test_a_file_named_mistral_is_the_llama_it_says(tmp_path: Path) -> None:
+    """transformers would make a Mistral of it, with a window of 4,096 that the file does not have."""
+    model = tiny_model("llama")
+    made = find_source(str(write_gguf(tmp_path / "m.gguf", model, general={"general.name": "mistral"}))).model()
+    assert made.config.model_type == "llama" and torch.allclose(logits(made), logits(model), atol=1e-4)
+
+
 def test_biases_and_sizes_of_heads_are_the_files(tmp_path: Path) -> None:
     """transformers' reading would leave the biases out, and take 128 for a head's size."""
     biased = tiny_model("llama-rope-scaled")

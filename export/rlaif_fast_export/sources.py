@@ -59,10 +59,10 @@ class Source:
             check_supported(config, self.name)
             return config
         refuse_hub_adapter(self.name, self.path, self.arguments)
-        written = self._load(PretrainedConfig.get_config_dict)[0]
+        written = self._load(PretrainedConfig.get_config_dict, what="config.json ")[0]
         if not isinstance(written.get("model_type"), str):  # transformers would guess by the path's name
             raise ExportError(f"{self.name}: config.json says no model_type; take the original model's config.json")
-        config = self._load(AutoConfig.from_pretrained)
+        config = self._load(AutoConfig.from_pretrained, what="config.json ")
         check_supported(config, self.name)
         if type(config).__module__.startswith("transformers."):
             with refused(f"{self.name}: config.json cannot be used"):
@@ -73,7 +73,9 @@ class Source:
     def tokenizer(self) -> Any:
         """The fast tokenizer. Raises ExportError where the model has only a slow one."""
         own = self.adapter and (self.adapter / "tokenizer.json").is_file()
-        tokenizer = self._load(AutoTokenizer.from_pretrained, str(self.adapter) if own else self.path)
+        tokenizer = self._load(
+            AutoTokenizer.from_pretrained, str(self.adapter) if own else self.path, what="its tokenizer "
+        )
         if not tokenizer.is_fast:
             raise ExportError(f"{self.name}: its tokenizer has no fast form (tokenizer.json), which the runtime needs")
         return tokenizer
@@ -124,8 +126,8 @@ class Source:
             return None
         return str(licence) if licence else None
 
-    def _load(self, load: Any, path: str | None = None, **more: Any) -> Any:
-        with refused(f"{self.name}: cannot be loaded"):
+    def _load(self, load: Any, path: str | None = None, *, what: str = "", **more: Any) -> Any:
+        with refused(f"{self.name}: {what}cannot be loaded"):
             try:
                 return load(path or self.path, trust_remote_code=self.trusted, **self.arguments, **more)
             except (OSError, ValueError, ImportError) as error:
