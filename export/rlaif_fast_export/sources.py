@@ -127,7 +127,8 @@ class Source:
         return str(licence) if licence else None
 
     def _load(self, load: Any, path: str | None = None, *, what: str = "", **more: Any) -> Any:
-        with refused(f"{self.name}: {what}cannot be loaded"):
+        at_fault = what if Path(self.path).is_dir() else ""  # a hub may not even have been reached
+        with refused(f"{self.name}: {at_fault}cannot be loaded"):
             try:
                 return load(path or self.path, trust_remote_code=self.trusted, **self.arguments, **more)
             except (OSError, ValueError, ImportError) as error:
