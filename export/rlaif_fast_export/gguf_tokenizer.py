@@ -39,6 +39,7 @@ def gguf_tokenizer(path: Path, model: str) -> Any:
             tokenizer_object=tokenizer,
             chat_template=vocabulary.said.get("tokenizer.chat_template"),
             clean_up_tokenization_spaces=False,
+            add_prefix_space=vocabulary.flag("add_space_prefix", False),  # it would take it off again
             **{f"{name}_token": vocabulary.tokens[i] for name, i in vocabulary.special.items()},
         )
     except ExportError:
