@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -153,6 +154,53 @@ def test_what_cannot_be_frozen_is_refused(chat_template: str | None, reason: str
     with pytest.raises(ExportError, match=f"^tiny: .*{reason}") as caught:
         freeze(SUMMARY, fast, "tiny")
     assert "\n" not in str(caught.value)
+
+
+_TURN = "{% for m in messages %}<|user|>\n{{ m['content'] }}<|end|>\n{% endfor %}{% if add_generation_prompt %}"
+_OPENINGS = [
+    "<think>\n", "<think>", "<thinking>", "<THINK>\n", "<reasoning>", "<thought>\n", "<seed:think>", "[THINK]",
+    "<|think|>", "<|begin_of_thought|>\n\n", "<|START_THINKING|>", "◁think▷", "<|channel|>analysis<|message|>",
+    "<|channel>thought\n", "<think>\nOkay, let me see.", "<think></think><think>",
+]  # fmt: skip
+_CLOSED = [
+    "<think>\n\n</think>\n\n", "</think>", "<seed:think></seed:think>", "[THINK][/THINK]", "◁think▷◁/think▷",
+    "<|begin_of_thought|><|end_of_thought|>", "<|START_THINKING|><|END_THINKING|>", "<|channel|>final<|message|>",
+    "<|channel|>analysis<|message|><|end|><|start|>assistant", "<|channel>thought\n<channel|>", "<answer>", "",
+]  # fmt: skip
+_SWITCHED = [
+    "{% if enable_thinking is defined and enable_thinking is false %}</think>{% else %}<think>\n{% endif %}",
+    "{% if thinking is false %}<think></think>{% else %}<think>{% endif %}",
+    "<think>\n{% if thinking_budget == 0 %}</think>{% endif %}",
+    "<think>{% if reasoning_effort == 'none' %}</think>{% elif reasoning_effort %}{{ raise_exception() }}{% endif %}",
+    "{% if not reasoning is defined or reasoning %}<think>{% endif %}",
+    "{% if thinking_mode is defined and thinking_mode == 'off' %}<think></think>{% else %}<think>{% endif %}",
+]
+
+
+def thinking(opening: str) -> Any:
+    fast = tiny_tokenizer("bytes", "chatml")
+    fast.chat_template = "{{ bos_token }}" + _TURN + f"<|im_start|>assistant\n{opening}{{% endif %}}"
+    return fast
+
+
+@pytest.mark.parametrize("opening", _OPENINGS)
+def test_an_open_thought_is_refused(opening: str) -> None:
+    with pytest.raises(ExportError, match=r"^tiny: its chat template opens a thought .* judge it with --chat no$"):
+        freeze(SUMMARY, thinking(opening), "tiny")
+
+
+@pytest.mark.parametrize("opening", [*_CLOSED, *_SWITCHED])
+def test_a_closed_thought_is_the_templates_own(opening: str) -> None:
+    frozen = freeze(SUMMARY, thinking(opening), "tiny")
+    assert frozen.text.count("think>") != 1 or "</think>" in frozen.text
+    if opening in _CLOSED:
+        assert frozen.text.replace("{token:", "").endswith(f"assistant\n{opening}")
+
+
+def test_a_thought_in_the_texts_is_not_the_templates() -> None:
+    """Nor is one that the prompt or a worked example speaks of."""
+    own = replace(SUMMARY, text="<think> about it.\n" + SUMMARY.text + "<think>")
+    assert freeze(own, thinking(""), "tiny").text.count("<think>") == 2
 
 
 def test_a_template_with_control_tokens_of_its_own() -> None:
