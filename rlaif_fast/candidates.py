@@ -10,7 +10,9 @@ from typing import Any
 from rlaif_fast.errors import PairError
 from rlaif_fast.fields import checked_row
 from rlaif_fast.pairs import Pair
-from rlaif_fast.shapes import Row, Shape, listed, read_as, said
+from rlaif_fast.shapes import Row, Shape, listed
+from rlaif_fast.shapes.cells import items
+from rlaif_fast.shapes.mapping import read_as
 
 NAMES = ("instruction", "responses", "id")
 
@@ -73,11 +75,11 @@ def candidates_from_row(row: Any, *, place: int | None = None, where: str = "") 
 
 def recognise(row: Mapping[str, Any]) -> Shape | None:
     """The shape of a row; None where it is none of the usual ones."""
-    if isinstance(row.get("responses"), list):
+    if items(row.get("responses")) is not None:
         return PROMPT if "prompt" in row and "instruction" not in row else OWN
-    if isinstance(row.get("completions"), list):
+    if items(row.get("completions")) is not None:
         return ULTRAFEEDBACK
-    if isinstance(row.get("generations"), list):
+    if items(row.get("generations")) is not None:
         return DISTILABEL
     if all(name in row for name in ("instruction", "response_0", "response_1")):
         return COLUMNS
@@ -85,13 +87,8 @@ def recognise(row: Mapping[str, Any]) -> Shape | None:
 
 
 def _own(row: Mapping[str, Any]) -> tuple[Row, Collection[str]]:
-    names = [name for name in NAMES[:2] if name in row]
-    return {name: read_as(name, row[name]) for name in names}, names
-
-
-def _list(row: Mapping[str, Any], field: str, item: str | None = None) -> tuple[Row, Collection[str]]:
-    name, texts = listed(row, field, item)
-    return {"instruction": said(row[name]), "responses": texts}, (name, field)
+    found = {name: row[name] for name in NAMES[:2] if name in row}
+    return read_as(found, NAMES[1:2]), tuple(found)
 
 
 def _columns(row: Mapping[str, Any]) -> tuple[Row, Collection[str]]:
@@ -103,16 +100,17 @@ def _columns(row: Mapping[str, Any]) -> tuple[Row, Collection[str]]:
     texts = [row[name] for name in names]
     while len(texts) > 2 and texts[-1] in (None, ""):  # a table has as many columns as its longest row
         texts.pop()
-    return {"instruction": row["instruction"], "responses": texts}, ("instruction", *names)
+    found = {name: row[name] for name in ("instruction",) if name in row}
+    return read_as(found | {"responses": texts}, NAMES[1:2]), (*found, *names)
 
 
 OWN = Shape("own", "", _own)
-PROMPT = Shape("prompt", "reading prompt as the instruction", lambda row: _list(row, "responses"))
+PROMPT = Shape("prompt", "reading prompt as the instruction", lambda row: listed(row, "responses"))
 COLUMNS = Shape("columns", "reading response_0, response_1 and those that follow as the responses", _columns)
 ULTRAFEEDBACK = Shape(
     "ultrafeedback", "reading UltraFeedback rows: the completions' responses are the responses",
-    lambda row: _list(row, "completions", "response"),
+    lambda row: listed(row, "completions", "response"),
 )  # fmt: skip
 DISTILABEL = Shape(
-    "distilabel", "reading distilabel rows: the generations are the responses", lambda row: _list(row, "generations")
+    "distilabel", "reading distilabel rows: the generations are the responses", lambda row: listed(row, "generations")
 )  # fmt: skip

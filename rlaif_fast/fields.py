@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Collection, Sequence
 from typing import Any
 
@@ -20,6 +21,13 @@ def free_names(carried: Collection[str], own: Collection[str]) -> dict[str, str]
     return names
 
 
+def given_id(row: Any) -> Any:
+    """The id of a parsed row; None where it has none: it is missing, null, NaN or blank."""
+    key = row.get("id") if isinstance(row, dict) else None
+    blank = isinstance(key, str) and not key.strip()
+    return None if blank or (isinstance(key, float) and not math.isfinite(key)) else key
+
+
 def checked_row(
     row: Any, texts: Sequence[str], place: int | None, where: str, lists: Sequence[str] = ()
 ) -> tuple[Any, str, dict[str, Any]]:
@@ -32,14 +40,19 @@ def checked_row(
     Raises:
         PairError: not an object; a text missing, not a string, empty, with a NUL or not valid Unicode; an id that
             is no scalar; a carried field that JSON cannot hold.
+
+    An id that is null, NaN or blank is none. NaN and infinities in carried fields become null: JSON has no others.
     """
     at_row = where or "the row"
     if not isinstance(row, dict):
         raise PairError(f"{at_row}: a row is a JSON object, this is {_kind(row)}")
-    key = row.get("id", place)
+    key, at = row.get("id"), at_row
     if isinstance(key, dict | list):
         raise PairError(f"{at_row}: id is {_kind(key)}, make it a string or a number")
-    at = at_row if "id" not in row else f"{at_row}, id {key!r}"
+    if given_id(row) is None:
+        key = place
+    else:
+        at = f"{at_row}, id {key!r}"
     for name in (*texts, *lists):
         if name not in row:
             raise PairError(f"{at}: field {name!r} is missing (the row has {', '.join(map(repr, row)) or 'none'})")
@@ -50,14 +63,33 @@ def checked_row(
             raise PairError(f"{at}: field {name!r} is {_kind(row[name])}, it must be an array of strings")
         for place_in, text in enumerate(row[name]):
             _check_text(text, f"{name}.{place_in}", at)
+    carried = {name: value for name, value in row.items() if name not in (*texts, *lists, "id")}
     try:  # what the verdict's row could not hold is said now, not hours later
-        json.dumps(row, allow_nan=False, ensure_ascii=False).encode()
+        try:
+            _written([key, carried])
+        except UnicodeEncodeError:
+            raise
+        except ValueError:
+            carried = _finite(carried)
+            _written([key, carried])
     except UnicodeEncodeError:
         raise PairError(f"{at}: a carried field has a lone surrogate, not valid Unicode") from None
     except (ValueError, TypeError, RecursionError) as error:
         raise PairError(f"{at}: a carried field cannot be written as JSON ({_reason(error)})") from None
-    carried = {name: value for name, value in row.items() if name not in (*texts, *lists, "id")}
     return key, at, carried
+
+
+def _written(value: Any) -> bytes:
+    return json.dumps(value, allow_nan=False, ensure_ascii=False).encode()
+
+
+def _finite(value: Any) -> Any:
+    """``value`` with null for what is no number of JSON's."""
+    if isinstance(value, dict):
+        return {name: _finite(inner) for name, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(inner) for inner in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _check_text(value: Any, name: str, at: str) -> None:

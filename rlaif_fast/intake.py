@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+import re
+from array import array
+from bisect import bisect_left
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
@@ -12,15 +15,17 @@ from rlaif_fast.candidates import NAMES as CANDIDATES_NAMES
 from rlaif_fast.candidates import Candidates, candidates_from_row
 from rlaif_fast.candidates import recognise as recognise_candidates
 from rlaif_fast.errors import PairError
+from rlaif_fast.fields import given_id
 from rlaif_fast.pairs import Pair, pair_from_row
 from rlaif_fast.rating import Sample
 from rlaif_fast.reading import Row, Source, open_rows
 from rlaif_fast.samples import NAMES as SAMPLE_NAMES
-from rlaif_fast.samples import sample_from_row
+from rlaif_fast.samples import SAMPLES, sample_from_row
 from rlaif_fast.shapes import NAMES as PAIR_NAMES
-from rlaif_fast.shapes import Shape, recognise, shape_of_fields
+from rlaif_fast.shapes import Shape, Taken, recognise, shape_of_fields
 
 T = TypeVar("T", Pair, Sample, Candidates)
+Recognise = Callable[[dict[str, Any]], "Shape | None"]
 Rejected = Callable[[Any, str], None]  # takes the row as it was, and the reason
 
 
@@ -31,13 +36,17 @@ class Intake:
         name: of the file, or "stdin".
         restartable: whether rows may be read again, which begins at the beginning.
         shape: how a row gets the contract's names; for pairs and candidates found with the first row that has one.
+        taken: what became of the last row that was read.
     """
 
     def __init__(
-        self, source: Source, shape: Shape | None = None, announce: Callable[[str], None] | None = None
-    ) -> None:
-        self._source, self.shape = source, shape
-        self._announce = announce if shape is None else None  # who named the fields knows
+        self, source: Source, shape: Shape | None = None, announce: Callable[[str], None] | None = None,
+        carry: Collection[str] = (),
+    ) -> None:  # fmt: skip
+        self._source, self.shape, self._carry = source, shape, carry
+        self._announce, self._noted = announce, shape is not None  # who named the fields knows
+        self._shown: set[str] = set()
+        self.taken: Taken | None = None
         self.name, self.restartable = source.name, source.restartable
 
     def pairs(self, *, fit: Callable[[Pair], Pair] | None = None, rejected: Rejected | None = None) -> Iterator[Pair]:
@@ -50,108 +59,145 @@ class Intake:
         Raises:
             PairError: at the first row that is no pair, where there is no ``rejected``.
         """
-        return self._items(self._pair, fit, rejected)
+        return self._items(pair_from_row, recognise, fit, rejected)
 
     def samples(
         self, *, fit: Callable[[Sample], Sample] | None = None, rejected: Rejected | None = None
     ) -> Iterator[Sample]:
         """As :meth:`pairs`, where a row has one response."""
-        return self._items(self._sample, fit, rejected)
+        return self._items(sample_from_row, lambda _: SAMPLES, fit, rejected)
 
     def candidates(
         self, *, fit: Callable[[Candidates], Candidates] | None = None, rejected: Rejected | None = None
     ) -> Iterator[Candidates]:
         """As :meth:`pairs`, where a row has two responses or more."""
-        return self._items(self._candidates, fit, rejected)
+        return self._items(candidates_from_row, recognise_candidates, fit, rejected)
 
-    def _items(self, make: Callable[[Row], T], fit: Callable[[T], T] | None, rejected: Rejected | None) -> Iterator[T]:
-        ids: set[int] = set()  # hashes: a set of the ids themselves would grow with the file's longest names
+    def _items(
+        self, make: Callable[..., T], recognise: Recognise, fit: Callable[[T], T] | None, rejected: Rejected | None
+    ) -> Iterator[T]:
+        ids = _Ids()
         for row in self._source.rows():
             try:
                 if row.problem is not None:
                     raise PairError(f"{row.where}: {row.problem}")
-                item = make(row)
-                if item.id != row.place:
-                    key = hash(json.dumps(item.id))
-                    if key in ids:
-                        raise PairError(f"{row.where}, id {item.id!r}: an earlier row has the same id; make ids unique")
-                    ids.add(key)
+                shaped = self._shaped(row, recognise)
+                item = make(shaped, place=row.place, where=row.where)
+                ids.add(item.id, given_id(shaped) is not None, row)
                 yield fit(item) if fit else item
             except PairError as error:
                 if rejected is None:
                     raise
                 rejected(row.value, str(error))
 
-    def _pair(self, row: Row) -> Pair:
-        return pair_from_row(self._shaped(row, recognise), place=row.place, where=row.where)
-
-    def _sample(self, row: Row) -> Sample:
-        return sample_from_row(self._shaped(row), place=row.place, where=row.where)
-
-    def _candidates(self, row: Row) -> Candidates:
-        return candidates_from_row(self._shaped(row, recognise_candidates), place=row.place, where=row.where)
-
-    def _shaped(self, row: Row, recognise: Callable[[dict[str, Any]], Shape | None] | None = None) -> Any:
+    def _shaped(self, row: Row, recognise: Recognise) -> Any:
         if not isinstance(row.value, dict):
             return row.value
-        if self.shape is None and recognise is not None:
+        if self.shape is None:
             self.shape = recognise(row.value)
         if self.shape is None:
             return row.value
         try:
-            found = self.shape(row.value)
+            self.taken = taken = self.shape.take(row.value, self._carry)
         except ValueError as error:
             raise PairError(f"{row.where}: {error}") from None
-        if self._announce and self.shape.describe():
-            self._announce(f"{self.name}: {self.shape.describe()}")
-            self._announce = None
-        return found
+        new = [name for name in taken.shown if name not in self._shown]
+        notes = [] if self._noted else [self.shape.describe()]
+        notes += [f"{' and '.join(new)} shown with the instruction"] if new else []
+        if self._announce and any(notes):
+            self._announce(f"{self.name}: {'; '.join(filter(None, notes))}")
+        self._noted = True
+        self._shown.update(new)
+        return taken.row
+
+
+class _Ids:
+    """The ids of the rows so far, each of which may stand once; a row without one has its place as its id."""
+
+    def __init__(self) -> None:
+        self._given: set[int] = set()  # hashes: a set of the ids themselves would grow with the file's longest names
+        self._at_place, self._places = array("Q"), array("Q")  # ids that are their row's place: given, and not
+
+    def add(self, key: Any, given: bool, row: Row) -> None:
+        """Raises PairError where an earlier row has the id, also if that is a place's number as text."""
+        at = f"{row.where}, id {key!r}"
+        if not given:
+            if not {hash(str(key)), hash(f'"{key}"')}.isdisjoint(self._given):
+                raise PairError(
+                    f"{row.where}: an earlier row's id is {key}, the number of this one; give each row an id"
+                )
+            self._places.append(row.place)
+            return
+        if isinstance(key, float) and key.is_integer():
+            key = int(key)
+        name = json.dumps(key)
+        number = int(name.strip('"')) if re.fullmatch('"?[0-9]{1,18}"?', name) else 0
+        if number and _has(self._places, number):
+            raise PairError(f"{at}: the number of an earlier row without an id; give each row an id")
+        if hash(name) in self._given or (name[0] != '"' and number and _has(self._at_place, number)):
+            raise PairError(f"{at}: an earlier row has the same id; make ids unique")
+        if name == str(row.place):
+            self._at_place.append(row.place)
+        else:
+            self._given.add(hash(name))
+
+
+def _has(ascending: array[int], number: int) -> bool:
+    at = bisect_left(ascending, number)
+    return at < len(ascending) and ascending[at] == number
 
 
 @contextmanager
 def open_pairs(
-    path: str | Path, kind: str | None = None, fields: str | None = None, announce: Callable[[str], None] | None = None
-) -> Iterator[Intake]:
+    path: str | Path, kind: str | None = None, fields: str | None = None, announce: Callable[[str], None] | None = None,
+    *, split: str | None = None, carry: Collection[str] = (),
+) -> Iterator[Intake]:  # fmt: skip
     """The pairs of a file, a folder, or standard input for ``-``.
 
     Args:
         kind: of the file, where its name and beginning do not tell (docs/formats.md).
         fields: ``instruction=prompt,response_0=completions.0,…``, where its shape is none of the usual ones.
-        announce: is told which shape was recognised.
+        announce: is told which shape was recognised, and which columns are shown with the instruction.
+        split: of a folder that holds several.
+        carry: columns that look like a part of the question and are none.
 
     Raises:
         PairError: missing, not readable, or ``fields`` is no mapping.
     """
-    with open_rows(str(path), kind) as source:
-        yield intake_of(source, fields, announce)
+    with open_rows(str(path), kind, split) as source:
+        yield intake_of(source, fields, announce, carry=carry)
 
 
 @contextmanager
-def open_samples(path: str | Path, kind: str | None = None, fields: str | None = None) -> Iterator[Intake]:
+def open_samples(
+    path: str | Path, kind: str | None = None, fields: str | None = None, announce: Callable[[str], None] | None = None,
+    *, split: str | None = None, carry: Collection[str] = (),
+) -> Iterator[Intake]:  # fmt: skip
     """As :func:`open_pairs`, for rows with one response."""
-    with open_rows(str(path), kind) as source:
-        yield intake_of(source, fields, names=SAMPLE_NAMES)
+    with open_rows(str(path), kind, split) as source:
+        yield intake_of(source, fields, announce, SAMPLE_NAMES, carry)
 
 
 @contextmanager
 def open_candidates(
-    path: str | Path, kind: str | None = None, fields: str | None = None, announce: Callable[[str], None] | None = None
-) -> Iterator[Intake]:
+    path: str | Path, kind: str | None = None, fields: str | None = None, announce: Callable[[str], None] | None = None,
+    *, split: str | None = None, carry: Collection[str] = (),
+) -> Iterator[Intake]:  # fmt: skip
     """As :func:`open_pairs`, for rows with two responses or more."""
-    with open_rows(str(path), kind) as source:
-        yield intake_of(source, fields, announce, CANDIDATES_NAMES)
+    with open_rows(str(path), kind, split) as source:
+        yield intake_of(source, fields, announce, CANDIDATES_NAMES, carry)
 
 
 def intake_of(
     source: Source, fields: str | None = None, announce: Callable[[str], None] | None = None,
-    names: Sequence[str] = PAIR_NAMES,
+    names: Sequence[str] = PAIR_NAMES, carry: Collection[str] = (),
 ) -> Intake:  # fmt: skip
     """What an opened source holds; arguments and errors are those of :func:`open_pairs`."""
     try:
         shape = None if fields is None else shape_of_fields(fields, names)
     except ValueError as error:
         raise PairError(f"--fields: {error}") from None
-    return Intake(source, shape, announce)
+    return Intake(source, shape, announce, carry)
 
 
 class Rejects:

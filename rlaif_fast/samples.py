@@ -2,29 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from rlaif_fast.fields import checked_row
 from rlaif_fast.rating import Sample
+from rlaif_fast.shapes import Row, Shape
+from rlaif_fast.shapes.asked import asked
 
 NAMES = ("instruction", "response", "id")
-_OTHERS = {"instruction": ("prompt", "question"), "response": ("completion", "output", "answer")}
-
-
-def with_our_names(row: Mapping[str, Any]) -> dict[str, Any]:
-    """The row with ``instruction`` and ``response``, where it has them under a usual name."""
-    found = dict(row)
-    for name, others in _OTHERS.items():
-        other = next((other for other in others if other in found), None)
-        if name not in found and other is not None:
-            found[name] = found.pop(other)
-    return found
+_OTHERS = {
+    "instruction": ("prompt", "question", "query"), "response": ("completion", "output", "answer")
+}  # fmt: skip
+_CONVERSATIONS = ("messages", "conversations")  # the response is their last turn
 
 
 def sample_from_row(row: Any, *, place: int | None = None, where: str = "") -> Sample:
     """A checked sample from a parsed row; arguments and errors are those of ``pair_from_row``."""
-    if isinstance(row, dict):
-        row = with_our_names(row)
     key, _, carried = checked_row(row, NAMES[:2], place, where)
     return Sample(row["instruction"], row["response"], key, carried, where)
+
+
+def _read(row: Mapping[str, Any]) -> tuple[Row, Collection[str]]:
+    names = {name: next((other for other in (name, *others) if other in row), None) for name, others in _OTHERS.items()}
+    question, response = names["instruction"], names["response"]
+    if response is None:
+        response = next((name for name in _CONVERSATIONS if name in row), None)
+    if response is None or (question is None and response not in _CONVERSATIONS):
+        found = {name: row[other] for name, other in names.items() if other is not None}
+        return found, tuple(other for other in names.values() if other is not None)
+    prompt = row[question] if question is not None else None
+    asks, (answers,) = asked(prompt, [row[response]], [question or "instruction", response])
+    found = {"instruction": asks, "response": answers}
+    return found, tuple(name for name in (question, response) if name is not None)
+
+
+SAMPLES = Shape("sample", "", _read)

@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rlaif_fast.errors import PairError
+from rlaif_fast.fields import given_id
 from rlaif_fast.intake import Rejects, open_pairs
 from rlaif_fast.pairs import Pair, pair_from_row
 from rlaif_fast.verdict import Verdict
@@ -69,10 +70,16 @@ def test_texts_are_kept_as_they_are() -> None:
         assert [pair.instruction, pair.response_0, pair.response_1] == texts
 
 
-@pytest.mark.parametrize("id", ["x", "", 7, -1.5, True, False, None])
+@pytest.mark.parametrize("id", ["x", "0", 7, 0, -1.5, True, False])
 def test_id_is_any_scalar(id: Any) -> None:
     (pair,) = read(b"\n" + with_field("id", id))
     assert pair.id is id or (pair.id == id and type(pair.id) is type(id))
+
+
+@pytest.mark.parametrize("id", [None, "", " \t", float("nan"), float("inf")])
+def test_what_is_no_id_is_the_line(id: Any) -> None:
+    (pair,) = read(b"\n" + with_field("id", id))
+    assert pair.id == 2 and pair.where == str(pair).partition(", id")[0] == "pairs.jsonl, line 2"
 
 
 def test_id_defaults_to_the_line_and_blank_lines_count() -> None:
@@ -102,8 +109,8 @@ def test_byte_order_mark_inside_is_not_json() -> None:
         (b'{"a" 1}', "not JSON (Expecting ':' delimiter at column 6)"),
         (b'{"a": 1} x', "not JSON (Extra data at column 10)"),
         (b"{'a': 1}", "not JSON (Expecting property name enclosed in double quotes at column 2)"),
-        (b'{"a": NaN}', "not JSON (NaN is not JSON)"),
-        (b'{"a": -Infinity}', "not JSON (-Infinity is not JSON)"),
+        (with_field("response_0", float("nan")), "field 'response_0' is null, it must be a string"),
+        (b"NaN", "a row is a JSON object, this is null"),
         (b"[" * 100_000, "not JSON (nested too deeply)"),
         (b'{"instruction": "\xff"}', "not UTF-8 at byte 17"),
         (b'"\xed\xa0\x80"', "not UTF-8 at byte 1"),  # a surrogate, encoded all the same
@@ -156,6 +163,35 @@ def test_an_id_is_used_once() -> None:
     rows = [with_field("id", key) for key in ("x", 1, "1", True, "x")]
     assert [pair.id for pair in read(b"\n".join(rows[:4]))] == ["x", 1, "1", True]
     assert refusal(b"\n".join(rows)) == ("pairs.jsonl, line 5, id 'x': an earlier row has the same id; make ids unique")
+
+
+@pytest.mark.parametrize(
+    ("ids", "reason"),
+    [
+        ([2, None], "line 2: an earlier row's id is 2, the number of this one; give each row an id"),
+        (["2", None], "line 2: an earlier row's id is 2, the number of this one"),
+        ([None, 1], "line 2, id 1: the number of an earlier row without an id; give each row an id"),
+        ([None, "1"], "line 2, id '1': the number of an earlier row without an id"),
+        ([None, 1.0], "line 2, id 1.0: the number of an earlier row without an id"),
+        ([1, 1], "line 2, id 1: an earlier row has the same id; make ids unique"),
+        ([1, 1.0], "line 2, id 1.0: an earlier row has the same id"),
+        ([None, "", 2], "line 3, id 2: the number of an earlier row without an id"),
+    ],
+)  # fmt: skip
+def test_an_id_is_not_another_rows_number(ids: list[Any], reason: str) -> None:
+    assert refusal(b"\n".join(with_field("id", key) for key in ids)).startswith(f"pairs.jsonl, {reason}")
+
+
+def test_ids_and_numbers_that_differ_stand_side_by_side() -> None:
+    ids = [7, None, "x", 4, "01", None]
+    assert [pair.id for pair in read(b"\n".join(with_field("id", key) for key in ids))] == [7, 2, "x", 4, "01", 6]
+
+
+@pytest.mark.parametrize("text", ["NaN", "Infinity", "-Infinity", "1e999", "[1, NaN]", '{"x": -1e999}'])
+def test_what_is_no_number_is_carried_as_null(text: str) -> None:
+    (pair,) = read(GOOD[:-1] + b', "margin": ' + text.encode() + b"}")
+    assert pair.carried == {"margin": [1, None] if "[" in text else {"x": None} if "{" in text else None}
+    assert json.loads(Verdict(pair, (0.5,)).to_json())["margin"] == pair.carried["margin"]
 
 
 def test_rejected_rows_are_set_aside_in_order(tmp_path: Path) -> None:
@@ -256,7 +292,7 @@ def test_any_row_that_is_read_can_be_written(more: dict[str, Any]) -> None:
         assert found.startswith("pairs.jsonl, line 1")
     else:
         written = Verdict(found[0], (0.5, 0.5)).to_json().encode()
-        assert json.loads(written)["id"] == row.get("id", 1)
+        assert json.loads(written)["id"] == (1 if given_id(row) is None else row["id"])
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import io
 import json
+import math
 import os
 import sys
 import threading
@@ -145,7 +146,7 @@ def test_damaged_tables_are_said(written: str, tmp_path: Path) -> None:
 
 
 def test_lines_that_cannot_be_read_do_not_stop_the_others(tmp_path: Path) -> None:
-    (tmp_path / "rows").write_bytes(b'{"n": 1}\n{oops\n\n\xff\n' + b"[" * 100_000 + b'\nNaN\n{"n": 7}')
+    (tmp_path / "rows").write_bytes(b'{"n": 1}\n{oops\n\n\xff\n' + b"[" * 100_000 + b'\nNan\n{"n": 7}')
     rows = read(tmp_path / "rows")
     assert [row.place for row in rows] == [1, 2, 4, 5, 6, 7]
     assert [row.problem and row.problem.split(" (")[0] for row in rows] == [
@@ -186,7 +187,7 @@ def test_an_array_is_read_whatever_part_of_it_is_there(
 def test_any_bytes_are_an_array_or_a_problem(data: bytes, step: int) -> None:
     found = list(elements(io.BufferedReader(io.BytesIO(data)), step))
     try:
-        whole = json.loads(data, parse_constant=strict_json._no_constant) if b"\0" not in data[:4] else None
+        whole = json.loads(data, parse_constant=strict_json._no_number) if b"\0" not in data[:4] else None
     except (ValueError, RecursionError):
         whole = None
     if isinstance(whole, list) and not data.startswith(b"\xef\xbb\xbf"):
@@ -203,7 +204,7 @@ def test_any_bytes_are_an_array_or_a_problem(data: bytes, step: int) -> None:
         (b"[1, 2]]", 3, "not JSON (more text behind the array)"),
         (b"[1, 2] {}", 3, "not JSON (more text behind the array)"),
         (b'[1, "\xff"]', 2, "not UTF-8 at byte 5"),
-        (b"[1, NaN]", 2, "not JSON (NaN is not JSON)"),
+        (b"[1, Nan]", 2, "not JSON (Expecting value at character 4)"),
         (b"[" * 100_000, 1, "not JSON (nested too deeply)"),
     ],
 )
@@ -216,12 +217,26 @@ def test_where_an_array_breaks_is_said(data: bytes, places: int, reason: str, tm
 
 # CSV
 
+SWALLOWED = (
+    "a quoted field goes over line breaks and each line is a whole row without its quotes; double the quotes that are"
+    " text, or give JSON Lines"
+)
+
 
 @pytest.mark.parametrize(
     ("data", "wanted"),
     [
         (b'a,b\r\n"x\r\ny",2\r\n\r\n3,4\r\n', [(2, {"a": "x\r\ny", "b": "2"}), (5, {"a": "3", "b": "4"})]),
-        (b"\xef\xbb\xbfa,b\n1\n", [(2, {"a": "1"})]),
+        (b"\xef\xbb\xbfa,b\n1\n1,\n", [(2, "1 cells, the header names 2"), (3, {"a": "1", "b": ""})]),
+        (b"\xef\xbb\xbfa;b\r\n1,5;2\r\n", [(2, {"a": "1,5", "b": "2"})]),
+        (b"a\tb\n1;5\t2\n", [(2, {"a": "1;5", "b": "2"})]),
+        (b"a, b\n1,2\n", [(2, {"a": "1", "b": "2"})]),
+        (b'a,b\n5" pipe,6" pipe\n', [(2, {"a": '5" pipe', "b": '6" pipe'})]),
+        (b'a,b\n"x" y,z\n1,2\n', [(2, "not CSV (',' expected after '\"')"), (3, {"a": "1", "b": "2"})]),
+        (b'a,b\n"x,y\n1,2\n', [(2, "not CSV (unexpected end of data)")]),
+        (b'a,b\n"x,y\n1",2\n3,4\n', [(2, SWALLOWED), (4, {"a": "3", "b": "4"})]),
+        (b'a,b\n"x, y\n1",2\n', [(2, {"a": "x, y\n1", "b": "2"})]),
+        (b'a,b\n"x\ny\nz",2\n', [(2, {"a": "x\ny\nz", "b": "2"})]),
         (b"a,b\n1,2,3\n4,5\n", [(2, "3 cells, the header names 2"), (3, {"a": "4", "b": "5"})]),
         (b"a,a\n1,2\n", [(1, "the header names a column twice")]),
         (b'a\n"x\n', [(2, "not CSV (unexpected end of data)")]),
@@ -234,16 +249,27 @@ def test_records(data: bytes, wanted: list[tuple[int, Any]], tmp_path: Path) -> 
     assert [(row.place, row.problem or row.value) for row in read(tmp_path / "rows.csv")] == wanted
 
 
+def test_a_stray_quote_swallows_no_rows(tmp_path: Path) -> None:
+    """Tables without quoting have quotes that are text: where they would make one cell of rows, nobody guesses."""
+    path = tmp_path / "rows.tsv"
+    path.write_bytes(b'i\ta\tb\n"Fine, he said\tA1.\tB1.\nQuote of the day"\tA2.\tB2.\nx\tA3.\tB3.\n')
+    first, second = read(path)
+    assert (first.where, first.problem) == (f"{path}, line 2", SWALLOWED)
+    assert second.value == {"i": "x", "a": "A3.", "b": "B3."}
+    path.write_bytes(b'i\ta\tb\n"def f():\n\treturn 1"\tA\tB\n"a ""q"""\tC\tD\n')
+    assert [row.value["i"] for row in read(path)] == ["def f():\n\treturn 1", 'a "q"'], "quoted as it should be"
+
+
 # Tables
 
 
 def test_values_of_tables_are_as_json_has_them(tmp_path: Path) -> None:
     table = pa.table({"f": [1.5, float("nan")], "d": [date(2024, 1, 2), None], "b": [b"\xff\0", b""],
-                      "l": [[{"x": 1}], []], "i": [2**62, -1]})  # fmt: skip
+                      "l": [[{"x": 1}], []], "i": [2**62, -1], "x": [math.inf, -math.inf]})  # fmt: skip
     pq.write_table(table, tmp_path / "t.parquet")
     one, two = (row.value for row in read(tmp_path / "t.parquet"))
-    assert one == {"f": 1.5, "d": "2024-01-02", "b": "/wA=", "l": [{"x": 1}], "i": 2**62}
-    assert two == {"f": None, "d": None, "b": "", "l": [], "i": -1}
+    assert one == {"f": 1.5, "d": "2024-01-02", "b": "/wA=", "l": [{"x": 1}], "i": 2**62, "x": None}
+    assert two == {"f": None, "d": None, "b": "", "l": [], "i": -1, "x": None}
 
 
 # Folders
@@ -270,6 +296,83 @@ def test_a_folder_of_shards_in_order(tmp_path: Path) -> None:
     assert read(tmp_path)[2].where == f"{tmp_path}/part-2.jsonl, line 1" and read(tmp_path)[2].place == 3
     (tmp_path / "all.parquet").write_bytes(parquet(VALUES[:1]))
     assert [row.value for row in read(tmp_path)] == VALUES[:1], "Parquet before text, never both"
+
+
+def _write(folder: Path, *names: str) -> Path:
+    """Files of a row each, whose number is their place among ``names``."""
+    for number, name in enumerate(names):
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes((parquet if name.endswith(".parquet") else lines)([{"n": number}]))
+    return folder
+
+
+def _numbers(folder: Path, split: str | None = None) -> list[int]:
+    with open_rows(str(folder), split=split) as source:
+        return [row.value["n"] for row in source.rows()]
+
+
+@pytest.mark.parametrize(
+    ("names", "splits"),
+    [
+        (["train-00000-of-00001.parquet", "test-00000-of-00001.parquet"], {"train": [0], "test": [1]}),
+        (["data/train-00000-of-00002.parquet", "data/train-00001-of-00002.parquet",
+          "data/validation-00000-of-00001.parquet"], {"train": [0, 1], "validation": [2]}),
+        (["data/train_prefs-00000-of-00001.parquet", "data/train_sft-00000-of-00001.parquet"],
+         {"train_prefs": [0], "train_sft": [1]}),
+        (["train.jsonl", "test.jsonl"], {"train": [0], "test": [1]}),
+        (["train.jsonl.gz", "dev.jsonl"], {"train": [0], "dev": [1]}),
+        (["train-0.jsonl", "train-1.jsonl", "test.jsonl"], {"train": [0, 1], "test": [2]}),
+        (["train/0000.parquet", "test/0000.parquet"], {"train": [0], "test": [1]}),
+        (["default/train/0000.parquet", "default/test/0000.parquet"], {"train": [0], "test": [1]}),
+        (["train/a.jsonl", "train/b.jsonl", "test/a.jsonl"], {"train": [0, 1], "test": [2]}),
+    ],
+)  # fmt: skip
+def test_a_folders_splits_are_told_apart(names: list[str], splits: dict[str, list[int]], tmp_path: Path) -> None:
+    names = [name.removesuffix(".gz") for name in names]
+    _write(tmp_path, *names)
+    with pytest.raises(PairError) as caught:
+        _numbers(tmp_path)
+    said = str(caught.value)
+    assert said.startswith(f"{tmp_path}: holds {len(splits)} splits, give one of them: ")
+    assert all(f"--split {split}" in said for split in splits)
+    assert {split: _numbers(tmp_path, split) for split in splits} == splits
+    with pytest.raises(PairError, match="has no split other \\("):
+        _numbers(tmp_path, "other")
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ["data/train-00000-of-00001.parquet"], ["data/train-00000-of-00002.parquet", "data/train-00001-of-00002.parquet"],
+        ["x/y/a.jsonl", "x/y/b.jsonl"], ["contest.jsonl", "latest.jsonl"], ["a.jsonl", ".hidden/train.jsonl"],
+    ],
+)  # fmt: skip
+def test_one_split_is_read_wherever_it_lies(names: list[str], tmp_path: Path) -> None:
+    shown = [number for number, name in enumerate(names) if not name.startswith(".")]
+    assert _numbers(_write(tmp_path, *names)) == shown
+
+
+def test_what_a_split_is_none_of_is_said(tmp_path: Path) -> None:
+    _write(tmp_path, "en/train.jsonl", "en/test.jsonl", "de/train.jsonl")
+    with pytest.raises(PairError, match=f"^{tmp_path}: holds 2 data sets, give one of them: {tmp_path}/de or"):
+        _numbers(tmp_path)
+    assert _numbers(tmp_path, "test") == [1]
+    with pytest.raises(PairError, match="holds 2 data sets"):
+        _numbers(tmp_path, "train")
+    assert _numbers(tmp_path / "en", "train") == [0]
+    with pytest.raises(PairError, match=r"train.jsonl: --split train chooses from a data set's folder"):
+        _numbers(tmp_path / "en" / "train.jsonl", "train")
+
+
+def test_a_split_of_a_saved_data_set(tmp_path: Path) -> None:
+    one, two = (datasets.Dataset.from_list([{"n": n}]) for n in (1, 2))
+    datasets.DatasetDict({"train": one, "test": two}).save_to_disk(str(tmp_path / "d"))
+    assert _numbers(tmp_path / "d", "test") == [2]
+    with pytest.raises(PairError, match=r"has no split dev \(test, train\)"):
+        _numbers(tmp_path / "d", "dev")
+    with pytest.raises(PairError, match="a single split, which has no name here"):
+        _numbers(tmp_path / "d" / "train", "train")
 
 
 @pytest.mark.parametrize("name", ["state.json", "dataset_dict.json"])

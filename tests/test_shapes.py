@@ -154,8 +154,8 @@ def test_a_later_row_says_what_it_lacks(kind: str, row: Row, reason: str) -> Non
 
 
 def test_what_is_not_used_is_carried() -> None:
-    row = {"prompt": "i", "chosen": "a", "rejected": "b", "instruction": "theirs", "input_instruction": 1, "id": "x"}
-    assert TRL(row) == OURS | {"label": 0, "input_input_instruction": "theirs", "input_instruction": 1, "id": "x"}
+    row = {"prompt": "i", "chosen": "a", "rejected": "b", "response_0": "theirs", "input_response_0": 1, "id": "x"}
+    assert TRL(row) == OURS | {"label": 0, "input_input_response_0": "theirs", "input_response_0": 1, "id": "x"}
     fields = shape_of_fields("instruction=q.text,response_0=a,response_1=b")
     row = {"q": {"text": "i", "n": 1}, "a": "x", "b": "y", "response_0": "theirs"}
     assert fields(row) == {"instruction": "i", "response_0": "x", "response_1": "y", "q": {"text": "i", "n": 1},

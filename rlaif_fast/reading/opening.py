@@ -23,15 +23,18 @@ from rlaif_fast.reading.unpacking import CUT, DAMAGE, unpacked
 
 
 @contextmanager
-def open_rows(path: str, kind: str | None = None) -> Iterator[Source]:
+def open_rows(path: str, kind: str | None = None, split: str | None = None) -> Iterator[Source]:
     """The rows of a file, a folder, or standard input for ``-``.
 
     Args:
         kind: jsonl, json (an array), csv, tsv, parquet, arrow; None: seen from the beginning and the name.
+        split: which of a folder's; None where it holds one.
 
     Raises:
         PairError: missing, not readable, a folder without rows, or a package for its kind is not installed.
     """
+    if split is not None and not os.path.isdir(path):
+        raise PairError(f"{path}: --split {split} chooses from a data set's folder, and this is none; leave it out")
     if path == "-":
         head, stream = unpacked(sys.stdin.buffer, "stdin")
         found = kind or _kind(head, "")
@@ -39,7 +42,7 @@ def open_rows(path: str, kind: str | None = None) -> Iterator[Source]:
         yield Source("stdin", found, False, lambda: _rows("stdin", found, stream))
         return
     if os.path.isdir(path):
-        shards = shards_of(Path(path))
+        shards = shards_of(Path(path), split)
         yield Source(path, "folder", True, lambda: _folder_rows(shards))
         return
     try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import math
 import shutil
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
@@ -59,13 +60,15 @@ def _seekable(stream: BinaryIO) -> Iterator[BinaryIO]:
 
 
 def _plain(value: Any) -> Any:
-    """As JSON can hold it: dates as ISO text, bytes as base64, a float that is missing as null."""
+    """As JSON can hold it: dates as ISO text, bytes as base64, NaN and infinities as null."""
     if isinstance(value, dict):
         return {str(name): _plain(inner) for name, inner in value.items()}
     if isinstance(value, list | tuple):
         return [_plain(inner) for inner in value]
-    if value is None or isinstance(value, str | int | float):
-        return None if value != value else value
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if value is None or isinstance(value, str | int):
+        return value
     if isinstance(value, bytes):
         return base64.b64encode(value).decode()
     return value.isoformat() if hasattr(value, "isoformat") else str(value)

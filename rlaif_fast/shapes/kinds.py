@@ -1,0 +1,156 @@
+"""The usual shapes of pairs, and which one a row has."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import replace
+from typing import Any
+
+from rlaif_fast.shapes.asked import asked, is_dialogue
+from rlaif_fast.shapes.cells import decoded, items
+from rlaif_fast.shapes.mapping import read_as
+from rlaif_fast.shapes.shape import NAMES, Row, Shape
+
+_CHOICES = (("chosen", "rejected"), ("chosen_response", "rejected_response"), ("response_j", "response_k"))
+_PROMPTS = ("prompt", "instruction", "question", "query", "conversations", "input")
+
+
+def recognise(row: Mapping[str, Any]) -> Shape | None:
+    """The shape of a row; None where it is none of the usual ones."""
+    if all(name in row for name in NAMES[:3]):
+        return OWN
+    choice = next((names for names in _CHOICES if all(name in row for name in names)), None)
+    prompt = _prompt(row)
+    if choice and prompt == "instruction":
+        return replace(NOTEBOOK, note=NOTEBOOK.note.replace("chosen", choice[0]).replace("rejected", choice[1]))
+    if choice and (prompt or _has_prompt(row[choice[0]])):
+        note = TRL.note.replace("chosen", choice[0]).replace("rejected", choice[1])
+        return replace(TRL, note=note.replace("prompt", prompt or "their common beginning"))
+    if "instruction" in row and items(row.get("completions")) is not None:
+        return ULTRAFEEDBACK
+    if ("instruction" in row or "prompt" in row) and items(row.get("generations")) is not None:
+        return DISTILABEL
+    if all(name in row for name in ("instruction", "output_1", "output_2")):
+        return ALPACAEVAL
+    if ("instruction" in row or "prompt" in row) and items(row.get("responses")) is not None:
+        return RESPONSES
+    return None
+
+
+def is_judged(row: Collection[str]) -> bool:
+    """Whether a row in TRL's shape was written by ``judge --to trl``, so that a judge chose."""
+    return all(name in row for name in ("soft_label", "margin", "consistent"))
+
+
+def listed(row: Mapping[str, Any], field: str, item: str | None = None) -> tuple[Row, Collection[str]]:
+    """({instruction, responses}, names used) where the responses are the list ``field``, or ``item`` of its objects.
+
+    Raises:
+        ValueError: what the row lacks.
+    """
+    texts, name = items(row.get(field)), "instruction" if "instruction" in row else "prompt"
+    if texts is None:
+        raise ValueError(f"has no list {field}")
+    if name not in row:
+        raise ValueError("has no instruction")
+    if item is not None:
+        if not all(isinstance(text, Mapping) and item in text for text in texts):
+            raise ValueError(f"has {field} without {item}")
+        texts = [text[item] for text in texts]
+    return read_as({"instruction": row[name], "responses": texts}, ["responses"]), (name, field)
+
+
+def _prompt(row: Mapping[str, Any]) -> str | None:
+    """The column with the question: the first of the usual ones that has something, or is there at all."""
+    there = [name for name in _PROMPTS if name in row]
+    return next((name for name in there if row[name] not in (None, "")), next(iter(there), None))
+
+
+def _has_prompt(text: Any) -> bool:
+    """Whether a response may begin with its prompt."""
+    return isinstance(text, list | dict) or is_dialogue(text) or (isinstance(text, str) and decoded(text) is not None)
+
+
+def _own(row: Mapping[str, Any]) -> tuple[Row, Collection[str]]:
+    found = {name: row[name] for name in NAMES[:3] if name in row}
+    return read_as(found, NAMES[1:3]), tuple(found)
+
+
+def _chosen(row: Mapping[str, Any], repeats: bool = True) -> tuple[Row, Collection[str]]:
+    choice = next((names for names in _CHOICES if all(name in row for name in names)), None)
+    if choice is None:
+        raise ValueError("has no chosen or no rejected")
+    prompt, (chosen, rejected) = _prompt(row), choice
+    texts = [row[chosen], row[rejected]]
+    if prompt is None and not any(isinstance(text, list | dict) or _has_prompt(text) for text in texts):
+        raise ValueError("has no prompt")
+    question, texts = asked(row.get(prompt or ""), texts, [prompt or "prompt", chosen, rejected], repeats)
+    if question is None and prompt is None:
+        raise ValueError(f"has no prompt, and {chosen} and {rejected} have no beginning up to an answer in common")
+    found = dict(zip(NAMES, (question, *texts), strict=False))
+    return found, tuple(name for name in (prompt, chosen, rejected) if name is not None)
+
+
+def _trl(row: Mapping[str, Any]) -> tuple[Row, Collection[str]]:
+    found, used = _chosen(row)
+    # Beside a soft label the choice is a judge's (`judge --to trl`), no person's.
+    people = "label" not in row and not is_judged(row)
+    return found | ({"label": 0} if people else {}), used
+
+
+def _notebook(row: Mapping[str, Any]) -> tuple[Row, Collection[str]]:
+    found, used = _chosen(row, repeats="p1" not in row)
+    # Beside probabilities the label is a judge's, and was said of other positions: no person's.
+    if "p1" in row and "label" in row:
+        return found | {"input_label": row["label"]}, (*used, "label")
+    return found, used
+
+
+def _two(row: Mapping[str, Any], field: str, item: str | None = None) -> tuple[Row, Collection[str]]:
+    found, used = listed(row, field, item)
+    texts = found["responses"]
+    if len(texts) != 2:
+        more = "; rank them with rlaif-fast rank" if len(texts) > 2 else ""
+        raise ValueError(f"has {len(texts)} {field}, two are needed{more}")
+    return dict(zip(NAMES, (found["instruction"], *texts), strict=False)), used
+
+
+def _alpacaeval(row: Mapping[str, Any]) -> tuple[Row, Collection[str]]:
+    names = ("instruction", "output_1", "output_2")
+    for name in names:
+        if name not in row:
+            raise ValueError(f"has no {name}")
+    found = read_as({of: row[name] for of, name in zip(NAMES, names, strict=False)}, NAMES[1:3])
+    preference = row.get("preference")
+    if not isinstance(preference, bool) and preference in (1, 2) and "label" not in row:
+        found["label"] = int(preference) - 1
+    return found, names
+
+
+OWN = Shape("own", "", _own)
+TRL = Shape(
+    "trl",
+    "reading TRL preference rows: prompt is the instruction, chosen is response_0, rejected is response_1",
+    _trl,
+)
+NOTEBOOK = Shape(
+    "notebook", "reading the notebook's records: chosen is response_0, rejected is response_1", _notebook
+)  # fmt: skip
+ULTRAFEEDBACK = Shape(
+    "ultrafeedback",
+    "reading UltraFeedback rows: the two completions' responses are response_0 and response_1",
+    lambda row: _two(row, "completions", "response"),
+)
+DISTILABEL = Shape(
+    "distilabel",
+    "reading distilabel rows: the two generations are response_0 and response_1",
+    lambda row: _two(row, "generations"),
+)
+ALPACAEVAL = Shape(
+    "alpacaeval", "reading AlpacaEval rows: output_1 is response_0, output_2 is response_1", _alpacaeval
+)  # fmt: skip
+RESPONSES = Shape(
+    "responses",
+    "reading rows of candidates: the two responses are response_0 and response_1",
+    lambda row: _two(row, "responses"),
+)
