@@ -123,9 +123,7 @@ class _Ids:
         at = f"{row.where}, id {key!r}"
         if not given:
             if not {hash(str(key)), hash(f'"{key}"')}.isdisjoint(self._given):
-                raise PairError(
-                    f"{row.where}: an earlier row's id is {key}, the number of this one; give each row an id"
-                )
+                raise PairError(f"{row.where}: an earlier row has this one's number as its id; give each row an id")
             self._places.append(row.place)
             return
         if isinstance(key, float) and key.is_integer():

@@ -168,8 +168,8 @@ def test_an_id_is_used_once() -> None:
 @pytest.mark.parametrize(
     ("ids", "reason"),
     [
-        ([2, None], "line 2: an earlier row's id is 2, the number of this one; give each row an id"),
-        (["2", None], "line 2: an earlier row's id is 2, the number of this one"),
+        ([2, None], "line 2: an earlier row has this one's number as its id; give each row an id"),
+        (["2", None], "line 2: an earlier row has this one's number as its id"),
         ([None, 1], "line 2, id 1: the number of an earlier row without an id; give each row an id"),
         ([None, "1"], "line 2, id '1': the number of an earlier row without an id"),
         ([None, 1.0], "line 2, id 1.0: the number of an earlier row without an id"),

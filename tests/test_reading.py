@@ -344,7 +344,8 @@ def test_a_folders_splits_are_told_apart(names: list[str], splits: dict[str, lis
 @pytest.mark.parametrize(
     "names",
     [
-        ["data/train-00000-of-00001.parquet"], ["data/train-00000-of-00002.parquet", "data/train-00001-of-00002.parquet"],
+        ["data/train-00000-of-00001.parquet"],
+        ["data/train-00000-of-00002.parquet", "data/train-00001-of-00002.parquet"],
         ["x/y/a.jsonl", "x/y/b.jsonl"], ["contest.jsonl", "latest.jsonl"], ["a.jsonl", ".hidden/train.jsonl"],
     ],
 )  # fmt: skip

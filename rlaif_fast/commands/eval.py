@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import replace
 from itertools import chain, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+
+from rlaif_fast.commands.options import columns
 
 if TYPE_CHECKING:
     from rlaif_fast.alignment.records import Record, Sample
@@ -29,6 +31,7 @@ _LEAST = 10  # pairs in each half of a fit
 @click.option("--from", "kind", type=click.Choice(["jsonl", "json", "csv", "tsv", "parquet", "arrow"]),
               help="What LABELLED is. [default: seen from its beginning and name]")  # fmt: skip
 @click.option("--fields", help="Where a pair keeps things, as in judge.")
+@columns
 @click.option("--limit", type=click.IntRange(min=1), help="The first N rows only.")
 @click.option("--on-long", type=click.Choice(["error", "truncate"]), default="error", show_default=True,
               help="A prompt over the model's context: an error, or leave the instruction's end away.")  # fmt: skip
@@ -41,6 +44,7 @@ _LEAST = 10  # pairs in each half of a fit
 def evaluate(
     context: click.Context, labelled: str, bundle: str | None, kind: str | None, fields: str | None, limit: int | None,
     on_long: str, threads: int, fit_file: Path | None, json_file: Path | None, html_file: Path | None,
+    split: str | None, carry: tuple[str, ...],
 ) -> None:  # fmt: skip
     """How good a judge is on LABELLED: its alignment with people, and how far p1 can be believed.
 
@@ -58,7 +62,7 @@ def evaluate(
     check_folders((fit_file, json_file, html_file))
     judge: dict[str, Any] | None = None
     manifest = None
-    with open_rows(labelled, kind) as source:
+    with open_rows(labelled, kind, split) as source:
         rows = source.rows()
         head = list(islice(rows, 1))
         rest = replace(source, restartable=False, read=lambda: chain(head, rows))
@@ -69,7 +73,7 @@ def evaluate(
             if bundle is not None:
                 manifest = _checked_origin(records, bundle, source.name, threads)
         else:
-            loaded, records = _judge(rest, bundle, fields, limit, on_long, threads)
+            loaded, records = _judge(rest, bundle, fields, carry, limit, on_long, threads)
             manifest = loaded.manifest
     if manifest is not None:
         judge = {"name": manifest.name, "model": manifest.model.id, "digest": manifest.digest}
@@ -113,8 +117,9 @@ def _judged(rows: Iterator[Row]) -> Iterator[Record]:
 
 
 def _judge(
-    source: Source, bundle: str | None, fields: str | None, limit: int | None, on_long: str, threads: int
-) -> tuple[Judge, list[Record]]:
+    source: Source, bundle: str | None, fields: str | None, carry: Collection[str], limit: int | None, on_long: str,
+    threads: int,
+) -> tuple[Judge, list[Record]]:  # fmt: skip
     from rlaif_fast.alignment.records import record
     from rlaif_fast.commands.default import bundle_folder_of
     from rlaif_fast.console import progress_of, stderr
@@ -122,7 +127,7 @@ def _judge(
     from rlaif_fast.intake import intake_of
     from rlaif_fast.judge import Judge
 
-    intake = intake_of(source, fields, stderr().print)
+    intake = intake_of(source, fields, stderr().print, carry=carry)
     pairs = [_checked(pair) for pair in islice(intake.pairs(), limit)]  # said before a model is loaded
     judge = Judge.load(bundle_folder_of(bundle), threads=threads, spin=not busy())
     if on_long == "truncate":

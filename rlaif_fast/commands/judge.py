@@ -54,15 +54,18 @@ def judge(
     fields: str | None, to: Literal["rows", "trl"], min_margin: float, only_consistent: bool, mark: bool, on_error: str,
     on_long: str, orders: str, sample: int | None, disagreement: float | None, exact: bool, calibration: Path | None,
     limit: int | None, window: int | None, threads: int, engine: str, nice: int | None, table: bool, verbose: bool,
+    split: str | None, carry: tuple[str, ...], show: int | None,
 ) -> None:  # fmt: skip
     """Judge PAIRS: JSON Lines, a JSON array, CSV, Parquet, a datasets folder, or - for standard input.
 
-    A row has instruction, response_0 and response_1, maybe id; other fields are carried along. The shapes of TRL,
-    UltraFeedback, distilabel and AlpacaEval are recognised. Each pair is judged in both orders by default, because
+    A row has instruction, response_0 and response_1, maybe id; other fields are carried along, but those that belong
+    to the question (input, system, …) are shown with it. The shapes of TRL, UltraFeedback, distilabel and AlpacaEval
+    are recognised; --show prints what the judge is shown. Each pair is judged in both orders by default, because
     small judges prefer a position more than a response. The rows of a file are checked before the first is judged.
     The output appears whole; a stopped run goes on where it was when the same command is given again.
     """
     from rlaif_fast.commands.default import bundle_folder_of
+    from rlaif_fast.commands.show import show_pairs
     from rlaif_fast.commands.table import print_table
     from rlaif_fast.commands.work import Work, print_lines
     from rlaif_fast.console import stderr
@@ -76,10 +79,16 @@ def judge(
     fewer.check(orders, sample, disagreement, exact, calibration is not None)
     if exact and engine not in ("auto", "onnxruntime"):
         raise click.UsageError("--exact needs an error bound, which was measured with onnxruntime: leave --engine out")
+    if show is not None and output is not None:
+        raise click.UsageError("--show is printed and judges nothing; leave --output out")
     keep = Keep(min_margin, only_consistent, mark)
     if output is not None:
         check_target(output)
-    with open_pairs(pairs, kind, fields, announce=stderr().print) as intake:
+    with open_pairs(pairs, kind, fields, stderr().print, split=split, carry=carry) as intake:
+        if show is not None:
+            if show_pairs(intake, bundle, min(show, limit or show), orders, on_error == "skip"):
+                context.exit(1)
+            return
         work = Work(intake.pairs, intake.restartable, limit, on_error == "skip", output)
         work.look()
         folder = bundle_folder_of(bundle)

@@ -12,15 +12,23 @@ import click
 F = TypeVar("F", bound=Callable[..., Any])
 _POLITE = 5  # nice level on a machine in use
 
+_COLUMNS = (
+    click.option("--split", help="Of a folder that holds several: train, test, …"),
+    click.option("--carry", multiple=True, metavar="COLUMN", help="A column that looks like a part of the question and"
+                 " is none. May be given again."),
+)  # fmt: skip
 _READING = (
     click.option("--from", "kind", type=click.Choice(["jsonl", "json", "csv", "tsv", "parquet", "arrow"]),
                  help="What the file is. [default: seen from its beginning and name]"),
+    *_COLUMNS,
     click.option("--on-error", type=click.Choice(["stop", "skip"]), default="stop", show_default=True,
                  help="A bad row: stop before the work begins, or set it aside in OUTPUT.errors.jsonl."),
     click.option("--on-long", type=click.Choice(["error", "truncate"]), default="error", show_default=True,
                  help="A prompt over the model's context: an error, or leave the instruction's end away."),
     click.option("--limit", type=click.IntRange(min=0), help="Take the first N rows only."),
 )  # fmt: skip
+_SHOWING = click.option("--show", type=click.IntRange(min=1), metavar="N", help="Print the prompts of the first N rows,"
+                        " and which columns were used, carried and ignored; judge nothing.")  # fmt: skip
 engine_option = click.option("--engine", default="auto", envvar="RLAIF_FAST_ENGINE", metavar="NAME",
                              help="The engine (docs/engines.md), or auto: the fastest that keeps the verdicts, see"
                              " `tune`. [default: auto]")  # fmt: skip
@@ -37,8 +45,15 @@ _RUNNING = (
 
 
 def reading(command: F) -> F:
-    """--from, --on-error, --on-long and --limit."""
-    for option in reversed(_READING):
+    """--from, --split, --carry, --on-error, --on-long, --limit and --show."""
+    for option in reversed((*_READING, _SHOWING)):
+        command = option(command)
+    return command
+
+
+def columns(command: F) -> F:
+    """--split and --carry."""
+    for option in reversed(_COLUMNS):
         command = option(command)
     return command
 

@@ -35,6 +35,7 @@ def rank(
     context: click.Context, rows: str, bundle: str | None, fields: str | None, to: Literal["rows", "pairs"],
     which: Which | None, orders: Orders, kind: str | None, on_error: str, on_long: str, limit: int | None,
     output: Path | None, restart: bool, threads: int, engine: str, nice: int | None, verbose: bool,
+    split: str | None, carry: tuple[str, ...], show: int | None,
 ) -> None:  # fmt: skip
     """Rank two or more responses a row, from verdicts on all their pairs.
 
@@ -44,6 +45,7 @@ def rank(
     preferred to each) and consistent_share (of the pairs, those that both orders decide alike).
     """
     from rlaif_fast.commands.default import bundle_folder_of
+    from rlaif_fast.commands.show import show_candidates
     from rlaif_fast.commands.tune import opened
     from rlaif_fast.commands.work import Work, print_lines
     from rlaif_fast.console import stderr
@@ -57,8 +59,14 @@ def rank(
         raise click.UsageError("--pairs needs --to pairs")
     if output is not None:
         check_target(output)
+    if show is not None and output is not None:
+        raise click.UsageError("--show is printed and ranks nothing; leave --output out")
     spread = partial(pairs_of, which=which or "best-worst") if to == "pairs" else None
-    with open_candidates(rows, kind, fields, announce=stderr().print) as intake:
+    with open_candidates(rows, kind, fields, stderr().print, split=split, carry=carry) as intake:
+        if show is not None:
+            if show_candidates(intake, bundle, min(show, limit or show), orders, on_error == "skip"):
+                context.exit(1)
+            return
         work = Work(intake.candidates, intake.restartable, limit, on_error == "skip", output)
         work.look()
         folder = bundle_folder_of(bundle)

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 def score(
     context: click.Context, rows: str, bundle: str | None, fields: str | None, kind: str | None, on_error: str,
     on_long: str, limit: int | None, output: Path | None, restart: bool, threads: int, engine: str,
-    nice: int | None, verbose: bool,
+    nice: int | None, verbose: bool, split: str | None, carry: tuple[str, ...], show: int | None,
 ) -> None:  # fmt: skip
     """Score single responses from 1 to 10 (d-RLAIF), one forward pass each.
 
@@ -34,15 +34,23 @@ def score(
     score-helpful or score-harmless.
     """
     from rlaif_fast.commands.default import bundle_folder_of
+    from rlaif_fast.commands.show import show_samples
     from rlaif_fast.commands.tune import opened
     from rlaif_fast.commands.work import Work, print_lines
+    from rlaif_fast.console import stderr
     from rlaif_fast.intake import open_samples
     from rlaif_fast.rater import Rater
     from rlaif_fast.writing import Keep, check_target, convert
 
+    if show is not None and output is not None:
+        raise click.UsageError("--show is printed and scores nothing; leave --output out")
     if output is not None:
         check_target(output)
-    with open_samples(rows, kind, fields) as intake:
+    with open_samples(rows, kind, fields, stderr().print, split=split, carry=carry) as intake:
+        if show is not None:
+            if show_samples(intake, bundle, min(show, limit or show), on_error == "skip"):
+                context.exit(1)
+            return
         work = Work(intake.samples, intake.restartable, limit, on_error == "skip", output)
         work.look()
         folder = bundle_folder_of(bundle, "score-summary")

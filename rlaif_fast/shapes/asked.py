@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Sequence
 from typing import Any
@@ -70,7 +69,9 @@ def _dialogue(texts: list[str]) -> tuple[str, list[str]] | None:
     """Dialogues up to the last ``Assistant:`` of their common beginning, and what follows in each."""
     if not all(map(is_dialogue, texts)):
         return None
-    markers = list(_ANSWERS.finditer(os.path.commonprefix(texts) if len(texts) > 1 else texts[0]))
+    least, most = min(texts), max(texts)  # in the order of texts: what these have in common, all have
+    common = next((at for at, (a, b) in enumerate(zip(least, most, strict=False)) if a != b), len(least))
+    markers = list(_ANSWERS.finditer(texts[0][:common]))
     if not markers:
         return None
     return texts[0][: markers[-1].start()].strip(), [text[markers[-1].end() :].strip() for text in texts]
@@ -106,9 +107,10 @@ def _of_turns(prompt: Any, sides: list[list[Turn]], names: Sequence[str]) -> tup
     for turn in given[0] if given else ():
         if not any(turn.key == other.key for other in system):
             system.append(turn)
+    repeated = next((side[: len(question)] for side in others if _begins(side, question)), question)
     bare = [side[len(question) :] if _begins(side, question) else side for side in others]
     bare, before = _shared(bare)
-    question = _joined(question, before)
+    question = _joined(repeated, before)  # its turns as the responses spell them: a prompt column has blanks at its end
     if not question and not system:
         raise ValueError(f"has no prompt, and {_listed(names[1:])} begin with no message in common")
     for side, name in zip(bare, names[1:], strict=True):
@@ -141,7 +143,7 @@ def _joined(question: list[Turn], before: list[Turn]) -> list[Turn]:
     """The prompt and what the responses have in common, what is in both once."""
     for size in range(min(len(question), len(before)), 0, -1):
         if _keys(question[-size:]) == _keys(before[:size]):
-            return question + before[size:]
+            return question[:-size] + before
     if len(question) == 1 and before:
         text, said = question[0].key[1], [turn.key[1] for turn in before]
         if any(within(text, other) for other in said):

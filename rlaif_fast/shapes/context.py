@@ -41,8 +41,8 @@ def completed(instruction: str, beside: Mapping[str, Any]) -> tuple[str, tuple[s
     for name in MEDIA:
         if name in found:
             raise ValueError(f"has {name}, which a judge of texts cannot be shown; leave it out with --carry {name}")
-    texts = {name: _text(name, found[name]) for name in SHOWN if name in found}
-    texts = {name: text for name, text in texts.items() if not _stands_in(text, instruction)}
+    shown = [name for name in SHOWN if name in found and not _stands_in(_plain(found[name]), instruction)]
+    texts = {name: _text(name, found[name]) for name in shown}
     behind = [texts[name] for name in BEHIND if name in texts]
     asked = "\n".join([instruction, *behind])
     before = [Turn("system", texts[name]) for name in (*SYSTEM, *TOOLS) if name in texts]
@@ -111,10 +111,11 @@ def _plain(value: Any) -> str:
 
 def _stands_in(text: str, instruction: str) -> bool:
     """Whether the instruction shows ``text`` already: as lines of its own, or anywhere if it is long."""
-    lines, whole = [
-        "\n".join(" ".join(line.split()) for line in one.split("\n")) for one in (text.strip(), instruction)
-    ]
-    if f"\n{lines}\n" in f"\n{whole}\n":
+    if f"\n{_lines(text.strip())}\n" in f"\n{_lines(instruction)}\n":
         return True
     flat = " ".join(text.split())
     return len(flat) >= _LONG and within(flat, " ".join(instruction.split()))
+
+
+def _lines(text: str) -> str:
+    return "\n".join(" ".join(line.split()) for line in text.split("\n"))

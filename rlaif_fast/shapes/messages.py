@@ -17,6 +17,7 @@ _ROLES = {
 _SPEAKERS = {"user": "Human", "assistant": "Assistant"}
 _THOUGHTS = ("reasoning_content", "reasoning", "thinking")
 MEDIA = ("image", "images", "image_url", "image_urls", "video", "videos", "audio", "audios")
+READ = ("role", "content", "from", "value", "name", "refusal", "tool_calls", "function_call", *_THOUGHTS, *MEDIA)
 
 
 @dataclass(frozen=True, slots=True)

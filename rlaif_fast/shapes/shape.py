@@ -6,7 +6,9 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from rlaif_fast.shapes.cells import items
 from rlaif_fast.shapes.context import completed
+from rlaif_fast.shapes.messages import READ
 
 NAMES = ("instruction", "response_0", "response_1", "id")
 
@@ -23,12 +25,25 @@ class Taken:
         used: columns whose content is in the contract's fields.
         shown: those of them that stand beside the instruction and are shown with it (docs/formats.md).
         carried: columns that are passed on, unseen by the judge.
+        read: the row as it was read.
     """
 
     row: Row
     used: tuple[str, ...]
     shown: tuple[str, ...]
     carried: tuple[str, ...]
+    read: Mapping[str, Any]
+
+    @property
+    def ignored(self) -> tuple[str, ...]:
+        """Keys inside the columns used that are neither: ``chosen.weight``, ``completions.model``."""
+        found: dict[str, None] = {}
+        for name in (*self.used, *self.shown):
+            value = self.read[name]
+            for item in items(value) or [value]:
+                if isinstance(item, Mapping):
+                    found |= {f"{name}.{key}": None for key in item if key not in (*READ, "response")}
+        return tuple(found)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +85,7 @@ class Shape:
         names = {name: _free(name, found, carried) if name in found else name for name in carried}
         taken = found | {names[name]: value for name, value in carried.items()}
         used = tuple(name for name in row if name in {*used, *tops})
-        return Taken(taken, used, shown, tuple(name for name in carried if name not in used and name != "id"))
+        return Taken(taken, used, shown, tuple(name for name in carried if name not in used and name != "id"), row)
 
 
 def _free(name: str, *taken: Collection[str]) -> str:

@@ -1,0 +1,126 @@
+"""``--show``: what the model would be shown of the first rows, on standard output, without a forward pass."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from rlaif_fast.bundle import read_manifest
+from rlaif_fast.candidates import Candidates
+from rlaif_fast.console import stderr
+from rlaif_fast.errors import escaped
+from rlaif_fast.home import DEFAULT_MODEL, default_bundle, find_bundle
+from rlaif_fast.intake import Intake, Rejects
+from rlaif_fast.manifest import TOKENIZER, Manifest
+from rlaif_fast.pairs import Pair
+from rlaif_fast.rating import SCORE_TEMPLATES, Sample
+from rlaif_fast.template import SUMMARY, Prompt, Template, control
+from rlaif_fast.tokens import PromptTokenizer
+
+if TYPE_CHECKING:
+    from rlaif_fast.intake import Rejected
+
+I = TypeVar("I", Pair, Sample, Candidates)  # noqa: E741
+Prompts = list[tuple[str, str]]  # (what it is, its text)
+
+
+def show_pairs(intake: Intake, bundle: str | None, count: int, orders: str, skip: bool) -> int:
+    """Print the prompts of the first ``count`` pairs; how many rows were skipped. Raises PairError, BundleError."""
+    model = _Model(bundle, "summary")
+    template = model.manifest.pair_template if model.manifest else SUMMARY
+    return _show(intake, intake.pairs, count, skip, model, lambda pair: _of_pair(template, pair, orders))
+
+
+def show_candidates(intake: Intake, bundle: str | None, count: int, orders: str, skip: bool) -> int:
+    """As :func:`show_pairs`: the first two responses of each row."""
+    model = _Model(bundle, "summary")
+    template = model.manifest.pair_template if model.manifest else SUMMARY
+
+    def prompts(row: Candidates) -> Prompts:
+        (_, pair) = next(row.pairs(), (None, None))
+        count = len(set(row.responses))
+        if pair is None:
+            return []
+        return [
+            (f"1 of {count * (count - 1) // 2} pairs, {what}", text) for what, text in _of_pair(template, pair, orders)
+        ]
+
+    return _show(intake, intake.candidates, count, skip, model, prompts)
+
+
+def show_samples(intake: Intake, bundle: str | None, count: int, skip: bool) -> int:
+    """As :func:`show_pairs`, where a row has one response."""
+    model = _Model(bundle, "score-summary")
+    template = model.manifest.score_template if model.manifest else SCORE_TEMPLATES["score-summary"]
+    return _show(
+        intake, intake.samples, count, skip, model,
+        lambda sample: [("prompt", template.render(sample.instruction, sample.response))],
+    )  # fmt: skip
+
+
+class _Model:
+    """What prompts are made with, as far as it is there: the default judge is not exported to look at rows."""
+
+    def __init__(self, bundle: str | None, template: str) -> None:
+        folder: Path | None = default_bundle(template) if bundle is None else find_bundle(bundle)
+        self.manifest: Manifest | None = None
+        if folder is None:
+            stderr().print(f"the default judge {DEFAULT_MODEL} is not exported yet: its prompts, without token counts")
+            return
+        self.manifest = read_manifest(folder)
+        self._tokenizer = PromptTokenizer.from_file(folder / TOKENIZER)
+
+    def size(self, prompt: str) -> str:
+        """How long a prompt is."""
+        if self.manifest is None:
+            return ""
+        tokens, most = len(self._tokenizer.encode(prompt)), self.manifest.maximum_length
+        over = f", over the {most:,} that the model takes" if tokens > most else ""
+        return f", {tokens:,} tokens{over}"
+
+
+def _of_pair(template: Template, pair: Pair, orders: str) -> Prompts:
+    found: Prompts = [("response_0 first", template.render(pair.instruction, pair.response_0, pair.response_1))]
+    if orders not in ("forward", "prior"):
+        found.append(("response_1 first", template.render(pair.instruction, pair.response_1, pair.response_0)))
+    return found
+
+
+def _show(
+    intake: Intake, read: Callable[..., Iterator[I]], count: int, skip: bool, model: _Model,
+    prompts: Callable[[I], Prompts],
+) -> int:  # fmt: skip
+    rejects = Rejects(None, stderr().print) if skip else None
+    rejected: Rejected | None = rejects
+    for item in islice(read(rejected=rejected), count):
+        lines = [f"== {item}", *_columns(intake)]
+        for what, prompt in prompts(item):
+            lines += [f"-- {what}{model.size(prompt)}", _marked(prompt)]
+        sys.stdout.write("\n".join(lines) + "\n\n")
+    sys.stdout.flush()
+    return rejects.count if rejects else 0
+
+
+def _columns(intake: Intake) -> list[str]:
+    """A line on the columns of the row that was read last."""
+    taken = intake.taken
+    if taken is None:
+        return []
+    parts: dict[str, Any] = {
+        "used": taken.used, "shown with the instruction": taken.shown, "carried": taken.carried,
+        "ignored": taken.ignored,
+    }  # fmt: skip
+    return [escaped("; ".join(f"{what}: {', '.join(names)}" for what, names in parts.items() if names))]
+
+
+def _marked(prompt: str) -> str:
+    """The prompt as a terminal can show it; control tokens as templates write them, ``{token:<|im_end|>}``."""
+    at, parts = 0, []
+    for begin, end in prompt.controls if isinstance(prompt, Prompt) else ():
+        parts += [prompt[at:begin], control(prompt[begin:end])]
+        at = end
+    text = "".join([*parts, prompt[at:]])
+    return "\n".join("\t".join(map(escaped, line.split("\t"))) for line in text.split("\n"))
