@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 import pytest
 import zstandard
 
+from rlaif_fast import Judge, Pair
 from tests.conftest import Run
 
 Cli = Callable[..., Run]
@@ -103,6 +104,89 @@ def test_every_format_out(kind: str, wanted: bytes, llama: Path, tmp_path: Path,
     if kind.startswith("csv"):
         rows = [{k: v if isinstance(v, str) else json.dumps(v) for k, v in row.items()} for row in rows]
     assert found == rows
+
+
+def test_messages_in_cells_and_columns_of_the_question(llama: Path, tmp_path: Path, rlaif_fast: Cli) -> None:
+    turns = [[{"role": "assistant", "content": text}] for text in ("Iron.", "Neon.")]
+    (tmp_path / "rows.jsonl").write_text(
+        json.dumps({"instruction": "Name a metal.\nShort.", "response_0": "Iron.", "response_1": "Neon.", "label": 0})
+    )
+    row = {"prompt": "Name a metal.", "input": "Short.", "chosen": turns[0], "rejected": turns[1]}
+    struct = {"role": ["assistant"], "content": ["Neon."]}
+    for name, dump in (("json.csv", json.dumps), ("repr.csv", repr)):
+        with (tmp_path / name).open("w", newline="") as stream:
+            writer = csv.DictWriter(stream, list(row))
+            writer.writeheader()
+            writer.writerow(row | {"chosen": dump(turns[0]), "rejected": dump(turns[1])})
+    pq.write_table(pa.Table.from_pylist([row]), tmp_path / "list.parquet")
+    pq.write_table(pa.Table.from_pylist([row | {"rejected": struct}]), tmp_path / "struct.parquet")
+    found = []
+    for name in ("rows.jsonl", "json.csv", "repr.csv", "list.parquet", "struct.parquet"):
+        done = rlaif_fast("judge", tmp_path / name, "-b", llama)
+        assert done.status == 0, done.err
+        found.append({key: value for key, value in json.loads(done.out).items() if key != "id"})
+        shown = "reading TRL preference rows: prompt is the instruction, chosen is response_0, rejected is response_1;"
+        assert name == "rows.jsonl" or f"{shown} input shown with the instruction\n" in done.err
+    assert found == found[:1] * 5
+
+
+def test_a_folder_with_splits(llama: Path, tmp_path: Path, rlaif_fast: Cli) -> None:
+    for number, split in enumerate(("train", "test")):
+        (tmp_path / "data").mkdir(exist_ok=True)
+        rows = [{**json.loads(GOOD), "instruction": f"{split} {n}"} for n in range(number + 1)]
+        pq.write_table(pa.Table.from_pylist(rows), tmp_path / "data" / f"{split}-00000-of-00001.parquet")
+    refused = rlaif_fast("judge", tmp_path, "-b", llama)
+    assert refused.status == 1 and refused.err.count("\n") == 1 and refused.out == ""
+    assert (
+        f"{tmp_path}: holds 2 splits, give one of them" in refused.err
+        and "--split test or --split train" in refused.err
+    )
+    done = rlaif_fast("judge", tmp_path, "-b", llama, "--split", "test")
+    assert [json.loads(line)["instruction"] for line in done.out.splitlines()] == ["test 0", "test 1"]
+
+
+def test_what_is_shown_can_be_looked_at(llama: Path, tmp_path: Path, rlaif_fast: Cli) -> None:
+    path = tmp_path / "rows.jsonl"
+    chosen = [{"role": "assistant", "content": "A\x1b[2J {token:x}", "weight": 1}]
+    row = {"prompt": "i", "system": "Be kind.", "chosen": chosen, "rejected": [{"role": "assistant", "content": "B"}]}
+    path.write_text("".join(json.dumps(row | {"n": n}) + "\n" for n in range(3)))
+    done = rlaif_fast("judge", path, "-b", llama, "--show", 2)
+    assert done.status == 0, done.err
+    judge = Judge.load(llama)
+    prompt = judge.manifest.pair_template.render("Be kind.\n\nHuman: i", "A\x1b[2J {token:x}", "B")
+    tokens = len(judge.prompt_tokens(Pair("Be kind.\n\nHuman: i", "A\x1b[2J {token:x}", "B"))[0])
+    first = done.out.split("== ")[1]
+    assert first.startswith(
+        f"{path}, line 1, id 1\nused: prompt, chosen, rejected; shown with the instruction: system; carried: n;"
+        f" ignored: chosen.weight\n-- response_0 first, {tokens} tokens\n" + prompt.replace("\x1b", "\\x1b")
+    )
+    assert "-- response_1 first, " in first and done.out.count("== ") == 2
+    forward = rlaif_fast("judge", "-", "-b", llama, "--show", 1, "--orders", "forward", stdin=path.read_bytes())
+    assert forward.status == 0 and "-- response_1 first" not in forward.out and "== stdin, line 1" in forward.out
+    path.write_bytes(b"oops\n" + GOOD)
+    refused = rlaif_fast("judge", path, "-b", llama, "--show", 1)
+    assert refused.status == 1 and refused.err.startswith(f"error: {path}, line 1: not JSON") and not refused.out
+    skipped = rlaif_fast("judge", path, "-b", llama, "--show", 1, "--on-error", "skip")
+    assert skipped.status == 1 and f"skipped: {path}, line 1: not JSON" in skipped.err and "line 2" in skipped.out
+    usage = rlaif_fast("judge", path, "-b", llama, "--show", 1, "-o", tmp_path / "out.jsonl")
+    assert usage.status == 2 and "leave --output out" in usage.err
+
+
+def test_ranks_and_scores_are_shown_too(llama: Path, tmp_path: Path, rlaif_fast: Cli) -> None:
+    path = tmp_path / "rows.jsonl"
+    path.write_text(json.dumps({"prompt": "i", "context": "c", "responses": ["A", "B", "C"]}))
+    done = rlaif_fast("rank", path, "-b", llama, "--show", 1)
+    assert done.status == 0 and "shown with the instruction: context" in done.out
+    assert (
+        "-- 1 of 3 pairs, response_0 first, " in done.out and "Text - i\nc\nSummary 1 - A\nSummary 2 - B\n" in done.out
+    )
+    path.write_text(json.dumps({"prompt": "i", "input": "c", "output": "A"}))
+    done = rlaif_fast("score", path, "--show", 1)
+    assert done.status == 0, done.err
+    assert (
+        "used: prompt, output; shown with the instruction: input" in done.out
+        and "Text - i\nc\nSummary - A\n" in done.out
+    )
 
 
 BAD = {

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from rlaif_fast import candidates
+from rlaif_fast.samples import SAMPLES
 from rlaif_fast.shapes import NAMES, OWN, TRL, Row, Shape, is_judged, recognise, shape_of_fields
+from rlaif_fast.shapes.context import SHOWN
 
 
 def user(text: str) -> Row:
@@ -148,6 +152,232 @@ def test_a_later_row_says_what_it_lacks(kind: str, row: Row, reason: str) -> Non
     shape = recognised(SHAPES[kind][0])
     with pytest.raises(ValueError, match=f"^{reason}$"):
         shape(row)
+
+
+# What belongs to the question
+
+CALL = {"type": "function", "function": {"name": "weather", "arguments": '{"in": "Rome"}'}}
+SYSTEM = {"role": "system", "content": "Be kind."}
+
+
+def parts(*texts: str) -> list[Row]:
+    return [{"type": "text", "text": text, "image_url": None} for text in texts]
+
+
+def taken(row: Row, *, score: bool = False, rank: bool = False) -> tuple[str, ...]:
+    """(instruction, responses …)"""
+    shape = SAMPLES if score else candidates.recognise(row) if rank else recognise(row)
+    assert shape is not None
+    found = shape(row)
+    if score:
+        return found["instruction"], found["response"]
+    return (found["instruction"], *(found["responses"] if rank else (found["response_0"], found["response_1"])))
+
+
+BESIDE: dict[str, tuple[Row, str]] = {
+    "input": ({"input": "x"}, "i\nx"),
+    "a number": ({"input": 7}, "i\n7"),
+    "no input": ({"input": ""}, "i"),
+    "null": ({"input": None, "context": " ", "tools": "[]", "history": [], "images": [], "document": ""}, "i"),
+    "context": ({"context": "c"}, "i\nc"),
+    "both": ({"context": "c", "input": "x"}, "i\nx\nc"),
+    "system": ({"system": "Be kind."}, "Be kind.\n\nHuman: i"),
+    "system prompt": ({"system_prompt": "Be kind.", "input": "x"}, "Be kind.\n\nHuman: i\nx"),
+    "history": ({"history": [["q", "a"]]}, "Human: q\n\nAssistant: a\n\nHuman: i"),
+    "turns": ({"history": [user("q"), reply("a")]}, "Human: q\n\nAssistant: a\n\nHuman: i"),
+    "tools": ({"tools": [{"name": "w"}]}, 'Tools: [{"name": "w"}]\n\nHuman: i'),
+    "there already": ({"input": "i", "document": "i", "question": "i"}, "i"),
+}
+LONG = "A text of more than forty characters, which no text has by chance."
+
+
+@pytest.mark.parametrize("name", BESIDE)
+def test_a_part_of_the_question_is_shown_with_it(name: str) -> None:
+    more, wanted = BESIDE[name]
+    for row in (
+        OURS, {"instruction": "i", "chosen": "a", "rejected": "b"}, {"prompt": "i", "chosen": "a", "rejected": "b"},
+        {"prompt": [user("i")], "chosen": [reply("a")], "rejected": [reply("b")]},
+        {"instruction": "i", "generations": ["a", "b"]}, {"instruction": "i", "output_1": "a", "output_2": "b"},
+        {"instruction": "i", "completions": [{"response": "a"}, {"response": "b"}]},
+        {"prompt": "i", "responses": ["a", "b"]},
+    ):  # fmt: skip
+        shape = recognised(row | more)
+        found = shape.take(row | more)
+        assert [found.row[name] for name in NAMES[:3]] == [wanted, "a", "b"]
+        assert {*found.used, *found.shown, *found.carried} == {*row, *more}
+        shown = {name: value for name, value in more.items() if wanted != "i"}
+        assert found.shown == tuple(sorted(shown, key=SHOWN.index))
+        left = [name for name in row | more if name in found.row and name not in NAMES]
+        assert left == [name for name in more if name not in shown]
+    assert taken({"instruction": "i", "output": "a", **more}, score=True) == (wanted, "a")
+    assert taken({"instruction": "i", "responses": ["a", "b"], **more}, rank=True) == (wanted, "a", "b")
+    by_fields = shape_of_fields("instruction=q,response_0=a.0,response_1=a.1")
+    assert by_fields({"q": "i", "a": ["a", "b"], **more})["instruction"] == wanted
+
+
+@pytest.mark.parametrize("name", ["document", "passage", "article", "question", "prompt", "query", "contexts"])
+def test_what_may_belong_to_the_question_is_not_passed_by(name: str) -> None:
+    for value in ("x", ["x", "y"], LONG):
+        row = OURS | {name: value}
+        with pytest.raises(ValueError, match=f"has a column {name} that may belong to the question: .*--carry {name}"):
+            OWN(row)
+        assert OWN.take(row, [name]).row == row
+    assert OWN(OURS | {"instruction": f"Sum up: {LONG}", name: LONG})["instruction"] == f"Sum up: {LONG}"
+    assert OWN(OURS | {name: 17}) == OURS | {name: 17}, "a number of something"
+    joined = shape_of_fields(f"instruction=instruction+{name}")
+    assert joined.take(OURS | {name: "x"}).row == OURS | {"instruction": "i\nx"}
+
+
+@pytest.mark.parametrize("name", ["images", "image", "videos", "audio"])
+def test_what_is_no_text_is_refused_by_name(name: str) -> None:
+    with pytest.raises(ValueError, match=f"^has {name}, which a judge of texts cannot be shown"):
+        OWN(OURS | {name: ["x"]})
+    assert OWN.take(OURS | {name: ["x"]}, [name]).carried == (name,)
+    for message in (user("i") | {name: ["x"]}, user("i") | {"content": [{"type": name, name: "x"}]}):
+        with pytest.raises(ValueError, match=f"^prompt has .*{name}, which a judge of texts cannot be shown"):
+            TRL({"prompt": [message], "chosen": "a", "rejected": "b"})
+
+
+@pytest.mark.parametrize("value", [{"a": 1}, [1], True])
+@pytest.mark.parametrize("name", ["input", "context", "system"])
+def test_a_part_that_is_no_text_is_not_guessed(name: str, value: Any) -> None:
+    with pytest.raises(ValueError, match=f"has a column {name} that is no text: .*--carry {name}"):
+        OWN(OURS | {name: value})
+
+
+SAID: dict[str, tuple[list[Row], str]] = {
+    "parts": ([{"role": "assistant", "content": parts("a")}], "a"),
+    "several": ([{"role": "assistant", "content": parts("a", "b")}], "a\nb"),
+    "with blanks": ([{"role": "assistant", "content": parts("a ", "b")}], "a b"),
+    "strings": ([{"role": "assistant", "content": ["a", "b"]}], "a\nb"),
+    "a call": ([reply("Wait.") | {"tool_calls": [CALL]}], 'Wait.\n\nTool call: weather {"in": "Rome"}'),
+    "only a call": ([{"role": "assistant", "content": None, "tool_calls": [CALL]}],
+                    'Tool call: weather {"in": "Rome"}'),
+    "an object": ([{"role": "assistant", "function_call": {"name": "f", "arguments": {"x": 1, "y": None}},
+                    "content": ""}], 'Tool call: f {"x": 1}'),
+    "no calls": ([reply("a") | {"tool_calls": None, "function_call": None}], "a"),
+    "calls and answers": ([{"role": "assistant", "content": None, "tool_calls": [CALL]},
+                           {"role": "tool", "name": "weather", "content": "sun"}, reply("Fine.")],
+                          'Assistant: Tool call: weather {"in": "Rome"}\n\nTool: weather: sun\n\nAssistant: Fine.'),
+    "sharegpt": ([{"from": "function_call", "value": "f()"}, {"from": "observation", "value": "5"},
+                  {"from": "gpt", "value": "Five."}],
+                 "Assistant: Tool call: f()\n\nTool: 5\n\nAssistant: Five."),
+    "a thought": ([reply("a") | {"reasoning_content": "hm"}], "<think>\nhm\n</think>\n\na"),
+    "a thought twice": ([reply("<think>hm</think>a") | {"thinking": "hm"}], "<think>hm</think>a"),
+    "a refusal": ([{"role": "assistant", "content": None, "refusal": "No."}], "No."),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", SAID)
+def test_all_that_a_message_says_is_text(name: str) -> None:
+    messages, wanted = SAID[name]
+    b = [reply("b")]
+    for prompt in ([user("i")], "i", {"role": ["user"], "content": ["i"]}, json.dumps([user("i")])):
+        assert taken({"prompt": prompt, "chosen": messages, "rejected": b}) == ("i", wanted, "b")
+        if all("content" in message for message in messages):
+            assert taken({"prompt": prompt, "chosen": json.dumps(messages), "rejected": repr(b)}) == ("i", wanted, "b")
+    whole = [user("i"), *messages]
+    assert taken({"chosen": whole, "rejected": [user("i"), *b]}) == ("i", wanted, "b")
+    assert taken({"instruction": [user("i")], "response_0": b, "response_1": messages}) == ("i", "b", wanted)
+    assert taken({"instruction": "i", "generations": [messages, b]}) == ("i", wanted, "b")
+    assert taken({"prompt": "i", "responses": [messages, b, b]}, rank=True) == ("i", wanted, "b", "b")
+    assert taken({"prompt": "i", "response": messages}, score=True) == ("i", wanted)
+    if len(messages) == 1:
+        assert taken({"messages": whole}, score=True) == ("i", wanted)
+
+
+@pytest.mark.parametrize(
+    ("message", "reason"),
+    [
+        ({"role": "assistant", "content": None}, "chosen has a message whose content is null"),
+        (reply("a") | {"tool_calls": [{}]}, "chosen has tool calls without a function's name"),
+        (reply("a") | {"tool_calls": {"x": 1}}, "chosen has tool calls that are no list"),
+        (reply("a") | {"thinking": ["x"]}, "chosen has a message whose thinking is no text"),
+        ({"role": "assistant", "content": [{"type": "tool_use", "id": 1}]}, "chosen has content of type tool_use"),
+        ({"role": "assistant", "content": [{"type": "image_url", "image_url": {"url": "x"}}]},
+         "chosen has content of type image_url, which a judge"),
+        ({"role": "assistant", "content": [*parts("a"), {"type": "text"}]}, "chosen is no list of messages"),
+        ({"role": "assistant", "content": 5}, "chosen is no list of messages"),
+        (user("a"), "chosen has a user's turn where its response should begin"),
+    ],
+)  # fmt: skip
+def test_what_a_message_cannot_say_is_refused(message: Row, reason: str) -> None:
+    with pytest.raises(ValueError, match=f"^{reason}"):
+        TRL({"prompt": [user("i")], "chosen": [message], "rejected": [reply("b")]})
+
+
+@pytest.mark.parametrize(
+    ("row", "wanted"),
+    [
+        ({"prompt": "i. ", "chosen": [user("i."), reply("a")], "rejected": [user("i."), reply("b")]}, ("i.", "a", "b")),
+        ({"prompt": "i", "chosen": [user("i") | {"weight": 1}, reply("a")], "rejected": [user(" i\n"), reply("b")]},
+         ("i", "a", "b")),
+        ({"prompt": [SYSTEM, user("i")], "chosen": [user("i"), reply("a")],
+          "rejected": [SYSTEM, user("i"), reply("b")]}, ("Be kind.\n\nHuman: i", "a", "b")),
+        ({"prompt": "i", "chosen": [SYSTEM, user("i"), reply("a")], "rejected": [SYSTEM, user("i"), reply("b")]},
+         ("Be kind.\n\nHuman: i", "a", "b")),
+        ({"prompt": "i", "chosen": [{"from": "human", "value": "i"}, {"from": "gpt", "value": "a"}],
+          "rejected": [user("i"), reply("b")]}, ("i", "a", "b")),
+        ({"conversations": [{"from": "human", "value": "i"}], "chosen": {"from": "gpt", "value": "a"},
+          "rejected": {"from": "gpt", "value": "b"}}, ("i", "a", "b")),
+        ({"prompt": [user("x"), reply("y"), user("i")], "chosen": [user("i"), reply("a")],
+          "rejected": [user("i"), reply("b")]}, ("Human: x\n\nAssistant: y\n\nHuman: i", "a", "b")),
+        ({"prompt": "Human: x\n\nAssistant: y\n\nHuman: i", "chosen": [user("x"), reply("y"), user("i"), reply("a")],
+          "rejected": [user("x"), reply("y"), user("i"), reply("b")]},
+         ("Human: x\n\nAssistant: y\n\nHuman: i", "a", "b")),
+        ({"prompt": "Name a gas.", "chosen": "Name a gas.\nNeon.", "rejected": "Name  a gas. Iron."},
+         ("Name a gas.", "Neon.", "Iron.")),
+        ({"prompt": [user("Name a gas.")], "chosen": "Name a gas. Neon.", "rejected": "Name a gas. Iron."},
+         ("Name a gas.", "Neon.", "Iron.")),
+        ({"instruction": "Why?", "chosen": "Why? So.", "rejected": "Why?\nNo."}, ("Why?", "So.", "No.")),
+        ({"prompt": "Hello", "chosen": "Hello! Yes?", "rejected": "Hello there."},
+         ("Hello", "Hello! Yes?", "Hello there.")),
+        ({"prompt": "Why is it?", "chosen": "Why is it? So.", "rejected": "No."},
+         ("Why is it?", "Why is it? So.", "No.")),
+        ({"prompt": "a cat is", "chosen": "a cat island", "rejected": "a cat is in"},
+         ("a cat is", "a cat island", "a cat is in")),
+        ({"chosen": "\n\nHuman: Hi?\n\nAssistant: Yes.", "rejected": "\n\nHuman: Hi?\n\nAssistant: No."},
+         ("Human: Hi?", "Yes.", "No.")),
+        ({"chosen": "\n\nHuman: x\n\nAssistant: y\n\nHuman: i\n\nAssistant: a",
+          "rejected": "\n\nHuman: x\n\nAssistant: y\n\nHuman: i\n\nAssistant: b"},
+         ("Human: x\n\nAssistant: y\n\nHuman: i", "a", "b")),
+        ({"chosen": "\n\nHuman: i\n\nAssistant: a\n\nHuman: j\n\nAssistant: c",
+          "rejected": "\n\nHuman: i\n\nAssistant: b"}, ("Human: i", "a\n\nHuman: j\n\nAssistant: c", "b")),
+        ({"prompt": "\n\nHuman: i\n\nAssistant:", "chosen": "\n\nHuman: i\n\nAssistant: a",
+          "rejected": "\n\nHuman: i\n\nAssistant: b"}, ("\n\nHuman: i\n\nAssistant:", "a", "b")),
+        ({"system": "Be kind.", "question": "i", "chosen": "a", "rejected": "b"}, ("Be kind.\n\nHuman: i", "a", "b")),
+        ({"question": "i", "response_j": "a", "response_k": "b"}, ("i", "a", "b")),
+        ({"prompt": [user("i"), reply("Sure:")], "chosen": [reply("a")], "rejected": [reply("b")]},
+         ("Human: i\n\nAssistant: Sure:", "a", "b")),
+        ({"prompt": [], "chosen": [user("i"), reply("a")], "rejected": [user("i"), reply("b")]}, ("i", "a", "b")),
+        ({"instruction": "i", "generations": '["a", "b"]'}, ("i", "a", "b")),
+        ({"instruction": "i", "completions": {"response": ["a", "b"], "model": ["x", "y"]}}, ("i", "a", "b")),
+    ],
+)  # fmt: skip
+def test_question_and_responses_are_each_shown_once(row: Row, wanted: tuple[str, str, str]) -> None:
+    assert taken(row) == wanted
+
+
+@pytest.mark.parametrize(
+    ("row", "reason"),
+    [
+        ({"prompt": "i", "chosen": json.dumps([reply("a")]), "rejected": "b"}, "one of chosen and rejected is text"),
+        ({"prompt": "i", "chosen": "[{'role': 'user', 'content': 'i'}\n {'role': 'assistant', 'content': 'a'}]",
+          "rejected": "b"}, "chosen looks like messages, but is neither JSON nor"),
+        ({"prompt": "i", "chosen": "array([{'content': 'a', 'role': 'assistant'}], dtype=object)", "rejected": "b"},
+         "chosen looks like messages"),
+        ({"prompt": "i", "chosen": "{'role': array(['user']), 'content': array(['a'])}", "rejected": "b"},
+         "chosen looks like messages"),
+        ({"prompt": "i", "chosen": json.dumps([reply("a")])[:-4], "rejected": "b"}, "chosen looks like messages"),
+        ({"chosen": "Human: i\n\nAssistant: a", "rejected": "Human: j\n\nAssistant: b"},
+         "has no prompt, and chosen and rejected have no beginning up to an answer in common"),
+        ({"prompt": "i", "chosen": [SYSTEM, reply("a")], "rejected": [SYSTEM | {"content": "No."}, reply("b")]},
+         "chosen and rejected begin with different system turns"),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_told_apart_is_refused(row: Row, reason: str) -> None:
+    with pytest.raises(ValueError, match=f"^{reason}"):
+        recognised(row)(row)
 
 
 # What is carried

@@ -109,7 +109,9 @@ def _of_turns(prompt: Any, sides: list[list[Turn]], names: Sequence[str]) -> tup
             system.append(turn)
     repeated = next((side[: len(question)] for side in others if _begins(side, question)), question)
     bare = [side[len(question) :] if _begins(side, question) else side for side in others]
-    bare, before = _shared(bare)
+    before: list[Turn] = []
+    if len(bare) > 1 or not question or bare[0][0].role == "user":  # a single response to a prompt is all of it
+        bare, before = _shared(bare)
     question = _joined(repeated, before)  # its turns as the responses spell them: a prompt column has blanks at its end
     if not question and not system:
         raise ValueError(f"has no prompt, and {_listed(names[1:])} begin with no message in common")
