@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from rlaif_fast.alignment.calibration import Calibration, read_calibration
 from rlaif_fast.errors import EvalError, PairError, RlaifFastError, escaped
 from rlaif_fast.journal import journal_of
-from tests.fuzz import row, template
+from tests.fuzz import row, shape, template
 
 ANY = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=6) | st.just(10**400),
@@ -113,6 +113,42 @@ _FIELDS = st.sampled_from(["id", "instruction", "response_0", "response_1", "pro
 def test_any_values_of_the_usual_fields(rows: list[dict[str, Any]]) -> None:
     row.check(b"\0" + b"\n".join(json.dumps(value).encode() for value in rows))
 
+
+@settings(deadline=None, max_examples=400, suppress_health_check=[HealthCheck.too_slow])
+@given(shape.rows())
+def test_any_form_of_a_row_shows_everything_once(drawn: tuple[dict[str, Any], list[str], str, str]) -> None:
+    row, question, a, b = drawn
+    pair = shape.pair_of(row)
+    if isinstance(pair, str):
+        named = [name for name in ("document", "passage", "question") if name in row]
+        assert any(f"a column {name} that may" in pair or f"{name} is no part of" in pair for name in named), pair
+        return
+    assert (pair.response_0.strip(), pair.response_1.strip()) == (a, b)
+    for word in question:
+        assert pair.instruction.count(word) == 1, f"{word!r} in {pair.instruction!r}"
+
+
+@settings(deadline=None, max_examples=400, suppress_health_check=[HealthCheck.too_slow])
+@given(shape.rows(), st.data())
+def test_a_damaged_row_is_right_or_refused(
+    drawn: tuple[dict[str, Any], list[str], str, str], data: st.DataObject
+) -> None:
+    """A column that is gone, or has another value: what is judged all the same lacks that column's words alone."""
+    row, question, a, b = drawn
+    name = data.draw(st.sampled_from(sorted(row)))
+    damaged = data.draw(st.sampled_from([None, *shape.DAMAGE]))
+    without = {key: value for key, value in row.items() if key != name}
+    pair = shape.pair_of(without if damaged is None and data.draw(st.booleans()) else without | {name: damaged})
+    if isinstance(pair, str):
+        assert pair.startswith("here, line 1") and len(pair.splitlines()) == 1
+        return
+    words = json.dumps(without)
+    for word in question:
+        assert pair.instruction.count(word) == (word in words) or (word in words and name in _FIRST), word
+    assert {pair.response_0.strip(), pair.response_1.strip()} == {a, b}
+
+
+_FIRST = ("prompt", "instruction")  # without it another column may be the question
 
 _WORDS = (
     "name", "head", "body", "ending", "labels", "exemplars", "[[exemplars]]", "=", "\n", '"a"', "'''", "{instruction}",

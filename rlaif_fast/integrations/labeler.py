@@ -13,6 +13,8 @@ from rlaif_fast.home import find_bundle
 from rlaif_fast.integrations.batch import OnLong, judged
 from rlaif_fast.judge import Judge, Orders
 from rlaif_fast.pairs import TEXTS, Pair, pair_from_row
+from rlaif_fast.shapes import OWN
+from rlaif_fast.shapes.context import LOOKED_AT
 from rlaif_fast.verdict import COLUMNS
 
 
@@ -26,6 +28,8 @@ class Columns(Protocol):
 
 class Labeler:
     """Labels pairs that come as columns ``instruction``, ``response_0`` and ``response_1``.
+
+    Columns that belong to the question (``input``, ``system``, …) are shown with it, as of files (docs/formats.md).
 
     ::
 
@@ -99,9 +103,17 @@ def _pairs(batch: Columns, indices: Sequence[int] | None) -> list[Pair]:
             raise PairError(
                 f"column {name!r} is missing (there is {', '.join(map(repr, names)) or 'none'}); rename one"
             )
-    kept = [name for name in names if name in TEXTS or (name in COLUMNS and name != "id")]
+    kept = [name for name in names if name in TEXTS or name in LOOKED_AT or (name in COLUMNS and name != "id")]
     rows = zip(*(batch[name] for name in kept), strict=True)
     return [
-        pair_from_row(dict(zip(kept, row, strict=True)), where=f"row {place if indices is None else indices[place]}")
+        _pair(dict(zip(kept, row, strict=True)), f"row {place if indices is None else indices[place]}")
         for place, row in enumerate(rows)
     ]
+
+
+def _pair(row: dict[str, Any], where: str) -> Pair:
+    try:
+        taken = OWN(row)
+    except ValueError as error:
+        raise PairError(f"{where}: {error}") from None
+    return pair_from_row({name: taken[name] for name in taken if name in TEXTS or name in COLUMNS}, where=where)

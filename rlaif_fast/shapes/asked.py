@@ -25,13 +25,13 @@ def asked(prompt: Any, responses: Sequence[Any], names: Sequence[str], repeats: 
     Raises:
         ValueError: messages that cannot be read, or no prompt to be found.
     """
-    prompt_name, *response_names = names
+    response_names = names[1:]
     sides = [turns_of(text, name) for text, name in zip(responses, response_names, strict=True)]
     if any(side is None for side in sides):
         if any(sides):
             _check_alone(responses, sides, response_names, repeats)
         texts = [rendered(side) if side else text for text, side in zip(responses, sides, strict=True)]
-        return _of_texts(prompt, texts, prompt_name, repeats)
+        return _of_texts(prompt, texts, names, repeats)
     return _of_turns(prompt, [side for side in sides if side is not None], names)
 
 
@@ -46,12 +46,19 @@ def _check_alone(
             raise ValueError(f"one of {_listed(names)} is text, the other a list of messages")
 
 
-def _of_texts(prompt: Any, texts: list[Any], name: str, repeats: bool) -> tuple[Any, list[Any]]:
+def _of_texts(prompt: Any, texts: list[Any], names: Sequence[str], repeats: bool) -> tuple[Any, list[Any]]:
     strings = all(isinstance(text, str) for text in texts)
-    if (prompt is None or prompt == "") and strings and (found := _dialogue(texts)):
-        return found
-    turns = turns_of(prompt, name)
+    turns = turns_of(prompt, names[0])
     question = rendered(turns) if turns else prompt
+    dialogue = _dialogue(texts) if strings and (repeats or question in (None, "")) else None
+    if dialogue is not None:
+        said = " ".join(dialogue[0].split())
+        if question in (None, "") or within(" ".join(str(question).split()), said):
+            return dialogue
+        if _end_of(question, texts[0]) is None:
+            raise ValueError(
+                f"{names[0]} is no part of the dialogue that {_listed(names[1:])} begin with; take one away"
+            )
     if repeats and strings and isinstance(question, str):
         for shown in dict.fromkeys([question, *([turns[-1].text] if turns else [])]):
             ends = [_end_of(shown, text) for text in texts]
@@ -63,6 +70,15 @@ def _of_texts(prompt: Any, texts: list[Any], name: str, repeats: bool) -> tuple[
 def is_dialogue(text: Any) -> bool:
     """Whether a text is ``Human: … Assistant: …`` by turns, as hh-rlhf has them."""
     return isinstance(text, str) and bool(_ASKS.match(text)) and bool(_ANSWERS.search(text))
+
+
+def begin_alike(responses: Sequence[Any]) -> bool:
+    """Whether the responses hold their prompt themselves."""
+    try:
+        question, _ = asked(None, responses, ["prompt", *("response" for _ in responses)])
+    except ValueError:
+        return False
+    return question is not None
 
 
 def _dialogue(texts: list[str]) -> tuple[str, list[str]] | None:

@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import replace
 from typing import Any
 
-from rlaif_fast.shapes.asked import asked, is_dialogue
+from rlaif_fast.shapes.asked import asked, begin_alike, is_dialogue
 from rlaif_fast.shapes.cells import decoded, items
 from rlaif_fast.shapes.mapping import read_as
 from rlaif_fast.shapes.shape import NAMES, Row, Shape
@@ -84,6 +84,8 @@ def _chosen(row: Mapping[str, Any], repeats: bool = True) -> tuple[Row, Collecti
     texts = [row[chosen], row[rejected]]
     if prompt is None and not any(isinstance(text, list | dict) or _has_prompt(text) for text in texts):
         raise ValueError("has no prompt")
+    if prompt == "input" and begin_alike(texts):
+        prompt = None  # a part of the question, as beside an instruction
     question, texts = asked(row.get(prompt or ""), texts, [prompt or "prompt", chosen, rejected], repeats)
     if question is None and prompt is None:
         raise ValueError(f"has no prompt, and {chosen} and {rejected} have no beginning up to an answer in common")
