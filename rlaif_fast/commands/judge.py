@@ -86,7 +86,7 @@ def judge(
         check_target(output)
     with open_pairs(pairs, kind, fields, stderr().print, split=split, carry=carry) as intake:
         if show is not None:
-            if show_pairs(intake, bundle, min(show, limit or show), orders, on_error == "skip"):
+            if show_pairs(intake, bundle, show if limit is None else min(show, limit), orders, on_error == "skip"):
                 context.exit(1)
             return
         work = Work(intake.pairs, intake.restartable, limit, on_error == "skip", output)

@@ -64,7 +64,7 @@ def rank(
     spread = partial(pairs_of, which=which or "best-worst") if to == "pairs" else None
     with open_candidates(rows, kind, fields, stderr().print, split=split, carry=carry) as intake:
         if show is not None:
-            if show_candidates(intake, bundle, min(show, limit or show), orders, on_error == "skip"):
+            if show_candidates(intake, bundle, show if limit is None else min(show, limit), orders, on_error == "skip"):
                 context.exit(1)
             return
         work = Work(intake.candidates, intake.restartable, limit, on_error == "skip", output)

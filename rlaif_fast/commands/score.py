@@ -48,7 +48,7 @@ def score(
         check_target(output)
     with open_samples(rows, kind, fields, stderr().print, split=split, carry=carry) as intake:
         if show is not None:
-            if show_samples(intake, bundle, min(show, limit or show), on_error == "skip"):
+            if show_samples(intake, bundle, show if limit is None else min(show, limit), on_error == "skip"):
                 context.exit(1)
             return
         work = Work(intake.samples, intake.restartable, limit, on_error == "skip", output)

@@ -53,9 +53,9 @@ def _of_texts(prompt: Any, texts: list[Any], names: Sequence[str], repeats: bool
     dialogue = _dialogue(texts) if strings and (repeats or question in (None, "")) else None
     if dialogue is not None:
         said = " ".join(dialogue[0].split())
-        if question in (None, "") or within(" ".join(str(question).split()), said):
+        if question in (None, "") or (isinstance(question, str) and within(" ".join(question.split()), said)):
             return dialogue
-        if _end_of(question, texts[0]) is None:
+        if not isinstance(question, str) or _end_of(question, texts[0]) is None:
             raise ValueError(
                 f"{names[0]} is no part of the dialogue that {_listed(names[1:])} begin with; take one away"
             )
@@ -131,6 +131,8 @@ def _of_turns(prompt: Any, sides: list[list[Turn]], names: Sequence[str]) -> tup
     question = _joined(repeated, before)  # its turns as the responses spell them: a prompt column has blanks at its end
     if not question and not system:
         raise ValueError(f"has no prompt, and {_listed(names[1:])} begin with no message in common")
+    if question and question[-1].role == "assistant" and any(side[-1].key == question[-1].key for side in bare):
+        raise ValueError(f"{names[0]} ends with a response that is to be judged")
     for side, name in zip(bare, names[1:], strict=True):
         if not side or side[0].role == "user":
             raise ValueError(f"{name} has a user's turn where its response should begin")

@@ -63,6 +63,7 @@ def listed(row: Mapping[str, Any], field: str, item: str | None = None) -> tuple
 def _prompt(row: Mapping[str, Any]) -> str | None:
     """The column with the question: the first of the usual ones that has something, or is there at all."""
     there = [name for name in _PROMPTS if name in row]
+    there = [name for name in there if name != "input"] or there  # which stands beside the others
     return next((name for name in there if row[name] not in (None, "")), next(iter(there), None))
 
 
@@ -84,8 +85,8 @@ def _chosen(row: Mapping[str, Any], repeats: bool = True) -> tuple[Row, Collecti
     texts = [row[chosen], row[rejected]]
     if prompt is None and not any(isinstance(text, list | dict) or _has_prompt(text) for text in texts):
         raise ValueError("has no prompt")
-    if prompt == "input" and begin_alike(texts):
-        prompt = None  # a part of the question, as beside an instruction
+    if prompt in ("input", "conversations") and begin_alike(texts):
+        prompt = None  # a part of the question, as beside an instruction; or the whole with a response
     question, texts = asked(row.get(prompt or ""), texts, [prompt or "prompt", chosen, rejected], repeats)
     if question is None and prompt is None:
         raise ValueError(f"has no prompt, and {chosen} and {rejected} have no beginning up to an answer in common")
