@@ -145,7 +145,8 @@ def test_a_damaged_row_is_right_or_refused(
     words = json.dumps(without)
     for word in question:
         assert pair.instruction.count(word) == (word in words) or (word in words and name in _FIRST), word
-    assert {pair.response_0.strip(), pair.response_1.strip()} == {a, b}
+    responses = pair.response_0.strip(), pair.response_1.strip()
+    assert responses == (a, b) or (name in _FIRST and all(map(str.endswith, responses, (a, b))))
 
 
 _FIRST = ("prompt", "instruction")  # without it another column may be the question

@@ -215,6 +215,11 @@ def test_a_part_of_the_question_is_shown_with_it(name: str) -> None:
     assert by_fields({"q": "i", "a": ["a", "b"], **more})["instruction"] == wanted
 
 
+def test_an_empty_instruction_stays_one() -> None:
+    for row in (OURS | {"instruction": " "}, {"prompt": "", "chosen": "a", "rejected": "b"}):
+        assert not recognised(row)(row | {"input": "x"})["instruction"].strip(), "for the contract's check to refuse"
+
+
 @pytest.mark.parametrize("name", ["document", "passage", "article", "question", "prompt", "query", "contexts"])
 def test_what_may_belong_to_the_question_is_not_passed_by(name: str) -> None:
     for value in ("x", ["x", "y"], LONG):

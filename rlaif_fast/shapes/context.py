@@ -36,7 +36,7 @@ def completed(instruction: str, beside: Mapping[str, Any]) -> tuple[str, tuple[s
         ValueError: a column that cannot be shown, or may belong to the question or not.
     """
     found = {name: beside[name] for name in LOOKED_AT if name in beside and _is_there(beside[name])}
-    if not found:
+    if not found or not instruction.strip():  # an empty one is refused, whatever stands beside it
         return instruction, ()
     for name in MEDIA:
         if name in found:
