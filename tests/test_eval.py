@@ -274,7 +274,7 @@ def test_a_wrong_row_is_said_with_its_place(kind: str, llama: Path, tmp_path: Pa
         (b"", "there are no labelled pairs to evaluate"),
         (json.dumps(VERDICT).encode() + b"\n{oops\n", ", line 2: not JSON ("),
         (b"{oops\n", ", line 1: not JSON ("),
-        (json.dumps(VERDICT).replace("0.55", "NaN", 1).encode(), ", line 1: not JSON (NaN is not JSON)"),
+        (json.dumps(VERDICT).replace("0.55", "NaN", 1).encode(), ", line 1, id 'y': p1 is None, it must be a number"),
         (json.dumps(VERDICT).encode() + b"\n" + json.dumps(VERDICT).replace("0.55", "1e999", 1).encode(),
          ", line 2, id 'y': p1 is inf, it must be within 0 and 1"),
         (json.dumps(VERDICT).encode() + b"\n\xff\n", ", line 2: not UTF-8 at byte 0"),

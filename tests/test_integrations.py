@@ -195,6 +195,15 @@ def test_a_row_that_is_no_pair(llama: Path) -> None:
     assert Labeler(llama, on_long="truncate")(long)["truncated"] == [True]
 
 
+def test_columns_of_the_question_are_shown(llama: Path) -> None:
+    label = Labeler(llama)
+    rows = {"instruction": ["i"], "input": ["x"], "response_0": ["A fox."], "response_1": ["A dog."], "note": [1]}
+    found, whole = label(rows), label({**rows, "instruction": ["i\nx"], "input": [None]})
+    assert found == whole and found["instruction"] == ["i\nx"]
+    with pytest.raises(PairError, match="^row 0: has a column document that may belong to the question"):
+        label({**rows, "document": ["x y"]})
+
+
 def test_a_data_frame(llama: Path, p1: list[float]) -> None:
     frame = pd.DataFrame(PAIRS, index=range(100, 109))
     label = Labeler(llama)
