@@ -200,7 +200,7 @@ def test_columns_of_the_question_are_shown(llama: Path) -> None:
     rows = {"instruction": ["i"], "input": ["x"], "response_0": ["A fox."], "response_1": ["A dog."], "note": [1]}
     found, whole = label(rows), label({**rows, "instruction": ["i\nx"], "input": [None]})
     assert found == whole and found["instruction"] == ["i\nx"]
-    with pytest.raises(PairError, match="^row 0: has a column document that may belong to the question"):
+    with pytest.raises(PairError, match=r"^row 0: has a column document that may belong to the question"):
         label({**rows, "document": ["x y"]})
 
 
