@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import os
 import sys
+from contextlib import suppress
 
 import click
 
@@ -19,7 +21,8 @@ from rlaif_fast.commands.rank import rank
 from rlaif_fast.commands.score import score
 from rlaif_fast.commands.template import template
 from rlaif_fast.commands.tune import tune
-from rlaif_fast.errors import REMEDY, RlaifFastError, escaped, lacks_memory
+from rlaif_fast.errors import REMEDY, RlaifFastError, lacks_memory
+from rlaif_fast.showing import echo, say
 from rlaif_fast.version import __version__
 
 
@@ -42,43 +45,79 @@ for command in (export, judge, rank, score, evaluate, diff, inspect, tune, bench
 
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line; exit status 0 done, 1 the work failed, 2 wrong usage."""
+    _open_streams()
     arguments = sys.argv[1:] if arguments is None else arguments
     debug = "--debug" in arguments
     sys.exit(_run([a for a in arguments if a != "--debug"], debug))
 
 
+def _open_streams() -> None:
+    """Standard streams that take every character, and hold their places where they were closed.
+
+    Else the next file that is opened would be descriptor 2, and a library's message would stand in it.
+    """
+    for descriptor in range(3):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
 def _run(arguments: list[str], debug: bool) -> int:
     try:
-        return int(cli.main(arguments, prog_name="rlaif-fast", standalone_mode=False) or 0)
+        status = int(cli.main(arguments, prog_name="rlaif-fast", standalone_mode=False) or 0)
+        if sys.stdout is not None:
+            sys.stdout.flush()  # what fails here is said; behind us it would be Python's to say
+        return status
     except click.exceptions.NoArgsIsHelpError as error:
-        click.echo(error.format_message())
+        echo(error.format_message())
         return 2
     except click.UsageError as error:
         command = error.ctx.command_path if error.ctx else "rlaif-fast"
         return _fail(f"{error.format_message()} (see {command} --help)", 2)
+    except click.ClickException as error:
+        return _fail(error.format_message(), error.exit_code)
     except BrokenPipeError:  # who read us has enough (`| head`)
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _close_stdout()
         return 1
     except (KeyboardInterrupt, click.exceptions.Abort):
         return _fail("interrupted", 130)
+    except (SystemExit, GeneratorExit):
+        raise
     except BaseException as error:  # a panic of a Rust library is no Exception
-        message = _said(error)
-        if debug or message is None:
+        if debug:
             raise
-        return _fail(message, 1)
+        return _fail(_said(error), 1)
 
 
-def _said(error: BaseException) -> str | None:
-    """What is said of an error in place of a traceback; None for one that nobody foresaw."""
+def _said(error: BaseException) -> str:
+    """What is said of an error in place of a traceback."""
     if isinstance(error, RlaifFastError):
         return str(error)
     if lacks_memory(error):
         return f"out of memory or threads ({str(error) or type(error).__name__}); {REMEDY}"
     if isinstance(error, OSError):  # a full disk, no permission: named by the system
-        return f"{error.filename or 'output'}: {error.strerror or error}"
-    return None
+        name = error.filename.decode(errors="replace") if isinstance(error.filename, bytes) else error.filename
+        return f"{name or 'output'}: {error.strerror or error}"
+    return f"{type(error).__name__}: {error}; nobody foresaw this, --debug shows where it came from: please report it"
 
 
 def _fail(message: str, status: int) -> int:
-    click.echo(f"error: {escaped(' '.join(message.split()))}", err=True)
+    with suppress(OSError, ValueError):
+        if sys.stdout is not None:
+            sys.stdout.flush()
+    say(f"error: {' '.join(message.split())}")
+    _close_stdout()
     return status
+
+
+def _close_stdout() -> None:
+    """What could not be written is not tried again while Python ends, which would say so in its own words."""
+    try:
+        if sys.stdout is not None:
+            sys.stdout.flush()
+    except (OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)

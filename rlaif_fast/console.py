@@ -1,4 +1,4 @@
-"""What people see on standard error while something takes long: bars on a terminal, else little."""
+"""What people see drawn: tables, and bars on a terminal while something takes long."""
 
 from __future__ import annotations
 
@@ -6,17 +6,27 @@ import sys
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from typing import TypeVar
+from typing import IO, TypeVar, cast
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
+from rlaif_fast.errors import escaped
+from rlaif_fast.showing import Shown
+
 T = TypeVar("T")
 
 
+def stdout() -> Console:
+    """For tables. Texts are texts: neither markup nor names of emoji are looked for in them."""
+    return Console(file=cast(IO[str], Shown(sys.stdout, spare=False)), highlight=False, markup=False, emoji=False)
+
+
 def stderr() -> Console:
-    return Console(stderr=True, highlight=False, soft_wrap=True)
+    """As :func:`stdout`; where nobody listens any more, what is said is lost and nothing else."""
+    file = cast(IO[str], Shown(sys.stderr, spare=True))
+    return Console(file=file, stderr=True, highlight=False, markup=False, emoji=False, soft_wrap=True)
 
 
 class _Rate(ProgressColumn):
@@ -66,8 +76,6 @@ class Steps:
         if what != self._what:
             self._finish()
             self._what, self._since = what, time.monotonic()
-            if not self._bar:
-                sys.stderr.flush()
         if self._bar:
             self._bar.update(self._task, description=what, completed=share)
 
@@ -75,7 +83,7 @@ class Steps:
         """A line that stays, behind the step that is going on."""
         self._finish()
         self._what = ""
-        self._console.print(line, markup=False)
+        self._console.print(escaped(line))
 
     def _finish(self) -> None:
         if self._what:

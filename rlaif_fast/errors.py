@@ -19,6 +19,8 @@ and exits with status 1; wrong usage is click's own and exits with 2.
 
 from __future__ import annotations
 
+import unicodedata
+
 
 class RlaifFastError(Exception):
     """Base of every error raised on purpose; its text is one line for the user."""
@@ -87,6 +89,13 @@ def lacks_memory(error: BaseException) -> bool:
     return isinstance(error, MemoryError) or any(sign in text for sign in _NO_MEMORY)
 
 
+_JOINERS = "\u200c\u200d"  # hold emoji and the letters of some scripts together
+
+
 def escaped(text: str) -> str:
-    """``text`` with escapes for what would steer a terminal instead of standing there."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+    """``text`` with escapes for what would steer a terminal instead of standing there, or is no character."""
+    return "".join(c if _stands(c) else c.encode("unicode_escape").decode() for c in text)
+
+
+def _stands(c: str) -> bool:
+    return c.isprintable() or c in _JOINERS or unicodedata.category(c) == "Zs"

@@ -1,4 +1,4 @@
-"""Worked examples for a template's head, from rows whose answer people gave."""
+"""Worked examples for a template's head, from rows whose answer is known."""
 
 from __future__ import annotations
 
@@ -8,35 +8,47 @@ from pathlib import Path
 
 from rlaif_fast.errors import PairError
 from rlaif_fast.intake import open_pairs
+from rlaif_fast.labels import Label, LeftOut, read_label
 from rlaif_fast.pairs import Pair
 from rlaif_fast.template import Exemplar, Wording
 
-_LABELS = {0: 0, 1: 1, "0": 0, "1": 1}  # a CSV file's are text
 
+def read_labelled(path: str | Path, count: int, left_out: LeftOut | None = None) -> list[Pair]:
+    """The first ``count`` rows whose ``label`` is 0 or 1, the index of the preferred response.
 
-def read_labelled(path: str | Path, count: int) -> list[Pair]:
-    """The first ``count`` rows that carry a person's ``label``: 0 or 1, the index of the preferred response.
+    Args:
+        left_out: counts the rows passed over, ties and those without a label.
 
     Raises:
         PairError: a row that is no pair, a label that is none, or too few rows have one.
     """
+    left_out = LeftOut() if left_out is None else left_out
     with open_pairs(path) as intake:
         found: list[Pair] = []
         for pair in intake.pairs():
-            if pair.carried.get("label") not in (None, ""):
-                right_of(pair)
+            if not left_out(_label(pair)):
                 found.append(pair)
             if len(found) == count:
                 return found
-        raise PairError(f"{intake.name}: {len(found)} rows have a label, {count} are to be shown; label more of them")
+        more = f" ({left_out})" if str(left_out) else ""
+        raise PairError(
+            f"{intake.name}: {len(found)} rows have a label{more}, {count} are to be shown; label more of them"
+        )
 
 
 def right_of(pair: Pair) -> int:
-    """The index of the response that people prefer. Raises PairError."""
-    label = pair.carried.get("label")
-    if isinstance(label, bool) or not isinstance(label, int | str) or label not in _LABELS:
-        raise PairError(f"{pair}: label is {label!r}, it must be 0 or 1, the index of the preferred response")
-    return _LABELS[label]
+    """The index of the preferred response. Raises PairError where there is none."""
+    label = _label(pair)
+    if label is None or label == "tie":
+        raise PairError(f"{pair}: no response is preferred, label is {pair.carried.get('label')!r}; give 0 or 1")
+    return label
+
+
+def _label(pair: Pair) -> Label:
+    try:
+        return read_label(pair.carried.get("label"))
+    except ValueError as error:
+        raise PairError(f"{pair}: {error}") from None
 
 
 def worked(pairs: Sequence[Pair]) -> tuple[Exemplar, ...]:
@@ -53,11 +65,12 @@ def with_exemplars(wording: Wording, exemplars: tuple[Exemplar, ...]) -> Wording
     return replace(wording, name=f"{wording.name}-{len(exemplars)}-shot", exemplars=exemplars)
 
 
-def balance_line(wording: Wording, source: str) -> str:
+def balance_line(wording: Wording, source: str, left_out: LeftOut | None = None) -> str:
     """What was done with the examples of ``source``, for people."""
     rights = [wording.labels[exemplar.right] for exemplar in wording.exemplars]
+    more = f" ({left_out})" if left_out and str(left_out) else ""
     return (
-        f"{len(rights)} worked examples from {source}: shown so that the right answers are {', '.join(rights)};"
+        f"{len(rights)} worked examples from {source}{more}: shown so that the right answers are {', '.join(rights)};"
         " do not judge these rows with this bundle"
     )
 

@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from rlaif_fast.errors import PairError
+from rlaif_fast.labels import label_name
 
 
-def free_names(carried: Collection[str], own: Collection[str]) -> dict[str, str]:
-    """The output's name of each carried field; a person's ``label`` becomes ``human_label``, before others."""
+def free_names(carried: Mapping[str, Any], own: Collection[str]) -> dict[str, str]:
+    """The output's name of each carried field; a person's ``label`` becomes ``human_label``, before others.
+
+    A label that the row says is no person's becomes ``file_label``.
+    """
     names: dict[str, str] = {}
+    given = label_name(carried)
     for name in sorted(carried, key=lambda name: name != "label"):
-        kept = "human_label" if name == "label" else name
-        while kept in own or kept in names.values() or (kept not in (name, "human_label") and kept in carried):
+        kept = given if name == "label" else name
+        while kept in own or kept in names.values() or (kept not in (name, given) and kept in carried):
             kept = f"input_{kept}"
         names[name] = kept
     return names

@@ -17,15 +17,16 @@ import io
 import json
 import os
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import fields
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
-from filelock import FileLock, Timeout
+from filelock import BaseFileLock, FileLock, SoftFileLock, Timeout
 
 from rlaif_fast.errors import PairError
+from rlaif_fast.targets import LACKING, named, sync_file, sync_folder
 
 _INTERVAL = 1.0  # seconds between two journal entries: what a killed run judges again
 _SCHEMA = 1
@@ -39,18 +40,19 @@ class Item(Protocol):
 
 
 T = TypeVar("T", bound=Item)
+Say = Callable[[str], None]
 
 
 class Journal:
     """A run's rows on their way into a file. Made by :func:`journal_of`."""
 
-    def __init__(self, output: Path, bound: Mapping[str, Any]) -> None:
+    def __init__(self, output: Path, bound: Mapping[str, Any], say: Say | None = None) -> None:
         self.rows = output.with_name(output.name + ".partial")
         self.done = 0  # verdicts that were there already
         self.tally: dict[str, Any] = {}
         self.finished = False  # nothing left to do: an earlier process was stopped just behind the end
         self._file = output.with_name(output.name + ".journal")
-        self._output, self._bound = output, dict(bound)
+        self._output, self._bound, self._say = output, dict(bound), say
         self._written = self._bytes = 0
         self._consumed = hashlib.sha256()
         self._vouched: str | None = None  # the digest the consumed input must have
@@ -103,8 +105,9 @@ class Journal:
         assert self._stream is not None
         line = memoryview(row.encode() + b"\n")
         rest = line
-        while rest:  # what the system has survives this process
-            rest = rest[self._stream.write(rest) :]
+        with named(self._output):
+            while rest:  # what the system has survives this process
+                rest = rest[self._stream.write(rest) :]
         self._consume(item)
         self._written += 1
         self._bytes += len(line)
@@ -189,44 +192,48 @@ class Journal:
     def _record(self, complete: bool = False) -> None:
         """Replace the journal once the rows it vouches for are on the disk."""
         assert self._stream is not None
-        os.fsync(self._stream.fileno())
         entry = {
             "schema": _SCHEMA, "bound": self._bound, "verdicts": self._written, "bytes": self._bytes,
             "input": self._consumed.hexdigest(), "tally": self.tally, "complete": complete,
         }  # fmt: skip
         fresh = self._file.with_name(self._file.name + ".new")
         try:
-            with open(fresh, "wb") as stream:
-                stream.write(json.dumps(entry).encode())
-                stream.flush()
-                os.fsync(stream.fileno())
-            os.replace(fresh, self._file)
+            with named(self._output):
+                synced = sync_file(self._stream.fileno())
+                with open(fresh, "wb") as stream:
+                    stream.write(json.dumps(entry).encode())
+                    stream.flush()
+                    synced &= sync_file(stream.fileno())
+                os.replace(fresh, self._file)
         except OSError:
             fresh.unlink(missing_ok=True)
             raise
-        _sync_folder(self._file.parent)
+        if not (sync_folder(self._file.parent) and synced) and self._say is not None:
+            self._say(f"{self._output}: this file system cannot be asked to write through; a power cut may lose rows,"
+                      " an end of the process does not")  # fmt: skip
+            self._say = None
         self._next = time.monotonic() + _INTERVAL
 
 
 @contextmanager
-def journal_of(output: Path, bound: Mapping[str, Any], *, restart: bool = False) -> Iterator[Journal]:
+def journal_of(
+    output: Path, bound: Mapping[str, Any], *, restart: bool = False, say: Say | None = None
+) -> Iterator[Journal]:
     """The run that writes ``output``, locked against other processes.
 
     Args:
         output: the file that stands when all is done.
         bound: what must be the same for the run to be taken up again, by name; JSON values.
         restart: forget what an earlier run left.
+        say: is told what the file system lacks.
 
     Raises:
         PairError: another process is at it, or what lies there belongs to another run.
+        OSError: with the output's name; what was judged is kept.
     """
-    lock = FileLock(output.with_name(output.name + ".lock"))
+    lock = _locked(output, say)
     try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        raise PairError(f"{output}: another process is writing it; wait for it, or give another file with -o") from None
-    try:
-        journal = Journal(output, bound)
+        journal = Journal(output, bound, say)
         try:
             journal.start(restart)
             yield journal
@@ -240,6 +247,27 @@ def journal_of(output: Path, bound: Mapping[str, Any], *, restart: bool = False)
         lock.release()
 
 
+def _locked(output: Path, say: Say | None) -> BaseFileLock:
+    """A lock that is held; where the file system has none, a file that only one process can make."""
+    lock: BaseFileLock = FileLock(output.with_name(output.name + ".lock"))
+    busy = "another process is writing it; wait for it, or give another file with -o"
+    try:
+        try:
+            lock.acquire(timeout=0)
+        except (OSError, NotImplementedError) as error:
+            if isinstance(error, Timeout) or (isinstance(error, OSError) and error.errno not in LACKING):
+                raise
+            Path(lock.lock_file).unlink(missing_ok=True)
+            lock = SoftFileLock(output.with_name(output.name + ".locked"))
+            busy = f"another process is writing it; or one was killed: then remove {lock.lock_file}"
+            lock.acquire(timeout=0)
+            if say is not None:
+                say(f"{output}: this file system has no locks; {Path(lock.lock_file).name} stands in for one")
+    except Timeout:
+        raise PairError(f"{output}: {busy}") from None
+    return lock
+
+
 def _counted(value: Any) -> bool:
     """Whether a tally has such a value: a number, or the readings of a sample, which are rows of numbers."""
     rows = value if isinstance(value, list) else [[value]]
@@ -251,16 +279,6 @@ def _ends_line(rows: Path, size: int) -> bool:
     with open(rows, "rb") as stream:
         stream.seek(max(0, size - 1))
         return size == 0 or stream.read(1) == b"\n"
-
-
-def _sync_folder(folder: Path) -> None:
-    """Make a rename survive a power cut, where the system can."""
-    if os.name == "posix":
-        descriptor = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
 
 
 def _short(value: Any) -> str:

@@ -77,8 +77,8 @@ class Verdict:
     def row(self) -> dict[str, Any]:
         """The verdict as a row of the contract, with what the input carried behind it.
 
-        An input field ``label`` is carried as ``human_label``; another field whose name is taken
-        is carried as ``input_<name>``, so nothing is lost.
+        An input field ``label`` is carried as ``human_label``, or as ``file_label`` where the row says that no person
+        chose; another field whose name is taken is carried as ``input_<name>``, so nothing is lost.
         """
         p1 = self.p1
         row = dict(

@@ -6,15 +6,14 @@ import codecs
 import csv
 import gzip
 import json
-import os
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, Literal, cast
 
-from rlaif_fast.errors import PairError
 from rlaif_fast.reading import optional
+from rlaif_fast.targets import named, put, sync_file, target_of
 
 Row = dict[str, Any]
 To = Literal["rows", "trl", "scores", "rankings"]
@@ -82,21 +81,19 @@ def target_kind(path: Path) -> tuple[str, str | None]:
     return _ENDINGS.get(ending, "jsonl"), packing
 
 
-def check_target(path: Path) -> None:
-    """Say before hours of judging what could not be written.
+def check_target(path: Path, inputs: Sequence[str] = ()) -> Path:
+    """The file that ``path`` leads to; said before hours of judging what could not be written.
 
     Raises:
-        PairError: no folder to write into, not a file, or a package for its kind is not installed.
+        PairError: as :func:`target_of`, or a package for its kind is not installed.
     """
-    if path.exists() and not path.is_file():
-        raise PairError(f"{path}: not a file that can be replaced, give another name")
-    if not path.parent.is_dir():
-        raise PairError(f"{path}: the folder {path.parent} does not exist, make it or give another name")
-    kind, packing = target_kind(path)
+    target = target_of(path, inputs)
+    kind, packing = target_kind(target)
     if packing == "zst":
         optional("zstandard", path)
     if kind == "parquet":
         optional("pyarrow", path)
+    return target
 
 
 def convert(
@@ -115,7 +112,8 @@ def convert(
     if (kind, packing, keep) == ("jsonl", None, Keep()) and to != "trl":
         with open(rows, "rb") as lines:
             count = sum(1 for _ in lines)
-        os.replace(rows, target)
+        with named(target):
+            put(rows, target)
         return count
 
     def wanted() -> Iterator[Row]:
@@ -127,9 +125,10 @@ def convert(
 
     fresh = target.with_name(target.name + ".writing")
     try:
-        with _packed(fresh, packing) as stream:
-            count = _WRITERS[kind](stream, wanted, to)
-        os.replace(fresh, target)
+        with named(target):
+            with _packed(fresh, packing) as stream:
+                count = _WRITERS[kind](stream, wanted, to)
+            put(fresh, target)
     except BaseException:
         fresh.unlink(missing_ok=True)
         raise
@@ -149,7 +148,7 @@ def _packed(path: Path, packing: str | None) -> Iterator[BinaryIO]:
         else:
             yield cast(BinaryIO, file)
         file.flush()
-        os.fsync(file.fileno())
+        sync_file(file.fileno())
 
 
 def _json(value: Any) -> str:

@@ -310,7 +310,7 @@ def test_fields_and_shapes_are_those_of_judge(llama: Path, tmp_path: Path, rlaif
     done = rlaif_fast("eval", path, "-b", llama, "--json", tmp_path / "e.json", "--limit", 3)
     assert done.status == 0, done.err
     assert read(tmp_path / "e.json")["arrays"]["human_label"] == [0, 0, 0]
-    assert "people prefer response_0 in every pair" in done.out
+    assert "the file's preferences are for response_0 in every pair" in done.out and "people" not in done.out
 
 
 # Real data

@@ -10,6 +10,7 @@ import pytest
 from rlaif_fast.built_in import BUILT_IN, template_of
 from rlaif_fast.errors import PairError
 from rlaif_fast.exemplars import balance_line, read_labelled, with_exemplars, worked
+from rlaif_fast.labels import LeftOut
 from tests.conftest import ROOT
 
 
@@ -35,13 +36,21 @@ def test_the_right_answers_take_turns(tmp_path: Path, labels: tuple[int, ...]) -
 def test_rows_without_a_label_are_passed_over(tmp_path: Path) -> None:
     shown = read_labelled(rows(tmp_path / "x.jsonl", None, 0, "", 1, 1), 2)
     assert [pair.instruction for pair in shown] == ["t1", "t3"]
-    with pytest.raises(PairError, match=r"x.jsonl: 3 rows have a label, 4 are to be shown"):
+    with pytest.raises(PairError, match=r"x.jsonl: 3 rows have a label \(left out: 2 without a label\), 4 are to be"):
         read_labelled(tmp_path / "x.jsonl", 4)
 
 
-@pytest.mark.parametrize("label", [2, -1, True, 0.5, "2", [0]])
+def test_ties_are_passed_over_and_said(tmp_path: Path) -> None:
+    left_out = LeftOut()
+    pairs = read_labelled(rows(tmp_path / "x.jsonl", "tie", 0.0, -1, 0.5, "1.0", 1), 2, left_out)
+    assert [pair.instruction for pair in pairs] == ["t1", "t4"]
+    wording = with_exemplars(BUILT_IN["summary"], worked(pairs))
+    assert "2 worked examples from x (left out: 2 ties, 1 without a label): " in balance_line(wording, "x", left_out)
+
+
+@pytest.mark.parametrize("label", [2, -2, True, 0.7, "2", [0]])
 def test_a_label_that_is_none(tmp_path: Path, label: object) -> None:
-    with pytest.raises(PairError, match=r"x.jsonl, line 2, id 2: label is .*, it must be 0 or 1") as caught:
+    with pytest.raises(PairError, match=r"x.jsonl, line 2, id 2: the human label is .*; it is 0 or 1") as caught:
         read_labelled(rows(tmp_path / "x.jsonl", 0, label), 2)
     assert "\n" not in str(caught.value)
 

@@ -13,8 +13,9 @@ from rlaif_fast.agreement import EDGES, MarginBin, correlation
 from rlaif_fast.alignment.binomial import mcnemar
 from rlaif_fast.alignment.records import Bools, Floats, Record, by_order_of, log_odds_of
 from rlaif_fast.alignment.report import number, percent
-from rlaif_fast.errors import EvalError
-from rlaif_fast.report.tables import Table, margin_text, printable
+from rlaif_fast.errors import EvalError, escaped
+from rlaif_fast.labels import Label, LeftOut, Maker, maker, whose
+from rlaif_fast.report.tables import Table, margin_text
 
 SCHEMA = 1
 _TEXTS = ("instruction", "response_0", "response_1")
@@ -32,13 +33,15 @@ class Side:
     same_position_rate: float | None  # of the pairs compared; None where none was judged in both orders
     consistency: float | None
     first_position_rate: float
-    accuracy: float | None  # against people, where their labels are there
+    accuracy: float | None  # against the labels, where they are there
 
 
 @dataclass(frozen=True)
 class Human:
-    """Both files against people, on the pairs that have their label."""
+    """Both files against people, or who else preferred, on the pairs that have a label."""
 
+    made_by: Maker
+    ties: int  # pairs left out because their label prefers neither response
     pairs: int
     lost: int  # A is right, B is not
     won: int  # B is right, A is not
@@ -63,7 +66,7 @@ class Example:
     flip: bool
     p1: tuple[float, float]  # A's, B's
     difference: float  # of log-odds, B - A, orders averaged
-    human_label: int | None
+    human_label: Label
     instruction: str
     response_0: str
     response_1: str
@@ -99,7 +102,13 @@ class Comparison:
 
     @property
     def where(self) -> str:
-        return f"{self.pairs} pairs in both files; differences are of log-odds"
+        ties = "" if self.human is None else str(LeftOut(self.human.ties))
+        return f"{self.pairs} pairs in both files; differences are of log-odds{ties and f'; of the labels {ties}'}"
+
+    @property
+    def whose(self) -> str:
+        """Whose preferences the labels are."""
+        return whose("people" if self.human is None else self.human.made_by)
 
     @property
     def missing(self) -> list[str]:
@@ -130,7 +139,7 @@ class Comparison:
             [name, percent(getattr(self.a, key)), percent(getattr(self.b, key))]
             for name, key in (
                 ("same position in both orders", "same_position_rate"), ("consistent", "consistency"),
-                ("first position picked", "first_position_rate"), ("alignment with people", "accuracy"),
+                ("first position picked", "first_position_rate"), (f"alignment with {self.whose}", "accuracy"),
             )
         ]  # fmt: skip
         margins = [
@@ -146,10 +155,11 @@ class Comparison:
     def examples_text(self) -> list[str]:
         """The examples for people, a few lines each."""
         lines = []
+        are = "prefer" if self.whose == "people" else "are for"
         for one in self.examples:
             a, b = one.p1
             what = "flip" if one.flip else "same label"
-            human = "" if one.human_label is None else f", people prefer response_{one.human_label}"
+            human = "" if one.human_label is None else f", {self.whose} {are} response_{one.human_label}"
             lines.append(f"{_short(str(one.id))}: p1 {a:.4f} -> {b:.4f}, log-odds {one.difference:+.3f}, {what}{human}")
             lines += [f"    {name}: {_short(getattr(one, name))}" for name in _TEXTS]
         return lines
@@ -179,7 +189,10 @@ def compare(
     flips = picks_a != picks_b
     labels = [one.human_label if one.human_label is not None else other.human_label
               for one, other in zip(ours, theirs, strict=True)]  # fmt: skip
+    ties = sum(label == "tie" for label in labels)
+    labels = [None if label == "tie" else label for label in labels]
     asked = np.array([label is not None for label in labels])
+    made_by = maker(labels, (one.made_by for one in (*ours, *theirs)))
     people_0 = np.array([label == 0 for label in labels])
     return Comparison(
         command,
@@ -190,7 +203,7 @@ def compare(
         r=correlation(mean_a, mean_b),
         by_margin=_by_margin(np.abs(mean_a), flips),
         direction=_direction(ours, flips, picks_b),
-        human=_human((picks_a == people_0)[asked], (picks_b == people_0)[asked]),
+        human=_human((picks_a == people_0)[asked], (picks_b == people_0)[asked], made_by, ties),
         examples=_examples(ours, theirs, mean_b - mean_a, flips, labels, examples),
     )  # fmt: skip
 
@@ -246,15 +259,15 @@ def _direction(rows: Sequence[Record], flips: Bools, picks: Bools) -> Direction:
     )  # fmt: skip
 
 
-def _human(right_a: Bools, right_b: Bools) -> Human | None:
+def _human(right_a: Bools, right_b: Bools, made_by: Maker, ties: int) -> Human | None:
     if not len(right_a):
         return None
     lost, won = int((right_a & ~right_b).sum()), int((right_b & ~right_a).sum())
-    return Human(len(right_a), lost, won, mcnemar(lost, won))
+    return Human(made_by, ties, len(right_a), lost, won, mcnemar(lost, won))
 
 
 def _examples(
-    a: Sequence[Record], b: Sequence[Record], difference: Floats, flips: Bools, labels: Sequence[int | None], count: int
+    a: Sequence[Record], b: Sequence[Record], difference: Floats, flips: Bools, labels: Sequence[Label], count: int
 ) -> list[Example]:
     """The flips with the largest differences, then other pairs."""
     worst = sorted(range(len(a)), key=lambda k: (not flips[k], -abs(difference[k])))[:count]
@@ -268,6 +281,6 @@ def _examples(
 
 
 def _short(text: str) -> str:
-    """Its beginning on one line, without what a terminal would obey."""
-    words = " ".join(printable(text).split())
+    """Its beginning on one line, with escapes for what a terminal would obey."""
+    words = escaped(" ".join(text.split()))
     return words if len(words) <= _SHORT else words[: _SHORT - 1] + "…"

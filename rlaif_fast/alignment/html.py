@@ -24,14 +24,14 @@ def to_html(report: Report, sample: Sample) -> str:
 
 def _tiles(report: Report) -> Iterator[tuple[str, str]]:
     of = report.figures
-    yield "alignment with people", percent(of.accuracy.value)
+    yield f"alignment with {report.whose}", percent(of.accuracy.value)
     if of.accuracy.interval is not None:
         yield "its 95 % interval", " to ".join(f"{100 * end:.0f}" for end in of.accuracy.interval) + " %"
     yield "pick the longer", percent(of.baselines.longer.value)
     yield "same position in both orders", percent(of.same_position_rate.value)
     yield "expected calibration error", number(of.ece.value)
     for one in report.decided_within:
-        yield f"can be decided within {100 * one.disagreement:g} % of people", percent(one.value)
+        yield f"can be decided within {100 * one.disagreement:g} % of {report.whose}", percent(one.value)
 
 
 def _figures(report: Report, sample: Sample) -> Iterator[str]:
@@ -49,12 +49,12 @@ def _figures(report: Report, sample: Sample) -> Iterator[str]:
         yield figure(
             "First against swapped", orders_plot(sample),
             "One point a pair. Upper right and lower left: both orders name the same response. Upper left and lower"
-            " right: the judge picked the same position twice. A cross is a pair on which people differ from the"
-            " averaged label. On the diagonal there is no position bias.",
+            " right: the judge picked the same position twice. A cross is a pair on which"
+            f" {report.whose} differ from the averaged label. On the diagonal there is no position bias.",
         )  # fmt: skip
     longer = report.figures.baselines.longer.value
     yield figure(
         "Alignment against coverage", coverage_plot(sample, longer, report.decided_within),
-        "Alignment with people when pairs with a small margin |p1 - p2| are left out; the band is the exact 95 %"
-        " interval at each point by itself.",
+        f"Alignment with {report.whose} when pairs with a small margin |p1 - p2| are left out; the band is the exact"
+        " 95 % interval at each point by itself.",
     )  # fmt: skip

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from rlaif_fast.errors import EvalError
+from rlaif_fast.labels import Label, LeftOut, Maker, maker, read_label, said_maker
 from rlaif_fast.reading import Row
 
 Floats = npt.NDArray[np.float64]
@@ -25,12 +26,13 @@ _SLACK = 1e-9  # of p1 against the mean of p1_by_order: a file in another format
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """A verdict with what people said.
+    """A verdict with the label that its row carries.
 
     Attributes:
         p1_by_order: probability of response_0 in the forward order, then swapped; or in the one order judged.
-        human_label: index of the response that people prefer; None where nobody was asked.
+        human_label: index of the response that people prefer; "tie"; None where nobody was asked.
         task: what kind of pair it is, where the row says so.
+        made_by: who preferred, where the row says so.
     """
 
     id: Any
@@ -39,8 +41,9 @@ class Record:
     response_1: str
     p1: float
     p1_by_order: tuple[float, ...]
-    human_label: int | None
+    human_label: Label
     task: str | None
+    made_by: Maker | None = None
 
     @property
     def label(self) -> int:
@@ -51,6 +54,11 @@ class Record:
     def key(self) -> str:
         """The id as text, the same whatever format it was read from."""
         return self.id if isinstance(self.id, str) else json.dumps(self.id)
+
+
+def has_label(row: Mapping[str, Any]) -> bool:
+    """Whether a verdict's row carries the label of the row that was judged, be it a gap."""
+    return "human_label" in row or "file_label" in row
 
 
 def is_verdict(row: Any) -> bool:
@@ -89,21 +97,13 @@ def record(row: Mapping[str, Any]) -> Record:
     label = _number(row["label"], "label")
     if label != (1 if p1 > 1.0 - p1 else 2):
         raise ValueError(f"label {label:g} does not follow from p1 {p1:g}")
-    human, task = row.get("human_label"), row.get("task")
+    label_of, task = row.get("human_label", row.get("file_label")), row.get("task")
     instruction, chosen, rejected = texts
     return Record(
         row["id"], instruction, *((chosen, rejected) if label == 1 else (rejected, chosen)), p1, by_order,
-        None if human is None or human == "" else human_label(human), task if task and isinstance(task, str) else None,
+        read_label(label_of), task if task and isinstance(task, str) else None,
+        said_maker(row),
     )  # fmt: skip
-
-
-def human_label(value: Any) -> int:
-    """The index of the response that people prefer; ValueError where it is none."""
-    if isinstance(value, str) and value.strip() in ("0", "1"):
-        return int(value)
-    if isinstance(value, bool) or not isinstance(value, int | float) or value not in (0, 1):
-        raise ValueError(f"the human label is {value!r}; it is 0 or 1, the index of the preferred response")
-    return int(value)
 
 
 def _number(value: Any, name: str) -> float:
@@ -142,10 +142,11 @@ class Sample:
     Attributes:
         p1: [n] order-averaged probability of response_0.
         by_order: [n, 2] the same when it was shown first, and second; nan for an order not judged.
-        human_0: [n] whether people prefer response_0.
+        human_0: [n] whether people prefer response_0, or who else made the preferences.
         group: [n] number of the pair's instruction, by first appearance.
         longer: [n] 1 where response_0 has more characters, -1 where response_1 has, else 0.
         task: [n]
+        made_by: whose preferences they are.
     """
 
     id: tuple[Any, ...]
@@ -155,6 +156,7 @@ class Sample:
     group: npt.NDArray[np.int64]
     longer: npt.NDArray[np.int64]
     task: tuple[str | None, ...]
+    made_by: Maker = "people"
 
     def __len__(self) -> int:
         return len(self.p1)
@@ -197,11 +199,18 @@ class Sample:
         return Sample(
             tuple(self.id[i] for i in at), self.p1[at], self.by_order[at], self.human_0[at],
             _by_appearance(self.group[at].tolist()), self.longer[at], tuple(self.task[i] for i in at),
+            self.made_by,
         )  # fmt: skip
 
 
+def nothing_labelled(name: str, left_out: LeftOut) -> EvalError:
+    """What is raised where no row of a file has a label of 0 or 1."""
+    more = f" ({left_out})" if str(left_out) else ""
+    return EvalError(f"{name}: there are no labelled pairs to evaluate{more}; give rows whose label is 0 or 1")
+
+
 def sample_of(records: Iterable[Record]) -> Sample:
-    """Arrays of records that all have a human label. Raises EvalError where there is none at all."""
+    """Arrays of records whose labels all are 0 or 1. Raises EvalError where there is none at all."""
     rows = list(records)
     if not rows:
         raise EvalError("there are no labelled pairs to evaluate")
@@ -214,7 +223,13 @@ def sample_of(records: Iterable[Record]) -> Sample:
         _by_appearance([row.instruction for row in rows]),
         np.sign(lengths[:, 0] - lengths[:, 1]).astype(np.int64),
         tuple(row.task for row in rows),
+        made_by_of(rows),
     )
+
+
+def made_by_of(records: Sequence[Record]) -> Maker:
+    """Whose preferences the labels of records are."""
+    return maker([one.human_label for one in records], (one.made_by for one in records))
 
 
 def by_order_of(records: Iterable[Record]) -> Floats:

@@ -14,6 +14,7 @@ from rlaif_fast.alignment import binomial, bootstrap, metrics
 from rlaif_fast.alignment.calibration import Calibration
 from rlaif_fast.alignment.coverage import DISAGREEMENTS, ERROR, Decided, Point, coverage, decided
 from rlaif_fast.alignment.records import Bools, Sample
+from rlaif_fast.labels import LeftOut, Maker, whose
 from rlaif_fast.report.tables import Table, margin_text
 
 SCHEMA = 1
@@ -78,6 +79,15 @@ class Fit:
 
 
 @dataclass(frozen=True)
+class Labels:
+    """Whose preferences the labels are, and the rows that were left out because theirs prefers neither response."""
+
+    made_by: Maker
+    ties: int
+    gaps: int
+
+
+@dataclass(frozen=True)
 class PairArrays:
     """One entry a pair: everything above follows from these."""
 
@@ -105,6 +115,7 @@ class Report:
     decided_within: list[Decided]
     by_task: dict[str, Figures]
     fit: Fit | None
+    labels: Labels
     warnings: list[str]
     pairs: PairArrays
 
@@ -122,18 +133,24 @@ class Report:
     @property
     def where(self) -> str:
         """What was looked at, in a sentence."""
+        left_out = str(LeftOut(self.labels.ties, self.labels.gaps))
         return (
-            f"{self.figures.pairs} pairs, {self.figures.groups} instructions; 95 % intervals by"
-            f" {bootstrap.RESAMPLES:,} resamples of instructions"
+            f"{self.figures.pairs} pairs, {self.figures.groups} instructions; {left_out}{'; ' if left_out else ''}95 %"
+            f" intervals by {bootstrap.RESAMPLES:,} resamples of instructions"
         )
+
+    @property
+    def whose(self) -> str:
+        """What the judge is aligned with: people, or who else preferred."""
+        return whose(self.labels.made_by)
 
     def tables(self) -> list[Table]:
         """What people read: the same on the terminal and in HTML."""
-        found = [_main_table(self.figures)]
+        found = [_main_table(self.figures, self.whose)]
         if len(self.by_task) > 1:
             found.append(_task_table(self.by_task))
         found += [_bin_table("by margin, |p1 - p2|", self.by_margin), _coverage_table(self.coverage)]
-        found.append(_decided_table(self.decided_within))
+        found.append(_decided_table(self.decided_within, self.whose))
         if self.fit is not None:
             found.append(_fit_table(self.fit))
         return found
@@ -152,9 +169,11 @@ def figures_of(sample: Sample) -> Figures:
 
 
 def evaluate(
-    sample: Sample, *, source: str, command: str, judge: dict[str, Any] | None = None, fit: Fit | None = None
-) -> Report:
-    """The report on labelled verdicts."""
+    sample: Sample, *, source: str, command: str, judge: dict[str, Any] | None = None, fit: Fit | None = None,
+    left_out: LeftOut | None = None,
+) -> Report:  # fmt: skip
+    """The report on labelled verdicts; ``left_out`` are those that are not in the sample."""
+    left_out = left_out or LeftOut()
     figures = figures_of(sample)
     tasks = dict.fromkeys(task for task in sample.task if task is not None)
     return Report(
@@ -165,6 +184,7 @@ def evaluate(
         decided_within=[decided(sample, share) for share in DISAGREEMENTS],
         by_task={task: figures_of(sample.where(np.array([t == task for t in sample.task]))) for task in tasks},
         fit=fit,
+        labels=Labels(sample.made_by, left_out.ties, left_out.gaps),
         warnings=_warnings(sample, figures, fit),
         pairs=PairArrays(
             list(sample.id), sample.group.tolist(), list(sample.task), np.where(sample.human_0, 0, 1).tolist(),
@@ -202,9 +222,10 @@ def _warnings(sample: Sample, figures: Figures, fit: Fit | None) -> list[str]:
     found = []
     if len(sample) < _FEW:
         found.append(f"{len(sample)} pairs are few: look at the intervals before the figures")
+    of, are = whose(sample.made_by), "prefer" if sample.made_by == "people" else "are for"
     if sample.human_0.all() or not sample.human_0.any():
         found.append(
-            f"people prefer response_{0 if sample.human_0[0] else 1} in every pair, so order-averaged figures hold, but"
+            f"{of} {are} response_{0 if sample.human_0[0] else 1} in every pair, so order-averaged figures hold, but"
             ' kappa and "always first" say nothing'
         )
     if np.isnan(sample.by_order).any():
@@ -214,21 +235,21 @@ def _warnings(sample: Sample, figures: Figures, fit: Fit | None) -> list[str]:
         found.append(f"in {100 * rate:.0f} % of the pairs both orders pick the same position: mostly position bias")
     span = figures.accuracy.interval
     if span is not None and span[1] < 0.5:
-        found.append("the judge agrees with people less often than a coin would")
+        found.append(f"the judge agrees with {of} less often than a coin would")
     span = figures.over_longer.interval
     if span is not None and span[0] <= 0:
         found.append("the judge is not shown to be better than picking the longer response")
     if fit is not None and fit.calibration.at_limit:
         found.append(
             "the fitted temperature is at its limit: on the part fitted on, log-odds "
-            + ("say nothing about people's preference" if fit.calibration.a < 1 else "are right about every pair")
+            + ("say nothing about the preferences" if fit.calibration.a < 1 else "are right about every pair")
         )
     return found
 
 
-def _main_table(of: Figures) -> Table:
+def _main_table(of: Figures, whose: str) -> Table:
     rows = [
-        _row("alignment with people (accuracy)", of.accuracy), _row("Cohen's kappa", of.kappa, share=False),
+        _row(f"alignment with {whose} (accuracy)", of.accuracy), _row("Cohen's kappa", of.kappa, share=False),
         _row("baseline: pick the longer", of.baselines.longer), _row("baseline: always first", of.baselines.first),
         _row("above picking the longer", of.over_longer, signed=True),
         _row("same position in both orders", of.same_position_rate), _row("consistent", of.consistency),
@@ -265,12 +286,12 @@ def _coverage_table(points: Sequence[Point]) -> Table:
     return Table("most decided pairs", ["pairs", "margin from", "accuracy", "95 % interval"], rows)
 
 
-def _decided_table(found: Sequence[Decided]) -> Table:
+def _decided_table(found: Sequence[Decided], whose: str) -> Table:
     rows = []
     for one in found:
         behind = f"{one.errors} of {one.tested}, at most {percent(one.upper_bound)}" if one.tested else "-"
         threshold = "-" if one.threshold is None else f"{one.threshold:.4f}"
-        rows.append([f"within {100 * one.disagreement:g} % of people", percent(one.value), threshold, behind])
+        rows.append([f"within {100 * one.disagreement:g} % of {whose}", percent(one.value), threshold, behind])
     return Table("can be decided", ["share", "margin from", "disagreement, 95 % bound"], rows)
 
 

@@ -51,13 +51,17 @@ def bench(
     from rlaif_fast.bench.report import Report
     from rlaif_fast.bench.run import Plan, read_set, run
     from rlaif_fast.commands.default import bundle_folder_of
-    from rlaif_fast.commands.reports import check_folders, command_line, write
+    from rlaif_fast.commands.reports import check_reports, command_line
     from rlaif_fast.commands.tune import settled
     from rlaif_fast.console import Steps
     from rlaif_fast.report.tables import print_tables
+    from rlaif_fast.showing import say
+    from rlaif_fast.targets import write_text
 
     wanted = ((json_file, Report.to_json), (markdown_file, Report.to_markdown), (html_file, to_html))
-    check_folders(path for path, _ in wanted)  # said before minutes of measuring
+    check_reports(
+        (path for path, _ in wanted), [pairs, *([str(baseline)] if baseline else [])]
+    )  # said before minutes of measuring
     limits = gate.Thresholds(
         min_speedup, max_flips, max_delta, max_regression, gate.read_baseline(baseline) if baseline else None
     )
@@ -66,12 +70,12 @@ def bench(
     plan = Plan(measured, folder, reference, threads, repeat, command_line(context), engine, limits.baseline)
     with Steps().shown() as steps:
         report = run(plan, steps)
-    print_tables(report.title, report.tables(), report.warnings, report.where)
     for path, render in wanted:
         if path is not None:
-            write(path, render(report))
+            write_text(path, render(report))
+    print_tables(report.title, report.tables(), report.warnings, report.where)
     missed = gate.failures(report, limits)
     for line in missed:
-        click.echo(f"error: {line}", err=True)
+        say(f"error: {line}")
     if missed:
         context.exit(1)

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import os
+import sys
 
 import click
-
-if TYPE_CHECKING:
-    pass
 
 
 @click.group()
@@ -20,7 +18,7 @@ def path() -> None:
     """Print the cache folder's path. RLAIF_FAST_HOME moves it."""
     from rlaif_fast.home import home
 
-    click.echo(str(home()))
+    click.echo(os.fsencode(home()))
 
 
 @cache.command("list")
@@ -28,18 +26,19 @@ def path() -> None:
 def list_(as_json: bool) -> None:
     """What the cache folder holds, how large it is, when it was made and last read."""
     from rlaif_fast.cache import entries
+    from rlaif_fast.showing import echo
 
     found = entries()
     if as_json:
         import json
         from dataclasses import asdict
 
-        click.echo(json.dumps([asdict(entry) | {"path": str(entry.path)} for entry in found], ensure_ascii=False))
+        click.echo(json.dumps([asdict(entry) | {"path": str(entry.path)} for entry in found]))
         return
     for entry in found:
         figures = f"{megabytes(entry.bytes):>12}  made {_day(entry.made)}  read {_day(entry.used)}"
-        click.echo(f"{figures}  {entry.name}: {entry.kind}, {entry.what}")
-    click.echo(f"{megabytes(sum(entry.bytes for entry in found)):>12}  together")
+        echo(f"{figures}  {entry.name}: {entry.kind}, {entry.what}")
+    echo(f"{megabytes(sum(entry.bytes for entry in found)):>12}  together")
 
 
 @cache.command()
@@ -52,7 +51,8 @@ def remove(names: tuple[str, ...], everything: bool, yes: bool) -> None:
     Asks first. What a process has open is refused; a link is taken away, and what it leads to is left alone.
     """
     from rlaif_fast import cache as folder
-    from rlaif_fast.errors import BundleError
+    from rlaif_fast.errors import BundleError, escaped
+    from rlaif_fast.showing import fitting, say
 
     if everything == bool(names):
         raise click.UsageError("give names, as `rlaif-fast cache list` shows them, or --all")
@@ -62,14 +62,14 @@ def remove(names: tuple[str, ...], everything: bool, yes: bool) -> None:
         raise BundleError(f"no {unknown[0]!r} in the cache folder; `rlaif-fast cache list` shows what there is")
     chosen = list(there.values()) if everything else [there[name] for name in dict.fromkeys(names)]
     if not chosen:
-        click.echo("the cache folder is empty", err=True)
+        say("the cache folder is empty")
         return
     listed = ", ".join(f"{entry.name} ({megabytes(entry.bytes)})" for entry in chosen)
     if not yes:
-        click.confirm(f"remove {listed}?", abort=True, err=True)
+        click.confirm(fitting(escaped(f"remove {listed}?"), sys.stderr), abort=True, err=True)
     for entry in chosen:
         folder.remove(entry)
-        click.echo(f"removed {entry.name}, {megabytes(entry.bytes)}", err=True)
+        say(f"removed {entry.name}, {megabytes(entry.bytes)}")
 
 
 def megabytes(size: int) -> str:

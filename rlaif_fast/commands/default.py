@@ -6,10 +6,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-import click
-
 from rlaif_fast.errors import ExportError
 from rlaif_fast.home import DEFAULT_MODEL, default_bundle, find_bundle
+from rlaif_fast.showing import say
 
 
 def bundle_folder_of(bundle: str | None, template: str = "summary") -> Path:
@@ -18,7 +17,7 @@ def bundle_folder_of(bundle: str | None, template: str = "summary") -> Path:
         return find_bundle(bundle)
     if (found := default_bundle(template)) is not None:
         return found
-    click.echo(f"the default judge {DEFAULT_MODEL} is not exported yet, doing it now, once", err=True)
+    say(f"the default judge {DEFAULT_MODEL} is not exported yet, doing it now, once")
     # A process of its own: PyTorch stays out of the judging process.
     command = [sys.executable, "-m", "rlaif_fast", "export", DEFAULT_MODEL, "--template", template, "--chat", "no"]
     done = subprocess.run(command, stdout=subprocess.DEVNULL)

@@ -26,25 +26,27 @@ def diff(
 ) -> None:
     """Compare two files of verdicts on the same pairs: two precisions, models, templates or orders.
 
-    Pairs are matched by id, and their texts must be the same. Where the rows carry people's labels, both files are held
-    against them as well.
+    Pairs are matched by id, and their texts must be the same. Where the rows carry labels, both files are held against
+    them as well; ties are left out.
     """
     from rlaif_fast.alignment.compare import compare
-    from rlaif_fast.commands.reports import check_folders, command_line, write
+    from rlaif_fast.commands.reports import check_reports, command_line
     from rlaif_fast.report.tables import print_tables
+    from rlaif_fast.showing import echo, say
+    from rlaif_fast.targets import write_text
 
     if a == b == "-":
         raise click.UsageError("one of the two can be standard input")
-    check_folders([json_file])
+    check_reports([json_file], [a, b])
     found = compare(_records(a), _records(b), (a, b), examples=examples, command=command_line(context))
+    if json_file is not None:
+        write_text(json_file, found.to_json())
     print_tables(found.title, found.tables(), found.missing, found.where)
     for line in found.examples_text():
-        click.echo(line)
-    if json_file is not None:
-        write(json_file, found.to_json())
+        echo(line)
     if max_flips is not None and found.flip_share > max_flips:
         share = f"{found.flips} of {found.pairs} labels differ, a share of {found.flip_share:.4f}"
-        click.echo(f"error: {share}, over --max-flips {max_flips:g}", err=True)
+        say(f"error: {share}, over --max-flips {max_flips:g}")
         context.exit(1)
 
 

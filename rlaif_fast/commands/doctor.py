@@ -34,16 +34,18 @@ def doctor(context: click.Context, bundle: str | None, as_json: bool) -> None:
     if as_json:
         from dataclasses import asdict
 
-        click.echo(json.dumps({"state": state, "findings": [asdict(f) for f in findings]}, ensure_ascii=False))
+        click.echo(json.dumps({"state": state, "findings": [asdict(f) for f in findings]}))
     else:
         _print(findings, state)
     context.exit(_STATUS[state])
 
 
 def _print(findings: list[Finding], state: State) -> None:
-    from rich.console import Console
     from rich.table import Table
     from rich.text import Text
+
+    from rlaif_fast.console import stdout
+    from rlaif_fast.showing import cell
 
     table = Table(show_header=False, box=None, pad_edge=False)
     table.add_column(no_wrap=True)
@@ -51,10 +53,10 @@ def _print(findings: list[Finding], state: State) -> None:
     table.add_column(overflow="fold")
     for finding in findings:
         text, colour = _MARK[finding.state]
-        told = Text(finding.found)
+        told = Text(cell(finding.found))
         if finding.advice:
-            told.append(f"\n{finding.advice}", style=colour)
+            told.append(f"\n{cell(finding.advice)}", style=colour)
         table.add_row(Text(text, style=colour), finding.name, told)
-    console = Console(highlight=False, markup=False)
+    console = stdout()
     console.print(table)
     console.print({"ok": "ready", "warning": "works, with warnings", "broken": "broken"}[state])

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from rlaif_fast.alignment.records import Record, Sample
     from rlaif_fast.alignment.report import Fit
     from rlaif_fast.judge import Judge
+    from rlaif_fast.labels import Label, LeftOut
     from rlaif_fast.manifest import Manifest
     from rlaif_fast.pairs import Pair
     from rlaif_fast.reading import Row, Source
@@ -49,19 +50,21 @@ def evaluate(
     """How good a judge is on LABELLED: its alignment with people, and how far p1 can be believed.
 
     LABELLED is a file of pairs with people's choice in a field label (0 or 1, the index of the preferred response),
-    judged on the way; or verdicts that `judge` wrote of such pairs. For a long set judge first: a stopped
-    `judge -o` goes on where it was.
+    judged on the way; or verdicts that `judge` wrote of such pairs. Ties and empty labels are counted and left out.
+    For a long set judge first: a stopped `judge -o` goes on where it was.
     """
     from rlaif_fast.alignment.html import to_html
-    from rlaif_fast.alignment.records import is_verdict, sample_of
+    from rlaif_fast.alignment.records import is_verdict, nothing_labelled, sample_of
     from rlaif_fast.alignment.report import evaluate as report_on
-    from rlaif_fast.commands.reports import check_folders, command_line, write
+    from rlaif_fast.commands.reports import check_reports, command_line
+    from rlaif_fast.labels import LeftOut
     from rlaif_fast.reading import open_rows
     from rlaif_fast.report.tables import print_tables
+    from rlaif_fast.targets import write_text
 
-    check_folders((fit_file, json_file, html_file))
+    check_reports((fit_file, json_file, html_file), [labelled])
     judge: dict[str, Any] | None = None
-    manifest = None
+    manifest, left_out = None, LeftOut()
     with open_rows(labelled, kind, split) as source:
         rows = source.rows()
         head = list(islice(rows, 1))
@@ -69,27 +72,31 @@ def evaluate(
         if fields is None and head and is_verdict(head[0].value):
             if bundle is None and fit_file is not None:
                 raise click.UsageError("--fit on verdicts needs -b BUNDLE, the one that judged them")
-            records = list(islice(_judged(rest.rows()), limit))
+            records = list(_judged(islice(rest.rows(), limit), left_out))
             if bundle is not None:
                 manifest = _checked_origin(records, bundle, source.name, threads)
         else:
-            loaded, records = _judge(rest, bundle, fields, carry, limit, on_long, threads)
+            loaded, records = _judge(rest, bundle, fields, carry, limit, on_long, threads, left_out)
             manifest = loaded.manifest
     if manifest is not None:
         judge = {"name": manifest.name, "model": manifest.model.id, "digest": manifest.digest}
+    if not records:
+        raise nothing_labelled(source.name, left_out)
     sample = sample_of(records)
     name = Path(source.name).name
     fitted = None
     if fit_file is not None and manifest is not None:
         fitted = _fit(sample, records, manifest.digest, name)
-    report = report_on(sample, source=name, command=command_line(context), judge=judge, fit=fitted)
-    print_tables(report.title, report.tables(), report.warnings, report.where)
+    report = report_on(sample, source=name, command=command_line(context), judge=judge, fit=fitted,
+                       left_out=left_out)  # fmt: skip
+    # Files first: nothing of what was judged is lost to a failure in showing it.
     if json_file is not None:
-        write(json_file, report.to_json())
+        write_text(json_file, report.to_json())
     if html_file is not None:
-        write(html_file, to_html(report, sample))
+        write_text(html_file, to_html(report, sample))
     if fit_file is not None and fitted is not None:
-        write(fit_file, fitted.calibration.to_json())
+        write_text(fit_file, fitted.calibration.to_json())
+    print_tables(report.title, report.tables(), report.warnings, report.where)
 
 
 def _checked_origin(records: list[Record], bundle: str, name: str, threads: int) -> Manifest:
@@ -103,32 +110,38 @@ def _checked_origin(records: list[Record], bundle: str, name: str, threads: int)
     return judge.manifest
 
 
-def _judged(rows: Iterator[Row]) -> Iterator[Record]:
-    from rlaif_fast.alignment.records import record_of
+def _judged(rows: Iterator[Row], left_out: LeftOut) -> Iterator[Record]:
+    """Verdicts whose label is 0 or 1; the others are counted."""
+    from rlaif_fast.alignment.records import has_label, record_of
     from rlaif_fast.errors import EvalError
 
     for row in rows:
         found = record_of(row)
-        if found.human_label is None:
+        if not has_label(row.value):
             raise EvalError(
                 f"{row.where}, id {found.id!r}: the verdict has no human_label; judge pairs with a field label (0 or 1)"
             )
-        yield found
+        if not left_out(found.human_label):
+            yield found
 
 
 def _judge(
     source: Source, bundle: str | None, fields: str | None, carry: Collection[str], limit: int | None, on_long: str,
-    threads: int,
+    threads: int, left_out: LeftOut,
 ) -> tuple[Judge, list[Record]]:  # fmt: skip
-    from rlaif_fast.alignment.records import record
+    from rlaif_fast.alignment.records import nothing_labelled, record
     from rlaif_fast.commands.default import bundle_folder_of
-    from rlaif_fast.console import progress_of, stderr
+    from rlaif_fast.console import progress_of
     from rlaif_fast.cpu import busy
     from rlaif_fast.intake import intake_of
     from rlaif_fast.judge import Judge
+    from rlaif_fast.showing import say
 
-    intake = intake_of(source, fields, stderr().print, carry=carry)
-    pairs = [_checked(pair) for pair in islice(intake.pairs(), limit)]  # said before a model is loaded
+    intake = intake_of(source, fields, say, carry=carry)
+    # Said before a model is loaded.
+    pairs = [pair for pair in islice(intake.pairs(), limit) if not left_out(_label(pair))]
+    if not pairs:
+        raise nothing_labelled(source.name, left_out)
     judge = Judge.load(bundle_folder_of(bundle), threads=threads, spin=not busy())
     if on_long == "truncate":
         pairs = [judge.shortened(pair) for pair in pairs]
@@ -139,9 +152,9 @@ def _judge(
     return judge, [record(verdict.row()) for verdict in progress_of(verdicts, len(pairs))]
 
 
-def _checked(pair: Pair) -> Pair:
-    from rlaif_fast.alignment.records import human_label
+def _label(pair: Pair) -> Label:
     from rlaif_fast.errors import EvalError
+    from rlaif_fast.labels import read_label
     from rlaif_fast.shapes import is_judged
 
     if "label" not in pair.carried and is_judged(pair.carried):
@@ -151,10 +164,9 @@ def _checked(pair: Pair) -> Pair:
     if "label" not in pair.carried:
         raise EvalError(f"{pair}: there is no field label; it says which response people prefer, 0 or 1")
     try:
-        human_label(pair.carried["label"])
+        return read_label(pair.carried["label"])
     except ValueError as error:
         raise EvalError(f"{pair}: {error}") from None
-    return pair
 
 
 def _fit(sample: Sample, records: list[Record], digest: str, name: str) -> Fit:

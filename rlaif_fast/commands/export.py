@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -132,7 +133,7 @@ def export(
         if unused := source.unused:
             named = ", ".join(unused) if verbose else f"{unused[0]}, ... (--verbose names all)"
             steps.say(f"{len(unused)} tensors of the files are computed from the configuration instead: {named}")
-    click.echo(str(path))
+    click.echo(os.fsencode(path))
 
 
 def _pairs(path: str | None) -> list[Pair] | None:

@@ -9,8 +9,6 @@ from typing import TYPE_CHECKING
 
 import click
 
-from rlaif_fast.errors import escaped
-
 if TYPE_CHECKING:
     from rlaif_fast.choice import Tried
     from rlaif_fast.manifest import Fidelity, Manifest
@@ -28,16 +26,18 @@ def inspect(bundle: str, check: bool, as_json: bool) -> None:
     opened = Bundle(find_bundle(bundle))
     opened.verified()
     if as_json:
-        click.echo(json.dumps(json.loads(opened.manifest.to_json()), ensure_ascii=False))
+        click.echo(json.dumps(json.loads(opened.manifest.to_json())))
         return
-    from rich.console import Console
     from rich.table import Table
+
+    from rlaif_fast.console import stdout
+    from rlaif_fast.showing import cell
 
     table = Table(show_header=False, box=None, pad_edge=False)
     table.add_column(style="bold", no_wrap=True)
     table.add_column(overflow="fold")
     for name, value in _lines(opened.manifest):
-        table.add_row(name, escaped(value))
+        table.add_row(name, cell(value))
     if check:
         from rlaif_fast import selftest
         from rlaif_fast.judge import Judge
@@ -48,9 +48,9 @@ def inspect(bundle: str, check: bool, as_json: bool) -> None:
         worst = selftest.check(opened.manifest, judge.answer)
         table.add_row("checked", f"this machine answers the probes as the exporting one did, within {worst:.2g}")
     for name, value in _tuned(opened.folder):
-        table.add_row(name, value)
-    table.add_row("folder", str(opened.folder))
-    Console(highlight=False, markup=False).print(table)
+        table.add_row(name, cell(value))
+    table.add_row("folder", cell(opened.folder))
+    stdout().print(table)
 
 
 def _lines(manifest: Manifest) -> list[tuple[str, str]]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
@@ -68,8 +67,8 @@ def judge(
     from rlaif_fast.commands.show import show_pairs
     from rlaif_fast.commands.table import print_table
     from rlaif_fast.commands.work import Work, print_lines
-    from rlaif_fast.console import stderr
     from rlaif_fast.intake import open_pairs
+    from rlaif_fast.showing import say
     from rlaif_fast.writing import Keep, check_target, convert
 
     if mark and not (min_margin or only_consistent):
@@ -83,8 +82,8 @@ def judge(
         raise click.UsageError("--show is printed and judges nothing; leave --output out")
     keep = Keep(min_margin, only_consistent, mark)
     if output is not None:
-        check_target(output)
-    with open_pairs(pairs, kind, fields, stderr().print, split=split, carry=carry) as intake:
+        output = check_target(output, [pairs, *([str(calibration)] if calibration else [])])
+    with open_pairs(pairs, kind, fields, say, split=split, carry=carry) as intake:
         if show is not None:
             if show_pairs(intake, bundle, show if limit is None else min(show, limit), orders, on_error == "skip"):
                 context.exit(1)
@@ -114,7 +113,7 @@ def judge(
             return map(calibrated, found) if calibrated else found
 
         if table:
-            tally = work.to_screen(results, _Tally, lambda verdicts: print_table(list(verdicts), sys.stdout), survey)
+            tally = work.to_screen(results, _Tally, print_table, survey)
         elif output is None:
             tally = work.to_screen(results, _Tally, lambda verdicts: print_lines(verdicts, _form(to, keep)), survey)
         else:

@@ -54,6 +54,8 @@ def chosen_template(name_or_file: str, exemplars: str | None, shots: int | None)
     """
     from rlaif_fast.built_in import template_of
     from rlaif_fast.exemplars import balance_line, read_labelled, with_exemplars, worked
+    from rlaif_fast.labels import LeftOut
+    from rlaif_fast.showing import say
     from rlaif_fast.template_file import TemplateSource, read_template
 
     if (exemplars is None) != (shots is None):
@@ -63,6 +65,7 @@ def chosen_template(name_or_file: str, exemplars: str | None, shots: int | None)
         return read, template_of(read.wording)
     if read.wording.exemplars:
         raise TemplateError(f"{name_or_file}: has exemplars of its own; take them out, or leave --exemplars out")
-    wording = with_exemplars(read.wording, worked(read_labelled(exemplars, shots)))
-    click.echo(balance_line(wording, exemplars), err=True)
+    left_out = LeftOut()
+    wording = with_exemplars(read.wording, worked(read_labelled(exemplars, shots, left_out)))
+    say(balance_line(wording, exemplars, left_out))
     return TemplateSource(wording, read.file), template_of(wording)

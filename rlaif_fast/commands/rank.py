@@ -48,21 +48,21 @@ def rank(
     from rlaif_fast.commands.show import show_candidates
     from rlaif_fast.commands.tune import opened
     from rlaif_fast.commands.work import Work, print_lines
-    from rlaif_fast.console import stderr
     from rlaif_fast.intake import open_candidates
     from rlaif_fast.judge import Judge
     from rlaif_fast.ranker import Ranker
     from rlaif_fast.ranking import pairs_of
+    from rlaif_fast.showing import say
     from rlaif_fast.writing import check_target, convert
 
     if which is not None and to != "pairs":
         raise click.UsageError("--pairs needs --to pairs")
     if output is not None:
-        check_target(output)
+        output = check_target(output, [rows])
     if show is not None and output is not None:
         raise click.UsageError("--show is printed and ranks nothing; leave --output out")
     spread = partial(pairs_of, which=which or "best-worst") if to == "pairs" else None
-    with open_candidates(rows, kind, fields, stderr().print, split=split, carry=carry) as intake:
+    with open_candidates(rows, kind, fields, say, split=split, carry=carry) as intake:
         if show is not None:
             if show_candidates(intake, bundle, show if limit is None else min(show, limit), orders, on_error == "skip"):
                 context.exit(1)

@@ -3,24 +3,25 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import click
 
 from rlaif_fast.errors import RlaifFastError
+from rlaif_fast.targets import streams, target_of
 
 
-def check_folders(paths: Iterable[Path | None]) -> None:
-    """Say before the work what could not be written behind it."""
+def check_reports(paths: Iterable[Path | None], inputs: Sequence[str]) -> None:
+    """Say before the work what could not be written behind it. Raises RlaifFastError."""
+    seen: dict[Path, Path] = {}
     for path in paths:
-        if path is not None and not path.parent.is_dir():
-            raise RlaifFastError(f"{path}: its folder does not exist")
-
-
-def write(path: Path, text: str) -> None:
-    """The same bytes on every system."""
-    path.write_text(text, encoding="utf-8", newline="\n")
+        if path is None or streams(path):
+            continue
+        target = target_of(path, inputs)
+        if target in seen:
+            raise RlaifFastError(f"{path}: two reports cannot be one file, give another name")
+        seen[target] = path
 
 
 def command_line(context: click.Context) -> str:

@@ -37,16 +37,16 @@ def score(
     from rlaif_fast.commands.show import show_samples
     from rlaif_fast.commands.tune import opened
     from rlaif_fast.commands.work import Work, print_lines
-    from rlaif_fast.console import stderr
     from rlaif_fast.intake import open_samples
     from rlaif_fast.rater import Rater
+    from rlaif_fast.showing import say
     from rlaif_fast.writing import Keep, check_target, convert
 
     if show is not None and output is not None:
         raise click.UsageError("--show is printed and scores nothing; leave --output out")
     if output is not None:
-        check_target(output)
-    with open_samples(rows, kind, fields, stderr().print, split=split, carry=carry) as intake:
+        output = check_target(output, [rows])
+    with open_samples(rows, kind, fields, say, split=split, carry=carry) as intake:
         if show is not None:
             if show_samples(intake, bundle, show if limit is None else min(show, limit), on_error == "skip"):
                 context.exit(1)

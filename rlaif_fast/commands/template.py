@@ -8,6 +8,7 @@ import click
 
 from rlaif_fast.commands.prompt_options import CHAT, chosen_template, prompt_options, score_template
 from rlaif_fast.errors import ExportError, TemplateError
+from rlaif_fast.showing import echo, say
 
 if TYPE_CHECKING:
     from rlaif_fast.rating import ScoreTemplate
@@ -34,7 +35,7 @@ def list_() -> None:
     texts = {name: wording.head for name, wording in BUILT_IN.items()}
     texts |= {name: score.text for name, score in SCORE_TEMPLATES.items()}
     for name, text in texts.items():
-        click.echo(f"{name:18} {text.splitlines()[0]}")
+        echo(f"{name:18} {text.splitlines()[0]}")
 
 
 @template.command()
@@ -47,14 +48,14 @@ def show(name: str, exemplars: str | None, shots: int | None, model: str | None,
     _chat_needs_model(chat, model)
     score = score_template(name, exemplars, shots, chat)
     if score is not None:
-        click.echo(score.render(*_SAMPLE))
-        click.echo("\nanswered with a score from 1 to 10", err=True)
+        echo(score.render(*_SAMPLE))
+        say("\nanswered with a score from 1 to 10")
         return
     read, chosen = chosen_template(name, exemplars, shots)
     if model is not None:
         chosen = _fitted(read, chosen, model, chat).pair_template
-    click.echo(str(chosen.render(*_PAIR)))
-    click.echo(f"\nanswered with {chosen.labels[0]!r} or {chosen.labels[1]!r}", err=True)
+    echo(str(chosen.render(*_PAIR)))
+    say(f"\nanswered with {chosen.labels[0]!r} or {chosen.labels[1]!r}")
 
 
 @template.command()
@@ -73,11 +74,11 @@ def check(name: str, exemplars: str | None, shots: int | None, model: str | None
         read, chosen = chosen_template(name, exemplars, shots)
         what = f"a template, {len(read.wording.exemplars)} worked examples"
     fitted = None if model is None else _fitted(read, chosen, model, chat)
-    click.echo(f"{name}: {what}, bundles named {(fitted.template if fitted else chosen).name}")
+    echo(f"{name}: {what}, bundles named {(fitted.template if fitted else chosen).name}")
     if fitted is None:
         return
     labels = zip(fitted.template.labels, fitted.label_ids, strict=True)
-    click.echo(
+    echo(
         f"{model}: {', '.join(f'{label!r} is token {token}' for label, token in labels)} behind the prompt;"
         f" {len(fitted.prefix_ids):,} tokens are the same in every prompt, which leaves"
         f" {fitted.longest - len(fitted.prefix_ids):,} for the row"

@@ -31,6 +31,7 @@ def tune(bundle: str | None, max_delta: float | None, threads: int) -> None:
     from rlaif_fast.choice import remember
     from rlaif_fast.commands.default import bundle_folder_of
     from rlaif_fast.console import Steps
+    from rlaif_fast.showing import echo
     from rlaif_fast.tuning import tune as try_all
 
     folder = bundle_folder_of(bundle)
@@ -39,7 +40,7 @@ def tune(bundle: str | None, max_delta: float | None, threads: int) -> None:
     remember(folder, table)
     _print(table)
     _say_missing(folder)
-    click.echo(_line(table))
+    echo(_line(table))
 
 
 def opened(kind: type[J], folder: Path, engine: str, *, threads: int, spin: bool = True) -> J:
@@ -64,33 +65,36 @@ def opened(kind: type[J], folder: Path, engine: str, *, threads: int, spin: bool
 def settled(folder: Path, engine: str, threads: int) -> tuple[Path, str]:
     """The bundle and the engine to load: as asked, but what ``auto`` means is found out where it may matter."""
     from rlaif_fast.choice import AUTO, remembered
+    from rlaif_fast.showing import say
     from rlaif_fast.tuning import worthwhile
 
     if engine != AUTO or remembered(folder) is not None or not worthwhile(folder):
         return folder, engine
-    click.echo("there is more than one way to judge here: trying them on the bundle's probes, once", err=True)
+    say("there is more than one way to judge here: trying them on the bundle's probes, once")
     return _tune_and_say(folder, threads)
 
 
 def _tune_and_say(folder: Path, threads: int) -> tuple[Path, str]:
     """The bundle and the variant chosen, which a read-only cache folder does not keep."""
     from rlaif_fast.choice import remember
+    from rlaif_fast.showing import say
     from rlaif_fast.tuning import tune as try_all
 
     table = try_all(folder, lambda *_: None, asked=False, threads=threads)
     remember(folder, table)
-    click.echo(_line(table), err=True)
+    say(_line(table))
     _say_missing(folder)
     return Path(table.choice.folder), table.choice.engine
 
 
 def _say_missing(folder: Path) -> None:
     """What could be tried besides, were the float32 bundle there; on standard error."""
+    from rlaif_fast.showing import say
     from rlaif_fast.tuning import out_of_reach
 
     names = out_of_reach(folder)
     if names:
-        click.echo(f"not tried: {', '.join(names)}; export the model with --precision fp32 too", err=True)
+        say(f"not tried: {', '.join(names)}; export the model with --precision fp32 too")
 
 
 def _line(table: Tuned) -> str:
@@ -105,8 +109,10 @@ def _line(table: Tuned) -> str:
 
 
 def _print(table: Tuned) -> None:
-    from rich.console import Console
     from rich.table import Table
+
+    from rlaif_fast.console import stdout
+    from rlaif_fast.showing import cell
 
     shown = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
     shown.add_column("engine", no_wrap=True)
@@ -114,11 +120,11 @@ def _print(table: Tuned) -> None:
         shown.add_column(name, justify="right")
     for number, one in enumerate(table.tried):
         shown.add_row(f"{one.engine}{' *' if number == table.chosen else ''}", one.precision, *_figures(one))
-    console = Console(highlight=False, markup=False, soft_wrap=True)
-    console.print(shown)
+    console = stdout()
+    console.print(shown, soft_wrap=True)
     for one in table.tried:
         if one.refusal:
-            console.print(f"not {one.engine} on the {one.precision} bundle: {one.refusal}")
+            console.print(cell(f"not {one.engine} on the {one.precision} bundle: {one.refusal}"), soft_wrap=True)
 
 
 def _figures(one: Tried) -> list[str]:

@@ -10,11 +10,13 @@ from itertools import chain, islice
 from pathlib import Path
 from typing import Any, Generic, Protocol, TypeVar
 
-from rlaif_fast.console import progress_of, stderr
+from rlaif_fast.console import progress_of
+from rlaif_fast.errors import RlaifFastError
 from rlaif_fast.frugal import draw
 from rlaif_fast.intake import Rejects
 from rlaif_fast.journal import Item, journal_of
 from rlaif_fast.judge import WINDOW
+from rlaif_fast.showing import say
 
 _FILE_WINDOW = 1024  # a file does not keep its reader waiting
 I = TypeVar("I", bound=Item)  # noqa: E741
@@ -66,7 +68,7 @@ class Work(Generic[I]):
     def __post_init__(self) -> None:
         self.total = self.limit
         self._longest = 0
-        self.say = stderr().print
+        self.say = say
         self.errors = None if self.output is None else self.output.with_name(self.output.name + ".errors.jsonl")
         self.rejects = Rejects(self.errors, self.say) if self.skip else None
         self._started = time.perf_counter()
@@ -132,7 +134,7 @@ class Work(Generic[I]):
             prepare: is called before the first result; its second argument keeps what the tally has by then.
         """
         assert self.output is not None
-        with journal_of(self.output, bound, restart=restart) as journal:
+        with journal_of(self.output, bound, restart=restart, say=self.say) as journal:
             count, done = tally(journal.tally), journal.done
             if done:
                 self.say(f"{self.output}: going on behind {done} rows")
@@ -177,6 +179,8 @@ class Work(Generic[I]):
 
 def print_lines(results: Iterable[Any], form: Callable[[Any], str | None]) -> None:
     """Each result's line on standard output as soon as it is there; None for no line."""
+    if sys.stdout is None:
+        raise RlaifFastError("standard output is closed; give a file with -o")
     if hasattr(sys.stdout, "reconfigure"):
         sys.stdout.reconfigure(encoding="utf-8", line_buffering=True)
     for result in results:

@@ -21,28 +21,30 @@ class Table(NamedTuple):
 
 def print_tables(title: str, tables: Iterable[Table], warnings: Iterable[str], where: str) -> None:
     """On standard output, for people."""
-    from rich.console import Console
     from rich.table import Table as Printed
 
-    console = Console(highlight=False, markup=False)
-    console.print(printable(title), style="bold")
+    from rlaif_fast.console import stdout
+    from rlaif_fast.showing import cell
+
+    console = stdout()
+    console.print(cell(title), style="bold")
     for table in tables:
         printed = Printed(box=None, pad_edge=False, padding=(0, 2, 0, 0))
         printed.add_column(table.title)
         for column in table.columns:
             printed.add_column(column, justify="right")
         for row in table.rows:
-            printed.add_row(*map(printable, row))
+            printed.add_row(*map(cell, row))
         console.print()
         console.print(printed)
     console.print()
     for warning in warnings:
-        console.print(f"warning: {printable(warning)}", style="yellow")
-    console.print(where, style="dim")
+        console.print(f"warning: {cell(warning)}", style="yellow")
+    console.print(cell(where), style="dim")
 
 
 def printable(value: object) -> str:
-    """Text of anyone's without what a terminal would obey and XML cannot hold: such characters become blanks."""
+    """Text of anyone's without what XML cannot hold or nobody can see: such characters become blanks."""
     return "".join(c if c.isprintable() else " " for c in str(value))
 
 
