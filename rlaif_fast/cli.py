@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 import sys
+import traceback
 from contextlib import suppress
 
 import click
@@ -89,7 +90,9 @@ def _run(arguments: list[str], debug: bool) -> int:
         raise
     except BaseException as error:  # a panic of a Rust library is no Exception
         if debug:
-            raise
+            say(traceback.format_exc().rstrip())  # texts of rows in it as escapes, like everywhere
+            _close_stdout()
+            return 1
         return _fail(_said(error), 1)
 
 

@@ -14,7 +14,7 @@ from rlaif_fast.errors import PairError
 
 SIBLINGS = (".partial", ".journal", ".journal.new", ".lock", ".locked", ".writing", ".errors.jsonl")
 # What file systems answer that cannot do it: SMB and FUSE to a folder's fsync, NFS without a lock daemon to a lock.
-LACKING = {errno.EINVAL, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOLCK, errno.ENOTTY, errno.EBADF}
+LACKING = {errno.EINVAL, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOLCK, errno.ENOTTY}
 _IN_PLACE = {errno.EBUSY, errno.EXDEV}  # a single file that is mounted into a container has no name to give
 _KEPT = "what was judged is kept: make room, or mend it, and give the same command again"
 
