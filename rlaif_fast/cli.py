@@ -84,7 +84,9 @@ def _run(arguments: list[str], debug: bool) -> int:
     except BrokenPipeError:  # who read us has enough (`| head`)
         _close_stdout()
         return 1
-    except (KeyboardInterrupt, click.exceptions.Abort):
+    except (KeyboardInterrupt, click.exceptions.Abort) as error:
+        if isinstance(error.__cause__, EOFError):  # a reader's: click takes it for the end of someone's typing
+            return _fail(_said(error.__cause__), 1)
         return _fail("interrupted", 130)
     except (SystemExit, GeneratorExit):
         raise

@@ -17,6 +17,7 @@ import io
 import json
 import os
 import time
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import fields
@@ -253,7 +254,10 @@ def _locked(output: Path, say: Say | None) -> BaseFileLock:
     busy = "another process is writing it; wait for it, or give another file with -o"
     try:
         try:
-            lock.acquire(timeout=0)
+            with warnings.catch_warnings(record=True) as caught:  # filelock has a stand-in of its own for ENOSYS
+                warnings.simplefilter("always")
+                lock.acquire(timeout=0)
+            lacking = bool(caught)
         except (OSError, NotImplementedError) as error:
             if isinstance(error, Timeout) or (isinstance(error, OSError) and error.errno not in LACKING):
                 raise
@@ -261,10 +265,11 @@ def _locked(output: Path, say: Say | None) -> BaseFileLock:
             lock = SoftFileLock(output.with_name(output.name + ".locked"))
             busy = f"another process is writing it; or one was killed: then remove {lock.lock_file}"
             lock.acquire(timeout=0)
-            if say is not None:
-                say(f"{output}: this file system has no locks; {Path(lock.lock_file).name} stands in for one")
+            lacking = True
     except Timeout:
         raise PairError(f"{output}: {busy}") from None
+    if lacking and say is not None:
+        say(f"{output}: this file system has no locks; {Path(lock.lock_file).name} stands in for one")
     return lock
 
 
