@@ -111,12 +111,12 @@ def test_the_terminal_shows_who_changed(tmp_path: Path, rlaif_fast: Cli) -> None
     said = " ".join(done.out.split())
     assert f"B: {files[1]} against A: {files[0]}" in said
     for line in ("labels flipped 2 of 4 (50.0 %)", "to response_0, to response_1 0, 2", "right in A, wrong in B 2",
-                 "wrong in A, right in B 0", "alignment with people 100.0 % 50.0 %",
+                 "wrong in A, right in B 0", "alignment with the file's preferences 100.0 % 50.0 %",
                  "0.5 and more 4 2 50.0 %"):  # fmt: skip
         assert line in said, line
     worst, next_, last = (done.out.index(f"\n{k}: p1 0.7000 -> ") for k in (1, 3, 2))
     assert worst < next_ < last, "flips first, by the difference"
-    assert "1: p1 0.7000 -> 0.2000, log-odds -2.234, flip, people prefer response_0\n" in done.out
+    assert "1: p1 0.7000 -> 0.2000, log-odds -2.234, flip, the file's preferences are for response_0\n" in done.out
     assert "\n    instruction: A text of two lines\n    response_0: zero 1\n" in done.out
     assert "2: p1 0.7000 -> 0.6000, log-odds -0.442, same label" in done.out and "\n0: p1" not in done.out
 
@@ -234,4 +234,4 @@ def test_what_cannot_be_read_is_said(tmp_path: Path, rlaif_fast: Cli) -> None:
     done = rlaif_fast("diff", "-", "-")
     assert done.status == 2 and "one of the two can be standard input" in done.err
     done = rlaif_fast("diff", path, path, "--json", tmp_path / "no" / "d.json")
-    assert done.status == 1 and "its folder does not exist" in done.err
+    assert done.status == 1 and "no does not exist, make it" in done.err

@@ -292,7 +292,8 @@ def test_files_that_are_not_there(work: Path, tmp_path: Path, rlaif_fast: Cli) -
     done = rlaif_fast("eval", tmp_path / "none.jsonl")
     assert done.status == 1 and f"error: {tmp_path}/none.jsonl: cannot be read" in done.err
     done = rlaif_fast("eval", work / "verdicts.jsonl", "--html", tmp_path / "no" / "e.html")
-    assert done.status == 1 and done.err == f"error: {tmp_path}/no/e.html: its folder does not exist\n"
+    reason = f"the folder {tmp_path}/no does not exist, make it or give another name"
+    assert done.status == 1 and done.err == f"error: {tmp_path}/no/e.html: {reason}\n"
     done = rlaif_fast("eval", work / "pairs.jsonl", "-b", tmp_path / "bundle")
     assert done.status == 1 and str(tmp_path / "bundle") in done.err and done.err.count("\n") == 1
     done = rlaif_fast("judge", work / "pairs.jsonl", "--calibration", tmp_path / "none.json", "-b", tmp_path)

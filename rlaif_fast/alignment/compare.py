@@ -12,9 +12,9 @@ import numpy as np
 from rlaif_fast.agreement import EDGES, MarginBin, correlation
 from rlaif_fast.alignment.binomial import mcnemar
 from rlaif_fast.alignment.records import Bools, Floats, Record, by_order_of, log_odds_of
-from rlaif_fast.alignment.report import number, percent
+from rlaif_fast.alignment.report import Labels, number, percent
 from rlaif_fast.errors import EvalError, escaped
-from rlaif_fast.labels import Label, LeftOut, Maker, maker, whose
+from rlaif_fast.labels import Label, LeftOut, maker, whose
 from rlaif_fast.report.tables import Table, margin_text
 
 SCHEMA = 1
@@ -40,8 +40,6 @@ class Side:
 class Human:
     """Both files against people, or who else preferred, on the pairs that have a label."""
 
-    made_by: Maker
-    ties: int  # pairs left out because their label prefers neither response
     pairs: int
     lost: int  # A is right, B is not
     won: int  # B is right, A is not
@@ -89,6 +87,7 @@ class Comparison:
     r: float | None  # Pearson, order-averaged log-odds
     by_margin: list[MarginBin]  # A's |order-averaged log-odds|
     direction: Direction
+    labels: Labels
     human: Human | None
     examples: list[Example]
     schema: int = SCHEMA
@@ -102,13 +101,14 @@ class Comparison:
 
     @property
     def where(self) -> str:
-        ties = "" if self.human is None else str(LeftOut(self.human.ties))
-        return f"{self.pairs} pairs in both files; differences are of log-odds{ties and f'; of the labels {ties}'}"
+        left_out = "" if self.human is None else str(LeftOut(self.labels.ties, self.labels.gaps))
+        more = f"; of the labels {left_out}" if left_out else ""
+        return f"{self.pairs} pairs in both files; differences are of log-odds{more}"
 
     @property
     def whose(self) -> str:
         """Whose preferences the labels are."""
-        return whose("people" if self.human is None else self.human.made_by)
+        return whose(self.labels.made_by)
 
     @property
     def missing(self) -> list[str]:
@@ -189,10 +189,11 @@ def compare(
     flips = picks_a != picks_b
     labels = [one.human_label if one.human_label is not None else other.human_label
               for one, other in zip(ours, theirs, strict=True)]  # fmt: skip
-    ties = sum(label == "tie" for label in labels)
-    labels = [None if label == "tie" else label for label in labels]
+    left_out = LeftOut()
+    labels = [None if left_out(label) else label for label in labels]
     asked = np.array([label is not None for label in labels])
-    made_by = maker(labels, (one.made_by for one in (*ours, *theirs)))
+    said = [one.made_by for one in (*ours, *theirs)]
+    made_by = maker(labels, said) if asked.any() else "people"
     people_0 = np.array([label == 0 for label in labels])
     return Comparison(
         command,
@@ -203,7 +204,8 @@ def compare(
         r=correlation(mean_a, mean_b),
         by_margin=_by_margin(np.abs(mean_a), flips),
         direction=_direction(ours, flips, picks_b),
-        human=_human((picks_a == people_0)[asked], (picks_b == people_0)[asked], made_by, ties),
+        labels=Labels(made_by, left_out.ties, left_out.gaps),
+        human=_human((picks_a == people_0)[asked], (picks_b == people_0)[asked]),
         examples=_examples(ours, theirs, mean_b - mean_a, flips, labels, examples),
     )  # fmt: skip
 
@@ -259,11 +261,11 @@ def _direction(rows: Sequence[Record], flips: Bools, picks: Bools) -> Direction:
     )  # fmt: skip
 
 
-def _human(right_a: Bools, right_b: Bools, made_by: Maker, ties: int) -> Human | None:
+def _human(right_a: Bools, right_b: Bools) -> Human | None:
     if not len(right_a):
         return None
     lost, won = int((right_a & ~right_b).sum()), int((right_b & ~right_a).sum())
-    return Human(made_by, ties, len(right_a), lost, won, mcnemar(lost, won))
+    return Human(len(right_a), lost, won, mcnemar(lost, won))
 
 
 def _examples(
