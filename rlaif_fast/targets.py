@@ -35,7 +35,7 @@ def target_of(path: Path, inputs: Sequence[str | Path] = ()) -> Path:
     except (OSError, ValueError) as error:  # a loop of links, a name too long or with a NUL
         raise PairError(f"{path}: {getattr(error, 'strerror', None) or error}, give another name") from None
     if found and (not stat.S_ISREG(found.st_mode) or _special(path)):
-        stream = "" if path.is_dir() else f", or leave the option out and redirect standard output (> {path})"
+        stream = "" if path.is_dir() else ", or leave the option out and redirect standard output"
         raise PairError(f"{path}: not a file that can be replaced, give another name{stream}")
     real = Path(os.path.realpath(path)) if path.is_symlink() else path
     folder = real.parent

@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from rlaif_fast.alignment.records import record
 from rlaif_fast.labels import LeftOut, label_name, maker, read_label, said_maker
 from rlaif_fast.pairs import Pair
 from rlaif_fast.verdict import Verdict
@@ -99,6 +100,12 @@ def test_a_models_preference_is_not_called_a_persons() -> None:
     assert row["file_label"] == 0 and "human_label" not in row
     row = Verdict(Pair("i", "a", "b", 1, {"label": 0, "file_label": 5, "annotator": "gpt-4"}), (0.5,)).row()
     assert (row["file_label"], row["input_file_label"]) == (0, 5)
+
+
+def test_a_table_has_both_columns_in_every_row() -> None:
+    rows = [verdict_row(1, [0.6, 0.5]) | {"human_label": "", "file_label": "1.0"},
+            verdict_row(2, [0.6, 0.5]) | {"human_label": 0, "file_label": None}]  # fmt: skip
+    assert [record(row).human_label for row in rows] == [1, 0]
 
 
 # As people call it

@@ -97,11 +97,13 @@ def record(row: Mapping[str, Any]) -> Record:
     label = _number(row["label"], "label")
     if label != (1 if p1 > 1.0 - p1 else 2):
         raise ValueError(f"label {label:g} does not follow from p1 {p1:g}")
-    label_of, task = row.get("human_label", row.get("file_label")), row.get("task")
+    preferred, task = read_label(row.get("human_label")), row.get("task")
+    if preferred is None:  # in a table every row has both columns
+        preferred = read_label(row.get("file_label"))
     instruction, chosen, rejected = texts
     return Record(
         row["id"], instruction, *((chosen, rejected) if label == 1 else (rejected, chosen)), p1, by_order,
-        read_label(label_of), task if task and isinstance(task, str) else None,
+        preferred, task if task and isinstance(task, str) else None,
         said_maker(row),
     )  # fmt: skip
 
