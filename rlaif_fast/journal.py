@@ -17,17 +17,15 @@ import io
 import json
 import os
 import time
-import warnings
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import fields
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
-from filelock import BaseFileLock, FileLock, SoftFileLock, Timeout
-
 from rlaif_fast.errors import PairError
-from rlaif_fast.targets import LACKING, named, sync_file, sync_folder
+from rlaif_fast.locking import Say, locked
+from rlaif_fast.targets import named, sync_file, sync_folder
 
 _INTERVAL = 1.0  # seconds between two journal entries: what a killed run judges again
 _SCHEMA = 1
@@ -41,7 +39,6 @@ class Item(Protocol):
 
 
 T = TypeVar("T", bound=Item)
-Say = Callable[[str], None]
 
 
 class Journal:
@@ -232,7 +229,7 @@ def journal_of(
         PairError: another process is at it, or what lies there belongs to another run.
         OSError: with the output's name; what was judged is kept.
     """
-    lock = _locked(output, say)
+    lock = locked(output, say)
     try:
         journal = Journal(output, bound, say)
         try:
@@ -246,31 +243,6 @@ def journal_of(
         # Safe while it is held: who waits for it sees that the file he opened is gone and opens another.
         Path(lock.lock_file).unlink(missing_ok=True)
         lock.release()
-
-
-def _locked(output: Path, say: Say | None) -> BaseFileLock:
-    """A lock that is held; where the file system has none, a file that only one process can make."""
-    lock: BaseFileLock = FileLock(output.with_name(output.name + ".lock"))
-    busy = "another process is writing it; wait for it, or give another file with -o"
-    try:
-        try:
-            with warnings.catch_warnings(record=True) as caught:  # filelock has a stand-in of its own for ENOSYS
-                warnings.simplefilter("always")
-                lock.acquire(timeout=0)
-            lacking = bool(caught)
-        except (OSError, NotImplementedError) as error:
-            if isinstance(error, Timeout) or (isinstance(error, OSError) and error.errno not in LACKING):
-                raise
-            Path(lock.lock_file).unlink(missing_ok=True)
-            lock = SoftFileLock(output.with_name(output.name + ".locked"))
-            busy = f"another process is writing it; or one was killed: then remove {lock.lock_file}"
-            lock.acquire(timeout=0)
-            lacking = True
-    except Timeout:
-        raise PairError(f"{output}: {busy}") from None
-    if lacking and say is not None:
-        say(f"{output}: this file system has no locks; {Path(lock.lock_file).name} stands in for one")
-    return lock
 
 
 def _counted(value: Any) -> bool:
