@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from rlaif_fast.errors import PairError
+from rlaif_fast.errors import ExportError, PairError
 
 SIBLINGS = (".partial", ".journal", ".journal.new", ".lock", ".locked", ".writing", ".errors.jsonl")
 # What file systems answer that cannot do it: SMB and FUSE to a folder's fsync, NFS without a lock daemon to a lock.
@@ -48,6 +48,21 @@ def target_of(path: Path, inputs: Sequence[str | Path] = ()) -> Path:
     for one in inputs:
         _check_apart(path, real, str(one))
     return real
+
+
+def folder_of(path: Path) -> Path:
+    """The folder that ``path`` leads to, there or not yet: a link stays, and what it leads to is written.
+
+    Raises:
+        ExportError: a loop of links, or a name that cannot be.
+    """
+    try:
+        os.stat(path)
+    except FileNotFoundError:
+        pass
+    except (OSError, ValueError) as error:
+        raise ExportError(f"{path}: {getattr(error, 'strerror', None) or error}, give another folder with -o") from None
+    return Path(os.path.realpath(path)) if path.is_symlink() else path
 
 
 def _check_apart(path: Path, real: Path, read: str) -> None:

@@ -75,9 +75,9 @@ def test_only_people_choose() -> None:
     assert recognised(verdict)(verdict) == OURS | {"p1": 0.6, "input_label": 1}
 
 
-@pytest.mark.parametrize(("preference", "label"), [(1, 0), (2, 1), (1.0, 0), (0, None), (1.5, None), (True, None),
+@pytest.mark.parametrize(("preference", "label"), [(1, 0), (2, 1), (1.0, 0), (0, "tie"), (1.5, "tie"), (True, None),
                                                    (None, None), ("1", None)])  # fmt: skip
-def test_alpacaevals_preference(preference: Any, label: int | None) -> None:
+def test_alpacaevals_preference(preference: Any, label: int | str | None) -> None:
     row = {"instruction": "i", "output_1": "a", "output_2": "b", "preference": preference}
     assert recognised(row)(row).get("label") == label
     assert recognised(row)(row | {"label": 0})["label"] == 0

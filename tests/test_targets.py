@@ -261,3 +261,27 @@ def test_any_state_of_an_output(pairs: Path, llama: Path, tmp_path: Path, rlaif_
             assert done.status == 1 and done.err.count("\n") == 1
         else:
             assert os.path.getsize(output) > 0 and not list(folder.rglob("*.partial"))
+
+
+def test_an_export_is_written_through_a_link(
+    tiny_folder: Callable[[str], Path], tmp_path: Path, rlaif_fast: Cli
+) -> None:
+    """Also one that leads nowhere yet, and with --force one that leads to a bundle; a loop is refused first."""
+    link = tmp_path / "link"
+    link.symlink_to("disk/bundle")
+    (tmp_path / "disk").mkdir()
+    command = ("export", tiny_folder("llama"), "--precision", "fp32", "-o", link)
+    for force in ((), ("--force",)):
+        done = rlaif_fast(*command, *force)
+        assert done.status == 0, done.err
+        assert link.is_symlink() and (tmp_path / "disk/bundle/manifest.json").is_file()
+        assert sorted(path.name for path in (tmp_path / "disk").iterdir()) == ["bundle"]
+    (tmp_path / "loop").symlink_to("loop")
+    done = rlaif_fast(*command[:-1], tmp_path / "loop")
+    assert done.status == 1 and "give another folder with -o" in done.err and "Traceback" not in done.err
+
+
+def test_a_closed_standard_input_is_named(llama: Path) -> None:
+    command = f'exec "{sys.executable}" -m rlaif_fast judge - -b "{llama}" <&-'
+    done = subprocess.run(["sh", "-c", command], capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (1, "error: stdin: is closed, give a file of pairs\n")

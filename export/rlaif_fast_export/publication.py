@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from rlaif_fast.targets import sync_file
+
 
 @contextmanager
 def scratch(output: Path) -> Iterator[Path]:
@@ -39,7 +41,7 @@ def publish(folder: Path, output: Path) -> None:
     """Move the finished bundle to its place; an older one goes only once the new one stands."""
     for path in folder.iterdir():
         with open(path, "rb") as stream:
-            os.fsync(stream.fileno())
+            sync_file(stream.fileno())
     old = output.with_name(f".{output.name}.old-{os.getpid()}")
     if output.exists():
         output.rename(old)

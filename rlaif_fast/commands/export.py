@@ -11,6 +11,7 @@ import click
 
 from rlaif_fast.commands.prompt_options import CHAT, chosen_template, prompt_options, score_template
 from rlaif_fast.errors import ExportError, TemplateError
+from rlaif_fast.targets import folder_of
 
 if TYPE_CHECKING:
     from rlaif_fast.pairs import Pair
@@ -81,6 +82,8 @@ def export(
     if score and precision == "auto":
         precision = "fp32"
     read, chosen = (None, score) if score else chosen_template(template, exemplars, shots)
+
+    output = None if output is None else folder_of(output)
 
     def free_folder(precision: str, in_chat: bool) -> Path:
         name = f"{chosen.name}-chat" if in_chat else chosen.name

@@ -36,6 +36,8 @@ def open_rows(path: str, kind: str | None = None, split: str | None = None) -> I
     if split is not None and not os.path.isdir(path):
         raise PairError(f"{path}: --split {split} chooses from a data set's folder, and this is none; leave it out")
     if path == "-":
+        if sys.stdin is None:
+            raise PairError("stdin: is closed, give a file of pairs")
         head, stream = unpacked(sys.stdin.buffer, "stdin")
         found = kind or _kind(head, "")
         _require(found, "stdin")

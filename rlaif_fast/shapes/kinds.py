@@ -12,6 +12,7 @@ from rlaif_fast.shapes.mapping import read_as
 from rlaif_fast.shapes.shape import NAMES, Row, Shape
 
 _CHOICES = (("chosen", "rejected"), ("chosen_response", "rejected_response"), ("response_j", "response_k"))
+_PREFERENCES = {1: 0, 2: 1, 0: "tie", 1.5: "tie"}  # AlpacaEval counts from 1
 _PROMPTS = ("prompt", "instruction", "question", "query", "conversations", "input")
 
 
@@ -124,9 +125,12 @@ def _alpacaeval(row: Mapping[str, Any]) -> tuple[Row, Collection[str]]:
         if name not in row:
             raise ValueError(f"has no {name}")
     found = read_as({of: row[name] for of, name in zip(NAMES, names, strict=False)}, NAMES[1:3])
-    preference = row.get("preference")
-    if not isinstance(preference, bool) and preference in (1, 2) and "label" not in row:
-        found["label"] = int(preference) - 1
+    if "preference" in row and "label" not in row:
+        preference = row["preference"]
+        if preference is None or preference != preference:  # nobody was asked
+            found["label"] = None
+        elif not isinstance(preference, bool) and isinstance(preference, int | float) and preference in _PREFERENCES:
+            found["label"] = _PREFERENCES[preference]
     return found, names
 
 
