@@ -11,6 +11,7 @@ from rlaif_fast.rating import ScoreTemplate
 from rlaif_fast.template import Template
 from rlaif_fast.tokens import PromptTokenizer
 from rlaif_fast_export.chat import freeze
+from rlaif_fast_export.failures import refused
 from rlaif_fast_export.families import maximum_length
 from rlaif_fast_export.sources import Source
 from rlaif_fast_export.token_ids import require_rows
@@ -42,7 +43,8 @@ def fit(source: Source, template: Template | ScoreTemplate, *, chat: bool) -> Fi
             raise ExportError(f"template {template.name}: a score's prompt is not put into a chat template")
         template = freeze(template, fast, source.name)
     own = fast.backend_tokenizer.to_str()
-    tokenizer = PromptTokenizer(Tokenizer.from_str(own))
+    with refused(f"{source.name}: its tokenizer cannot be used"):
+        tokenizer = PromptTokenizer(Tokenizer.from_str(own))
     longest, prefix_ids = maximum_length(source.config()), tokenizer.prefix_ids(template)
     if not prefix_ids:
         raise ExportError(f"template {template.name}: its head must be at least one token long")

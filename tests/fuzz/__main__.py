@@ -1,4 +1,4 @@
-"""Fuzz a reader: ``python -m tests.fuzz manifest|row|template|checkpoint CORPUS -max_total_time=600``.
+"""Fuzz a reader: ``python -m tests.fuzz manifest|row|template|checkpoint|tokenizer CORPUS -max_total_time=600``.
 
 The options behind the corpus are libFuzzer's.
 """
