@@ -183,11 +183,24 @@ def test_ordinary_tokens_named_as_padding_stay_ordinary(tmp_path: Path) -> None:
     assert gguf_tokenizer(tmp_path / "m.gguf", "tiny").pad_token is None
 
 
+BASE_TOKENS = [BASE.id_to_token(i) for i in range(BASE.get_vocab_size())]
+
+
+def test_what_a_file_does_not_say_is_read_as_transformers_does_and_said(tmp_path: Path) -> None:
+    path, notes = write_bpe(tmp_path / "m.gguf", BASE, None, **BOS), list[str]()
+    gguf_tokenizer(path, "tiny", notes)
+    same(path, twin("gpt-2", begins=True))
+    assert len(notes) == 1 and "tiny: does not say how it splits text (tokenizer.ggml.pre)" in notes[0]
+
+
 @pytest.mark.parametrize(
     ("keys", "reason"),
     [
         ({"pre": "martian"}, r"not known here \(tokenizer.ggml.pre = 'martian'\)"),
-        ({"pre": None}, r"does not say how it splits text \(tokenizer.ggml.pre\)"),
+        (
+            {"pre": None, "tokens": [*BASE_TOKENS[:-1], "<|begin_of_text|>"]},
+            r"does not say how it splits text \(tokenizer.ggml.pre\)",
+        ),
         ({"model": "t5"}, "of the kind 't5'"),
         ({"model": None}, "of the kind None"),
         ({"merges": None}, "has no merges"),

@@ -11,6 +11,8 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from tokenizers import Tokenizer
+from transformers import PreTrainedTokenizerFast
 
 from rlaif_fast import BundleError, Judge, PairError
 from rlaif_fast.errors import TemplateError
@@ -96,9 +98,13 @@ def test_every_family_scores_as_pytorch(name: str, bundle: Callable[[str], Path]
 
 def test_where_ten_is_one_token(tmp_path: Path) -> None:
     folder = save_tiny("llama", tmp_path / "model")
-    tokenizer = tiny_tokenizer()
-    tokenizer.add_tokens(["10"])  # in the vocabulary, not special
-    ten = tokenizer.convert_tokens_to_ids("10")
+    written = json.loads(tiny_tokenizer().backend_tokenizer.to_str())
+    ten = len(written["model"]["vocab"])
+    written["model"]["vocab"]["10"] = ten  # which merging comes to
+    written["model"]["merges"].append(["1", "0"])
+    tokenizer = PreTrainedTokenizerFast(
+        tokenizer_object=Tokenizer.from_str(json.dumps(written)), bos_token="<s>", eos_token="</s>"
+    )
     model = tiny_model("llama")
     model.resize_token_embeddings(ten + 1)
     model.save_pretrained(folder)

@@ -92,4 +92,8 @@ SPLITTINGS = {
     "tekken": Splitting((_TEKKEN,), ignore_merges=True, begins=True),
 }
 # Files written before llama.cpp had the name: where all models of an architecture split alike.
+# For all others GPT-2's own, behind a beginning token: so transformers reads a file that does not say.
+UNSAID = Splitting(begins=True)
+# Tokens of vocabularies that are known to be split otherwise.
+ELSEWHERE = ("<|begin_of_text|>", "[TOOL_CALLS]", "<|im_sep|>", "<｜begin▁of▁sentence｜>")
 OF_ARCHITECTURE = {"gpt2": "gpt-2", "qwen2": "qwen2"}

@@ -16,7 +16,7 @@ from tokenizers import AddedToken, Tokenizer, decoders, models, normalizers, pro
 from transformers import PreTrainedTokenizerFast
 
 from rlaif_fast.errors import ExportError
-from rlaif_fast_export.gguf_splits import OF_ARCHITECTURE, SPLITTINGS, Splitting
+from rlaif_fast_export.gguf_splits import ELSEWHERE, OF_ARCHITECTURE, SPLITTINGS, UNSAID, Splitting
 
 _ADDED = (TokenType.CONTROL, TokenType.USER_DEFINED)
 _BLANK = "▁"  # SentencePiece's
@@ -24,8 +24,10 @@ _BLANK = "▁"  # SentencePiece's
 _UNREAD = ("remove_extra_whitespaces", "precompiled_charsmap")
 
 
-def gguf_tokenizer(path: Path, model: str) -> Any:
+def gguf_tokenizer(path: Path, model: str, notes: list[str] | None = None) -> Any:
     """The fast tokenizer of transformers, with the file's chat template and special tokens.
+
+    ``notes`` gets a line on what the file leaves unsaid.
 
     Raises:
         ExportError: the file describes none, or one of a kind that is not known here.
@@ -35,6 +37,11 @@ def gguf_tokenizer(path: Path, model: str) -> Any:
         tokenizer = _bpe(vocabulary) if vocabulary.kind == "gpt2" else _sentencepiece(vocabulary)
         _add_tokens(tokenizer, vocabulary)
         tokenizer.post_processor = _around(vocabulary)
+        if notes is not None and vocabulary.kind == "gpt2" and vocabulary.splitting is UNSAID:
+            notes.append(
+                f"{model}: does not say how it splits text (tokenizer.ggml.pre), it is read as GPT-2's; where the"
+                " original splits otherwise, convert it again with a current llama.cpp"
+            )
         return PreTrainedTokenizerFast(
             tokenizer_object=tokenizer,
             chat_template=vocabulary.said.get("tokenizer.chat_template"),
@@ -95,10 +102,12 @@ class _Vocabulary:
         architecture = self.said["general.architecture"]
         name = self.said.get("tokenizer.ggml.pre") or OF_ARCHITECTURE.get(architecture)
         if name is None:
-            raise ExportError(
-                f"{self.model}: does not say how it splits text (tokenizer.ggml.pre); convert the model again with a"
-                " current llama.cpp, or export the original"
-            )
+            if any(token in self.tokens for token in ELSEWHERE):
+                raise ExportError(
+                    f"{self.model}: does not say how it splits text (tokenizer.ggml.pre); convert the model again with"
+                    " a current llama.cpp, or export the original"
+                )
+            return UNSAID
         if name not in SPLITTINGS:
             raise ExportError(
                 f"{self.model}: splits text in a way that is not known here (tokenizer.ggml.pre = {name!r}); export the"
@@ -208,7 +217,11 @@ def _add_tokens(tokenizer: Tokenizer, vocabulary: _Vocabulary) -> None:
 
 def _around(vocabulary: _Vocabulary) -> processors.PostProcessor:
     """What is put before and behind a text."""
-    begins = vocabulary.flag("add_bos_token", vocabulary.kind == "llama" or vocabulary.splitting.begins)
+    if vocabulary.kind == "llama":
+        default = True
+    else:
+        default = vocabulary.splitting.begins and (vocabulary.splitting is not UNSAID or "bos" in vocabulary.special)
+    begins = vocabulary.flag("add_bos_token", default)
     parts, used = ["$A"], []
     for name, wanted, place in (("bos", begins, 0), ("eos", vocabulary.flag("add_eos_token", False), len(parts) + 1)):
         if wanted:

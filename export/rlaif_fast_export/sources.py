@@ -42,6 +42,7 @@ class Source:
         trusted: whether Python code that comes with the model may run.
         adapter: the folder of an adapter that is merged into the model.
         unused: tensors of the files that the model computes itself, once it was loaded.
+        notes: what the files leave unsaid, and how it is read, once it was.
     """
 
     name: str
@@ -51,6 +52,7 @@ class Source:
     trusted: bool = False
     adapter: Path | None = None
     unused: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
 
     @cache  # noqa: B019 (a source lives as long as its export; GGUF metadata takes seconds to read)
     def config(self) -> Any:
@@ -74,7 +76,7 @@ class Source:
     def tokenizer(self) -> Any:
         """The fast tokenizer. Raises ExportError where the model has only a slow one."""
         if "gguf_file" in self.arguments:
-            return gguf_tokenizer(Path(self.path) / self.arguments["gguf_file"], self.name)
+            return gguf_tokenizer(Path(self.path) / self.arguments["gguf_file"], self.name, self.notes)
         own = self.adapter and (self.adapter / "tokenizer.json").is_file()
         tokenizer = self._load(
             AutoTokenizer.from_pretrained, str(self.adapter) if own else self.path, what="its tokenizer "

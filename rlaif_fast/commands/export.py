@@ -133,6 +133,8 @@ def export(
         if refused is not None:  # behind the except: what int8 held is let go
             steps.say(f"precision: fp32 instead, since {refused}")
             path = bundle("fp32")
+        for note in source.notes:
+            steps.say(note)
         if unused := source.unused:
             named = ", ".join(unused) if verbose else f"{unused[0]}, ... (--verbose names all)"
             steps.say(f"{len(unused)} tensors of the files are computed from the configuration instead: {named}")
