@@ -48,7 +48,7 @@ TARGET = 0.6
 STEADY = 0.3
 # What the finished graph may have of both before it is verified. Where it has more, because the expectation's first
 # order was not enough, a more precise mix is taken: so many at most.
-_MEASURED, _MIXES = 0.8, 4
+_MEASURED, _MIXES, _CLOSER = 0.8, 6, 0.97  # a large step buys precision that costs time and that nobody asked for
 _REPORT = "; please report the model, with what --debug shows"
 _PAGE = 4096  # bytes; tensors start on a page, so the runtime maps them as they lie
 
@@ -158,9 +158,9 @@ class _Build:
             if same or not (too_far or too_unsteady):  # the same again: as precise as int8 gets
                 break
             if too_far:
-                target = 0.9 * mix.expected * _MEASURED * limit / error
+                target = _CLOSER * mix.expected * _MEASURED * limit / error
             if too_unsteady:
-                steady = 0.9 * mix.unsteady * STEADY * limit / self.moved
+                steady = _CLOSER * mix.unsteady * STEADY * limit / self.moved
             gc.collect()  # the session over the graph that is written anew
         self._calibrated = None  # the verification needs the memory
 
