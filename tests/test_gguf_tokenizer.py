@@ -204,6 +204,8 @@ def test_what_a_file_does_not_say_is_read_as_transformers_does_and_said(tmp_path
         ({"model": "t5"}, "of the kind 't5'"),
         ({"model": None}, "of the kind None"),
         ({"merges": None}, "has no merges"),
+        ({"merges": ["a"]}, "its merge 'a' is no pair"),
+        ({"add_bos_token": "false"}, "add_bos_token is 'false', neither"),
         ({"merges": ["martian ian"]}, r"cannot be read \(.*martian"),
         ({"tokens": None}, "has no vocabulary"),
         ({"tokens": ["a", "a"], "token_type": [1, 1]}, "1 of its tokens stand in the vocabulary twice"),

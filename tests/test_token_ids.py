@@ -13,7 +13,7 @@ from rlaif_fast import ExportError
 from rlaif_fast.template import SUMMARY, Template
 from rlaif_fast_export.prompt import fit
 from rlaif_fast_export.sources import find_source
-from rlaif_fast_export.token_ids import require_rows
+from rlaif_fast_export.token_ids import require_rows, require_text
 from tests.families import VOCABULARY, save_tiny
 
 Change = Callable[[dict[str, Any]], None]
@@ -99,3 +99,18 @@ def test_every_word_counts_where_whole_words_are_looked_up() -> None:
     require_rows(own, [0], 8, "tiny")
     with pytest.raises(ExportError, match=r"^tiny: token 7 \('word'\)"):
         require_rows(own, [0], 7, "tiny")
+
+
+def unigram(*names: str) -> str:
+    pieces = [["<unk>", 0.0], *([name, 0.0] for name in names), *([chr(c), -5.0] for c in (*range(33, 127), 0x2581))]
+    flags = dict.fromkeys(("single_word", "lstrip", "rstrip", "normalized"), False)
+    return json.dumps({
+        "version": "1.0", "model": {"type": "Unigram", "unk_id": 0, "vocab": pieces},
+        "pre_tokenizer": {"type": "Metaspace", "replacement": "\u2581", "prepend_scheme": "always", "split": True},
+        "added_tokens": [{"id": i, "content": t, "special": True, **flags} for i, t in enumerate(("<unk>", "</s>"))],
+    })  # fmt: skip
+
+
+def test_a_control_token_that_letters_make() -> None:
+    with pytest.raises(ExportError, match=r"^tiny: its tokenizer reads the letters '</s>' in a text as"):
+        require_text(unigram("</s>"), "tiny")

@@ -93,8 +93,11 @@ class _Vocabulary:
         return cls(model, kind, tokens, types, _special(said, kind, len(tokens), model), said)
 
     def flag(self, name: str, default: bool) -> bool:
-        """What ``tokenizer.ggml.NAME`` says."""
-        return bool(self.said.get(f"tokenizer.ggml.{name}", default))
+        """What ``tokenizer.ggml.NAME`` says. Raises ExportError where it is neither true nor false."""
+        value = self.said.get(f"tokenizer.ggml.{name}", default)
+        if value not in (True, False):
+            raise ExportError(f"{self.model}: tokenizer.ggml.{name} is {value!r}, neither true nor false")
+        return bool(value)
 
     @property
     def splitting(self) -> Splitting:
@@ -146,6 +149,9 @@ def _bpe(vocabulary: _Vocabulary) -> Tokenizer:
         raise ExportError(f"{vocabulary.model}: has no merges (tokenizer.ggml.merges)")
     own = {token: i for i, token in enumerate(vocabulary.tokens[: vocabulary.model_size])}
     pairs = [(merge[:at], merge[at + 1 :]) for merge in merges if (at := merge.find(" ", 1)) > 0]
+    if len(pairs) != len(merges):
+        broken = next(merge for merge in merges if merge.find(" ", 1) < 1)
+        raise ExportError(f"{vocabulary.model}: its merge {broken!r} is no pair (tokenizer.ggml.merges)")
     tokenizer = Tokenizer(models.BPE(own, pairs, ignore_merges=splitting.ignore_merges))
     if (normalizer := splitting.normalizer()) is not None:
         tokenizer.normalizer = normalizer

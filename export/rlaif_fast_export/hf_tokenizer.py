@@ -27,9 +27,9 @@ def hf_tokenizer(path: str, **arguments: Any) -> Any:
         more |= {"additional_special_tokens": [*(config.get("additional_special_tokens") or []), *extra]}
     folder = Path(path)
     missing = folder.is_dir() and not (folder / "tokenizer.json").is_file()
-    if config.get("add_prefix_space") is not None and str(config.get("tokenizer_class")).startswith("Llama"):
-        if not missing:  # said at all, it makes transformers convert the slow form: tokenizer.json has it applied
-            more |= {"add_prefix_space": None}
+    llama = str(config.get("tokenizer_class")).startswith("Llama")
+    if llama and not missing and config.get("add_prefix_space") is not None:
+        more |= {"add_prefix_space": None}  # it would make transformers convert the slow form; tokenizer.json has it
     try:
         return kind.from_pretrained(path, **arguments, **more)
     except Exception as error:

@@ -14,7 +14,7 @@ from rlaif_fast_export.chat import freeze
 from rlaif_fast_export.failures import refused
 from rlaif_fast_export.families import maximum_length
 from rlaif_fast_export.sources import Source
-from rlaif_fast_export.token_ids import require_rows
+from rlaif_fast_export.token_ids import require_rows, require_text
 
 
 @dataclass(frozen=True)
@@ -45,6 +45,7 @@ def fit(source: Source, template: Template | ScoreTemplate, *, chat: bool) -> Fi
     own = fast.backend_tokenizer.to_str()
     with refused(f"{source.name}: its tokenizer cannot be used"):
         tokenizer = PromptTokenizer(Tokenizer.from_str(own))
+        require_text(own, source.name)
     longest, prefix_ids = maximum_length(source.config()), tokenizer.prefix_ids(template)
     if not prefix_ids:
         raise ExportError(f"template {template.name}: its head must be at least one token long")

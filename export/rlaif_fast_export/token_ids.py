@@ -41,6 +41,28 @@ def require_rows(own: str, template_ids: Iterable[int], rows: int, model: str) -
                 )
 
 
+def require_text(own: str, model: str) -> None:
+    """Raises ExportError where the model of a tokenizer.json makes a control token of the letters of its name."""
+    tokenizer, prompts = Tokenizer.from_str(own), PromptTokenizer(Tokenizer.from_str(own))
+    said: dict[str, Any] = json.loads(own)["model"]
+    unknown = said.get("unk_id"), tokenizer.token_to_id(said.get("unk_token") or "")
+    names = {
+        i: token.content
+        for i, token in tokenizer.get_added_tokens_decoder().items()
+        if i not in unknown and not is_blank(token.content) and (token.special or token.content[0] in "<[")
+    }
+    around = prompts.encode("")
+    for shape in ("{}", "a{}b", " {} "):
+        for (number, name), ids in zip(
+            names.items(), prompts.encode_many([shape.format(name) for name in names.values()]), strict=True
+        ):
+            if ids.count(number) > around.count(number):
+                raise ExportError(
+                    f"{model}: its tokenizer reads the letters {name!r} in a text as its control token {number:,}; take"
+                    " that name out of what its model can make (tokenizer.json: vocabulary, merges)"
+                )
+
+
 def _of_text(tokenizer: Tokenizer, rows: int, own: str) -> list[int]:
     """Tokens without a row that come out of some text."""
     added = {token.content for token in tokenizer.get_added_tokens_decoder().values()}
