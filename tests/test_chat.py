@@ -145,6 +145,14 @@ def test_labels_behind_a_chats_end() -> None:
             "{{ messages[0]['content'] }}",
             "cannot be frozen",
         ),  # no token of its own: whether <s> comes first is not said
+        (
+            "<s>{% if '/no_think' in messages[0]['content'] %}X{% endif %}{{ messages[0]['content'] }}",
+            "cannot be frozen",
+        ),
+        (
+            "<s>{% if messages[0]['content'] | length > 2000 %}X{% endif %}{{ messages[0]['content'] }}",
+            "cannot be frozen",
+        ),
         ("{% for", "its chat template failed"),
     ],
 )
@@ -161,11 +169,16 @@ _OPENINGS = [
     "<think>\n", "<think>", "<thinking>", "<THINK>\n", "<reasoning>", "<thought>\n", "<seed:think>", "[THINK]",
     "<|think|>", "<|begin_of_thought|>\n\n", "<|START_THINKING|>", "◁think▷", "<|channel|>analysis<|message|>",
     "<|channel>thought\n", "<think>\nOkay, let me see.", "<think></think><think>",
+    "<longcat_think>\n", "<seed_think>", "<unused94>thought\n", "<|begin▁of▁thinking|>", "<｜think｜>",
+    "<think time=5>",
+    "<internal_thought>", "<inner_monologue>", "<thought_process>", "<reasoning_content>", "<scratch_pad>",
+    "<chain_of_thought>", "<|startofthink|>", "[BEGIN OF THOUGHT]", "## Thinking\n",
 ]  # fmt: skip
 _CLOSED = [
     "<think>\n\n</think>\n\n", "</think>", "<seed:think></seed:think>", "[THINK][/THINK]", "◁think▷◁/think▷",
     "<|begin_of_thought|><|end_of_thought|>", "<|START_THINKING|><|END_THINKING|>", "<|channel|>final<|message|>",
     "<|channel|>analysis<|message|><|end|><|start|>assistant", "<|channel>thought\n<channel|>", "<answer>", "",
+    "<seed_think></seed_think>", "<|startofthink|><|endofthink|>", "[BEGIN OF THOUGHT][END OF THOUGHT]",
 ]  # fmt: skip
 _SWITCHED = [
     "{% if enable_thinking is defined and enable_thinking is false %}</think>{% else %}<think>\n{% endif %}",

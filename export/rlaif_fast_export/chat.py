@@ -24,6 +24,9 @@ _TRIALS = (
     ("  begins and ends with blanks \n", "\n\nlines\n", "\ttab\t"),
     ("{{ bos_token }} {% raw %}", "{instruction} {first}", "<b>&amp; \"quoted\" 'text'</b>"),
     ("日本語 é 😀", "1", "2"),
+    ("/think", "/no_think", "<<SYS>>\nx\n<</SYS>>"),  # what templates look for in a message
+    ("tool tools system", "tool_call function", "think thinking reasoning"),
+    ("long " * 4000, "1", "2"),
 )
 # How templates are asked not to think, the most usual first; what a template does not know it does not look at.
 _SWITCHES: tuple[dict[str, Any], ...] = (
@@ -31,16 +34,18 @@ _SWITCHES: tuple[dict[str, Any], ...] = (
     {"enable_reasoning": False}, {"thinking_mode": "off"}, {"thinking_mode": "disabled"}, {"thinking_budget": 0},
     {"reasoning_effort": "none"}, {"reasoning_effort": "off"}, {"disable_thinking": True}, {"no_think": True},
 )  # fmt: skip
-_THOUGHT = r"(?:\w+:)?(?:think|thinking|thoughts?|reason|reasoning|analysis|reflection|scratchpad|cot)"
-_OPENS = (
-    rf"[<\[◁]\|?(?:(?:begin|start)_(?:of_)?)?{_THOUGHT}(?:_(?:start|begin))?\|?[>\]▷]"
-    r"|<\|channel\|?>(?:analysis|thought)"
-)
+# A tag about thinking, whatever its brackets and its other words are (not one that says there is none: <no_think>).
+_THOUGHT = r"(?:think|thought|reason|reflection|analysis|monologue|scratch_?pad|(?<![a-z])cot(?![a-z]))"
+_BEGIN, _IN, _END = r"[<\[◁‹][|｜]?", r"[^<>\[\]◁▷‹›\n]*", r"[>\]▷›]"
 _CLOSES = (
-    rf"[<\[◁]\|?(?:/|end_(?:of_)?){_THOUGHT}\|?[>\]▷]|[<\[◁]\|?{_THOUGHT}_end\|?[>\]▷]"
+    rf"{_BEGIN}(?:/|end){_IN}?{_THOUGHT}{_IN}{_END}|{_BEGIN}{_IN}?{_THOUGHT}{_IN}?[_▁ ]end[|｜]?{_END}"
     r"|<\|channel\|>final|<channel\|>|<\|end\|>"
 )
-_TURNS = re.compile(f"(?P<opens>{_OPENS})|{_CLOSES}", re.IGNORECASE)
+_OPENS = (
+    rf"{_BEGIN}(?!no_?think){_IN}?{_THOUGHT}{_IN}{_END}"
+    r"|<\|channel\|?>(?:analysis|thought)|<unused\d+>thought|^#+ *(?:think|thought|reason)"
+)
+_TURNS = re.compile(f"{_CLOSES}|(?P<opens>{_OPENS})", re.IGNORECASE | re.MULTILINE)
 
 
 def has_chat_template(tokenizer: Any) -> bool:
