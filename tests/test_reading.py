@@ -295,7 +295,8 @@ def test_a_folder_of_shards_in_order(tmp_path: Path) -> None:
     assert [row.value for row in read(tmp_path)] == VALUES
     assert read(tmp_path)[2].where == f"{tmp_path}/part-2.jsonl, line 1" and read(tmp_path)[2].place == 3
     (tmp_path / "all.parquet").write_bytes(parquet(VALUES[:1]))
-    assert [row.value for row in read(tmp_path)] == VALUES[:1], "Parquet before text, never both"
+    with pytest.raises(PairError, match="holds 2 splits, give one of them"):
+        read(tmp_path)
 
 
 def _write(folder: Path, *names: str) -> Path:
@@ -326,6 +327,18 @@ def _numbers(folder: Path, split: str | None = None) -> list[int]:
         (["train/0000.parquet", "test/0000.parquet"], {"train": [0], "test": [1]}),
         (["default/train/0000.parquet", "default/test/0000.parquet"], {"train": [0], "test": [1]}),
         (["train/a.jsonl", "train/b.jsonl", "test/a.jsonl"], {"train": [0, 1], "test": [2]}),
+        (["train.parquet", "test.jsonl"], {"train": [0], "test": [1]}),
+        (["train.jsonl", "test.json"], {"train": [0], "test": [1]}),
+        (["Train.jsonl", "Test.json"], {"train": [0], "test": [1]}),
+        (["train-1-of-2.jsonl", "train-2-of-2.jsonl", "test-1-of-1.jsonl"], {"train": [0, 1], "test": [2]}),
+        (["train-v1.jsonl", "train-v2.jsonl"], {"train-v1": [0], "train-v2": [1]}),
+        (["test2023.jsonl", "test2024.jsonl"], {"test2023": [0], "test2024": [1]}),
+        (["easy.jsonl", "hard.jsonl"], {"easy": [0], "hard": [1]}),
+        (["en.parquet", "de.parquet"], {"en": [0], "de": [1]}),
+        (["contest.jsonl", "latest.jsonl"], {"contest": [0], "latest": [1]}),
+        (["x/y/a.jsonl", "x/y/b.jsonl"], {"a": [0], "b": [1]}),
+        (["all.parquet", "part-0.jsonl", "part-1.jsonl"], {"all": [0], "part": [1, 2]}),
+        (["train.jsonl", "train-1.jsonl"], {"train": [0], "train-1": [1]}),
     ],
 )  # fmt: skip
 def test_a_folders_splits_are_told_apart(names: list[str], splits: dict[str, list[int]], tmp_path: Path) -> None:
@@ -335,7 +348,7 @@ def test_a_folders_splits_are_told_apart(names: list[str], splits: dict[str, lis
         _numbers(tmp_path)
     said = str(caught.value)
     assert said.startswith(f"{tmp_path}: holds {len(splits)} splits, give one of them: ")
-    assert all(f"--split {split}" in said for split in splits)
+    assert all(f"--split {split}" in said.replace("--split T", "--split t") for split in splits)
     assert {split: _numbers(tmp_path, split) for split in splits} == splits
     with pytest.raises(PairError, match="has no split other \\("):
         _numbers(tmp_path, "other")
@@ -346,12 +359,45 @@ def test_a_folders_splits_are_told_apart(names: list[str], splits: dict[str, lis
     [
         ["data/train-00000-of-00001.parquet"],
         ["data/train-00000-of-00002.parquet", "data/train-00001-of-00002.parquet"],
-        ["x/y/a.jsonl", "x/y/b.jsonl"], ["contest.jsonl", "latest.jsonl"], ["a.jsonl", ".hidden/train.jsonl"],
+        ["a.jsonl", ".hidden/train.jsonl"], ["train.json"], ["x/data.json"],
+        [f"part-{number}.jsonl" for number in range(12)], ["000.parquet", "001.parquet"],
+        ["part.0.parquet", "part.1.parquet"], ["file1.jsonl", "file2.jsonl"], ["chunk_01.jsonl", "chunk_02.jsonl"],
+        ["part-3.jsonl"], ["train/0000.parquet", "train/0001.parquet"],
+        [f"part-0000{n}-6b1e0f0a-1111-4222-8333-123456789abc-c000.snappy.parquet" for n in (0, 1)],
+        ["train-00000-of-00002-ffffffffffffffff.parquet", "train-00001-of-00002-aaaaaaaaaaaaaaaa.parquet"],
     ],
 )  # fmt: skip
 def test_one_split_is_read_wherever_it_lies(names: list[str], tmp_path: Path) -> None:
     shown = [number for number, name in enumerate(names) if not name.startswith(".")]
     assert _numbers(_write(tmp_path, *names)) == shown
+
+
+@pytest.mark.parametrize(
+    ("names", "said"),
+    [
+        (["data/train-00000-of-00003.parquet", "data/train-00002-of-00003.parquet"],
+         "train lacks 1 of 3 parts \\(1\\)"),
+        (["train-00000-of-00002.parquet"], "train lacks 1 of 2 parts \\(1\\)"),
+        (["train-2-of-2.jsonl"], "train lacks 1 of 2 parts \\(1\\)"),
+        (["part-0.jsonl", "part-2.jsonl"], "lacks 1 of 3 parts \\(1\\)"),
+        (["train/00000.parquet", "train/00002.parquet"], "train lacks 1 of 3 parts \\(1\\)"),
+        (["train-00000-of-00001.parquet", "train-00000-of-00002.parquet", "train-00001-of-00002.parquet"],
+         "train has parts of several wholes \\(train-00000-of-00001.parquet and train-00000-of-00002.parquet\\)"),
+        (["train-0.jsonl", "train-1.csv"], "train has files of several kinds \\(.csv, .jsonl\\)"),
+    ],
+)  # fmt: skip
+def test_a_folder_with_a_gap_is_refused(names: list[str], said: str, tmp_path: Path) -> None:
+    with pytest.raises(PairError, match=f"^{tmp_path}: .*{said}"):
+        _numbers(_write(tmp_path, *names))
+
+
+def test_what_describes_a_folder_is_no_data(tmp_path: Path) -> None:
+    _write(tmp_path, "train.json")
+    (tmp_path / "dataset_infos.json").write_text('{"default": {}}')
+    (tmp_path / "notes.json").write_text('{\n "a": 1\n}')
+    assert _numbers(tmp_path) == [0]
+    (tmp_path / "train.json").write_text('[\n{"n": 5}]')
+    assert _numbers(tmp_path) == [5]
 
 
 def test_what_a_split_is_none_of_is_said(tmp_path: Path) -> None:

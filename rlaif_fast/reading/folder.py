@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from rlaif_fast.errors import PairError
+from rlaif_fast.reading.shards import ENDINGS, Part, ending_of, in_order, natural, one, stem_of, wholes
+from rlaif_fast.reading.unpacking import DAMAGE, unpacked
 
-_ENDINGS = ((".parquet",), (".arrow",), (".jsonl", ".ndjson"), (".csv",), (".tsv",))  # one kind, the first there is
-_PACKED = re.compile(r"\.(gz|zst)$")
-_SHARD = re.compile(r"-\d{5}-of-\d{5}.*$")
+_META = re.compile(r"(?:dataset_infos?|dataset_dict|state|metadata|(?:.*[-_])?config|package)\.json", re.IGNORECASE)
+_LOOKED_AT = 1 << 16  # bytes of a .json file, which may be anything
 _SPLIT = re.compile(r"(?<![a-z])(train(?:ing)?|test(?:ing)?|eval(?:uation)?|dev|val(?:id(?:ation)?)?)(?![a-z])")
 
 
@@ -27,33 +28,38 @@ def shards_of(folder: Path, split: str | None = None) -> list[Path]:
     """
     splits = _saved(folder / "dataset_dict.json", lambda found: [str(name) for name in found["splits"]])
     if splits is not None:
-        chosen = _chosen(folder, {name: [folder / name] for name in splits}, split)[0]
-        return _listed(chosen) or shards_of(chosen)
+        saved = folder / _chosen(folder, {name: [folder / name] for name in splits}, split)
+        return _listed(saved) or shards_of(saved)
     files = _listed(folder)
     if files is not None:
         if split is not None:
             raise PairError(f"{folder}: a single split, which has no name here; leave --split out")
         return files
-    found = _data_files(folder)
-    sets: dict[str, dict[str, list[Path]]] = {}
-    for path in found:
-        where, name = _place_of(path.relative_to(folder))
-        sets.setdefault(where, {}).setdefault(name, []).append(path)
+    sets = _sets(folder)
     if split is not None and len(sets) > 1:
-        sets = {where: named for where, named in sets.items() if split in named} or sets
+        sets = {where: named for where, named in sets.items() if one(named, split) in named} or sets
     if len(sets) > 1:
-        named = " or ".join(str(folder / where) for where in sorted(sets))
-        raise PairError(f"{folder}: holds {len(sets)} data sets, give one of them: {named}")
+        more = f", with --split {split}" if split is not None else ""
+        names = " or ".join(str(folder / where) for where in sorted(sets))
+        raise PairError(f"{folder}: holds {len(sets)} data sets, give one of them{more}: {names}")
     if not sets:
-        raise PairError(f"{folder}: a folder without a saved data set, .parquet or .jsonl files; give a file of pairs")
-    return _chosen(folder, next(iter(sets.values())), split)
+        raise PairError(
+            f"{folder}: a folder without a saved data set or files of rows (.parquet, .jsonl, …); give a file of pairs"
+        )
+    named = next(iter(sets.values()))
+    chosen = _chosen(folder, {name: [part.path for part in parts] for name, parts in named.items()}, split)
+    try:
+        return in_order(named[chosen])
+    except ValueError as error:
+        raise PairError(f"{folder}: {chosen or 'the data set'} {error}") from None
 
 
-def _chosen(folder: Path, splits: dict[str, list[Path]], split: str | None) -> list[Path]:
-    if split is not None and split in splits:
-        return splits[split]
+def _chosen(folder: Path, splits: dict[str, list[Path]], split: str | None) -> str:
+    """The split's name as it is written there."""
+    if split is not None and (name := one(splits, split)) in splits:
+        return name
     if len(splits) == 1 and split is None:
-        return next(iter(splits.values()))
+        return next(iter(splits))
     if split is not None:
         named = ", ".join(name for name in sorted(splits) if name) or "none with a name"
         raise PairError(f"{folder}: has no split {split} ({named}); give one that it has")
@@ -62,29 +68,47 @@ def _chosen(folder: Path, splits: dict[str, list[Path]], split: str | None) -> l
     raise PairError(f"{folder}: holds {len(splits)} splits, give one of them: {files or 'none is listed'}; {names}")
 
 
+def _sets(folder: Path) -> dict[str, dict[str, list[Part]]]:
+    """Files of rows by data set and split, by their names and those of the folders above."""
+    found: dict[tuple[str, str | None], list[Path]] = {}
+    for path in _data_files(folder):
+        where = [part for part in path.relative_to(folder).parts[:-1] if part != "data"]
+        stem, split = stem_of(path.name), None
+        if where and _SPLIT.search(where[-1].lower()) and not _SPLIT.search(stem.lower()):
+            split = where.pop()
+        elif where and re.match(rf"{re.escape(where[-1])}(?![a-z])", stem):
+            where.pop()
+        found.setdefault(("/".join(where), split), []).append(path)
+    sets: dict[str, dict[str, list[Part]]] = {}
+    for (at, split), paths in found.items():
+        for whole, parts in wholes(paths).items():
+            name = whole if split is None else split
+            sets.setdefault(at, {}).setdefault(name, []).extend(parts)
+    return sets
+
+
 def _data_files(folder: Path) -> list[Path]:
-    """The files of one kind, sorted: in the folder and the two levels below it."""
+    """Those in the folder and the two levels below it."""
     paths = [path for depth in ("*", "*/*", "*/*/*") for path in folder.glob(depth)]
     shown = [path for path in paths if not any(part.startswith(".") for part in path.relative_to(folder).parts)]
-    for endings in _ENDINGS:
-        found = [path for path in shown if _PACKED.sub("", path.name).endswith(endings) and path.is_file()]
-        if found:
-            return sorted(found)
-    return []
+    found = [path for path in shown if ending_of(path.name) in ENDINGS and path.is_file()]
+    found = [path for path in found if ending_of(path.name) != ".json" or _has_rows(path)]
+    return sorted(found, key=lambda path: natural(str(path)))
 
 
-def _place_of(path: Path) -> tuple[str, str]:
-    """(which data set of the folder, which split) a file belongs to, by its name and those of the folders above."""
-    stem = _PACKED.sub("", path.name).rpartition(".")[0]
-    where = [part for part in path.parts[:-1] if part != "data"]
-    name = _SHARD.sub("", stem) if _SHARD.search(stem) else ""
-    if not name and _SPLIT.search(stem.lower()):
-        name = re.sub(r"[-_.]?(?:part)?[-_.]?\d+$", "", stem)
-    if not name and where and _SPLIT.search(where[-1].lower()):
-        name = where.pop()
-    elif name and where and where[-1] == name:
-        where.pop()
-    return "/".join(where), name
+def _has_rows(path: Path) -> bool:
+    """Whether a .json file is an array, or JSON Lines; what describes a data set is one object."""
+    if _META.fullmatch(path.name):
+        return False
+    try:
+        with open(path, "rb") as file:
+            head = unpacked(file, str(path))[1].read(_LOOKED_AT).lstrip()
+        if head.startswith(b"["):
+            return True
+        first, _, rest = head.partition(b"\n")
+        return isinstance(json.loads(first), dict) and (not rest.strip() or rest.lstrip().startswith(b"{"))
+    except (ValueError, RecursionError, OSError, *DAMAGE):
+        return False
 
 
 def _listed(folder: Path) -> list[Path] | None:
