@@ -215,9 +215,11 @@ def test_a_part_of_the_question_is_shown_with_it(name: str) -> None:
     assert by_fields({"q": "i", "a": ["a", "b"], **more})["instruction"] == wanted
 
 
-def test_an_empty_instruction_stays_one() -> None:
+def test_an_empty_instruction_is_its_input_or_stays_one() -> None:
     for row in (OURS | {"instruction": " "}, {"prompt": "", "chosen": "a", "rejected": "b"}):
-        assert not recognised(row)(row | {"input": "x"})["instruction"].strip(), "for the contract's check to refuse"
+        assert recognised(row)(row | {"input": "x", "system": "Be kind."})["instruction"] == "Be kind.\n\nHuman: x"
+        for more in ({}, {"context": "x"}, {"system": "x"}):
+            assert not recognised(row)(row | more)["instruction"].strip(), "for the contract's check to refuse"
 
 
 @pytest.mark.parametrize("name", ["document", "passage", "article", "question", "prompt", "query", "contexts"])
@@ -468,3 +470,161 @@ def test_where_a_path_ends_is_said(row: Row, reason: str) -> None:
 def test_an_odd_index_is_not_there(part: str) -> None:
     with pytest.raises(ValueError, match="is not there"):
         shape_of_fields(f"instruction=a.{part}")({"a": ["x", "y"]})
+
+
+# More forms of the same
+
+ASKED = "Name a noble gas."
+RECORD = '{"from": "Rome", "to": "Paris", "value": "12"}'
+IN_CELLS: dict[str, Any] = {
+    "gemini": '[{"role": "user", "parts": [{"text": "Q?"}]}]',
+    "langchain": '[{"type": "human", "content": "Q?"}]',
+    "text": '[{"role": "user", "text": "Q?"}]',
+    "an object": json.dumps({"messages": [user("Q?")]}),
+    "an object itself": {"messages": [user("Q?")], "tools": None},
+    "twice": json.dumps(json.dumps([user("Q?")])),
+    "parts as text": [user('[{"type": "text", "text": "Q?"}]')],
+    "a null image": [user("") | {"content": [{"type": "text", "text": "Q?", "image_url": {"url": None}}]}],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", IN_CELLS)
+def test_messages_in_other_notations_are_messages(name: str) -> None:
+    assert taken({"prompt": IN_CELLS[name], "chosen": "a", "rejected": "b"}) == ("Q?", "a", "b")
+
+
+@pytest.mark.parametrize("call", [CALL, {"name": "weather", "args": {"in": "Rome"}}])
+def test_a_message_may_be_a_call_alone(call: Row) -> None:
+    turns = [user("Q?"), {"role": "assistant", "tool_calls": [call]}, {"role": "tool", "content": "5"}]
+    wanted = 'Human: Q?\n\nAssistant: Tool call: weather {"in": "Rome"}\n\nTool: 5'
+    for prompt in (turns, json.dumps(turns)):
+        assert taken({"prompt": prompt, "chosen": "a", "rejected": "b"}) == (wanted, "a", "b")
+
+
+@pytest.mark.parametrize("text", [RECORD, '{"role": "teacher", "task": "Explain.", "content": "Neon"}',
+                                  '[{"name": "Bob", "role": "user"}]', f"[{RECORD}]"])  # fmt: skip
+def test_a_text_that_is_json_and_no_messages_is_text(text: str) -> None:
+    assert taken({"prompt": text, "chosen": text + " ", "rejected": "b"}) == (text, text + " ", "b")
+    assert taken({"instruction": "i", "response_0": text, "response_1": "b"}) == ("i", text, "b")
+
+
+def test_an_object_that_is_no_message_is_refused() -> None:
+    with pytest.raises(ValueError, match="chosen is no list of messages"):
+        TRL({"prompt": "i", "chosen": json.loads(RECORD), "rejected": json.loads(RECORD)})
+
+
+@pytest.mark.parametrize(
+    ("message", "wanted"),
+    [
+        ({"content": "Wait.", "function_calls": "w(in='Rome')"}, "Wait.\n\nTool call: w(in='Rome')"),
+        ({"content": "Wait.", "tool_call": {"name": "w", "arguments": {"x": 1}}}, 'Wait.\n\nTool call: w {"x": 1}'),
+        ({"content": [{"type": "refusal", "refusal": "No."}]}, "No."),
+        ({"content": [{"type": "thinking", "thinking": "hm"}, {"type": "text", "text": "a"}]},
+         "<think>\nhm\n</think>\n\na"),
+    ],
+)  # fmt: skip
+def test_other_keys_that_say_something_are_shown(message: Row, wanted: str) -> None:
+    row = {"prompt": [user("i")], "chosen": [{"role": "assistant", **message}], "rejected": [reply("b")]}
+    assert taken(row) == ("i", wanted, "b")
+
+
+@pytest.mark.parametrize("key", ["tools", "functions"])
+def test_tools_of_a_system_message_are_shown(key: str) -> None:
+    row = {"prompt": [SYSTEM | {key: [{"name": "w"}]}, user("i")], "chosen": "a", "rejected": "b"}
+    assert taken(row) == ('Be kind.\n\nTools: [{"name": "w"}]\n\nHuman: i', "a", "b")
+
+
+@pytest.mark.parametrize("key", ["documents", "file", "experimental_attachments", "context"])
+def test_what_stands_beside_a_content_is_refused(key: str) -> None:
+    with pytest.raises(ValueError, match=f"^prompt has a message with {key} beside its content"):
+        TRL({"prompt": [user("i") | {key: ["x"]}], "chosen": "a", "rejected": "b"})
+
+
+@pytest.mark.parametrize(
+    ("frame", "end"),
+    [
+        ("<|im_start|>user\n{}<|im_end|>\n<|im_start|>assistant\n", "<|im_end|>"), ("Question: {}\n\nAnswer: ", ""),
+        ("### Instruction:\n{}\n\n### Response:\n", ""), ("USER: {} ASSISTANT: ", "</s>"),
+        ("### Human: {} ### Assistant: ", ""), ("[INST] {} [/INST] ", ""), ("{} ", ""),
+    ],
+)  # fmt: skip
+def test_a_prompt_in_a_templates_frame_is_taken_off(frame: str, end: str) -> None:
+    sides = [frame.format(ASKED) + text + end for text in ("Neon.", "Iron.")]
+    row = {"prompt": ASKED, "chosen": sides[0], "rejected": sides[1]}
+    assert taken(row) == (ASKED, "Neon.", "Iron.")
+    assert taken(row | {"prompt": "Another question?"}) == ("Another question?", *sides) or "USER" in frame
+
+
+@pytest.mark.parametrize(
+    ("row", "wanted"),
+    [
+        ({"prompt": ASKED[:-1], "chosen": f"{ASKED} Neon.", "rejected": f"{ASKED} Iron."},
+         (ASKED[:-1], "Neon.", "Iron.")),
+        ({"prompt": "Be kind.\n\nWhy?", "chosen": [SYSTEM, user("Why?"), reply("a")],
+          "rejected": [SYSTEM, user("Why?"), reply("b")]}, ("Be kind.\n\nWhy?", "a", "b")),
+        ({"prompt": "Write a chat.", "chosen": "User: hi\nAssistant: a", "rejected": "User: hi\nAssistant: b"},
+         ("Write a chat.", "User: hi\nAssistant: a", "User: hi\nAssistant: b")),
+        ({"chosen": "A chat.\n\nHuman: Q?\n\nAssistant: a", "rejected": "A chat.\n\nHuman: Q?\n\nAssistant: b"},
+         ("A chat.\n\nHuman: Q?", "a", "b")),
+    ],
+)  # fmt: skip
+def test_more_that_is_shown_once(row: Row, wanted: tuple[str, str, str]) -> None:
+    assert taken(row) == wanted
+
+
+def test_a_prompt_does_not_hold_an_answer_that_is_judged() -> None:
+    turns = [user("Q?"), reply("a")]
+    for name in ("prompt", "conversations"):
+        with pytest.raises(ValueError, match=f"^{name} ends with a response that is to be judged"):
+            TRL({name: turns, "chosen": "a", "rejected": "b"})
+    fields = shape_of_fields("instruction=a,response_0=a,response_1=b")
+    found = fields({"a": turns, "b": [user("Q?"), reply("b")]})
+    assert [found[name] for name in NAMES[:3]] == ["Q?", "a", "b"]
+
+
+@pytest.mark.parametrize(
+    ("more", "wanted"),
+    [
+        ({"chat_history": [user("q"), reply("a")]}, "Human: q\n\nAssistant: a\n\nHuman: i"),
+        ({"chatHistory": [["q", "a"]]}, "Human: q\n\nAssistant: a\n\nHuman: i"),
+        ({"system_instruction": "Be kind."}, "Be kind.\n\nHuman: i"), ({"Sys-Prompt": "Be kind."}, "Be kind.\n\nHuman: i"),
+        ({"available_tools": [{"name": "w"}]}, 'Tools: [{"name": "w"}]\n\nHuman: i'),
+        ({"Input": "x", "Context": "c"}, "i\nx\nc"),
+        ({"source": "web", "title": "T", "text": LONG, "code": "en", "schema": "v1", "table": None}, "i"),
+        ({"messages": [user("i"), reply("another answer")]}, "i"),
+        ({"instruction": "One of these?\nNeon\nIron\nYes or no.", "input": "Neon"},
+         "One of these?\nNeon\nIron\nYes or no.\nNeon"),
+        ({"instruction": "Sum up.\n\nInput: Neon\n\nBe short.", "input": "Neon"},
+         "Sum up.\n\nInput: Neon\n\nBe short."),
+        ({"instruction": "Which is it?\nA. Neon\nB. Iron", "choices": ["Neon", "Iron"]},
+         "Which is it?\nA. Neon\nB. Iron"),
+    ],
+)  # fmt: skip
+def test_columns_by_other_names(more: Row, wanted: str) -> None:
+    assert taken(OURS | more) == (wanted, "a", "b")
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"choices": ["Neon", "Iron"]}, {"options": {"text": ["Neon", "Iron"]}}, {"post": LONG}, {"code": "a\nb"},
+        {"table": [[1, "x"]]}, {"turns": [user("Q?"), reply("A")]}, {"raw": json.dumps([user("Q?")])},
+        {"conversations": [user("What is X?"), reply("Y"), user("i")]}, {"image_path": "x.png"}, {"Images": ["x"]},
+    ],
+)  # fmt: skip
+def test_columns_by_other_names_are_not_passed_by(more: Row) -> None:
+    (name,) = more
+    with pytest.raises(ValueError, match=f"^has .*--carry {name}"):
+        OWN(OURS | more)
+    assert OWN.take(OURS | more, [name]).row == OURS | more
+
+
+@pytest.mark.parametrize("form", [dict, json.dumps])
+def test_tools_beside_the_messages_of_a_field_are_shown(form: Any) -> None:
+    shape = shape_of_fields("instruction=input.messages,response_0=yes,response_1=no")
+    row = {"input": form({"messages": [user("i")], "tools": [{"name": "w"}], "n": 1}), "yes": [reply("a")],
+           "no": [reply("b")]}  # fmt: skip
+    found = shape.take(row)
+    assert found.row["instruction"] == 'Tools: [{"name": "w"}]\n\nHuman: i' and found.shown == ("input.tools",)
+    assert found.used == ("input", "yes", "no") and "input" in found.row
+    assert shape.take(row, ["input.tools"]).row["instruction"] == "i"

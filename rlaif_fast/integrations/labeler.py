@@ -14,7 +14,7 @@ from rlaif_fast.integrations.batch import OnLong, judged
 from rlaif_fast.judge import Judge, Orders
 from rlaif_fast.pairs import TEXTS, Pair, pair_from_row
 from rlaif_fast.shapes import OWN
-from rlaif_fast.shapes.context import LOOKED_AT
+from rlaif_fast.shapes.context import is_looked_at
 from rlaif_fast.verdict import COLUMNS
 
 
@@ -103,7 +103,7 @@ def _pairs(batch: Columns, indices: Sequence[int] | None) -> list[Pair]:
             raise PairError(
                 f"column {name!r} is missing (there is {', '.join(map(repr, names)) or 'none'}); rename one"
             )
-    kept = [name for name in names if name in TEXTS or name in LOOKED_AT or (name in COLUMNS and name != "id")]
+    kept = [name for name in names if name in TEXTS or is_looked_at(name) or (name in COLUMNS and name != "id")]
     rows = zip(*(batch[name] for name in kept), strict=True)
     return [
         _pair(dict(zip(kept, row, strict=True)), f"row {place if indices is None else indices[place]}")

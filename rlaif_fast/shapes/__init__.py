@@ -8,6 +8,9 @@
     context    columns beside the instruction that belong to the question
     asked      question and responses told apart, each shown once
     messages   a conversation's turns, and as text
+    contents   what one message says: parts, thoughts, calls of tools
+    frames     prompts that responses repeat in a template
+    words      what data sets call the parts of a question
     cells      lists and objects that stand as text in a cell
 """
 

@@ -6,6 +6,7 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
+from rlaif_fast.shapes.frames import unframed
 from rlaif_fast.shapes.messages import Turn, rendered, split_system, turns_of
 
 _ASKS = re.compile(r"\s*(?:Human|User): ?")
@@ -49,17 +50,22 @@ def _check_alone(
 def _of_texts(prompt: Any, texts: list[Any], names: Sequence[str], repeats: bool) -> tuple[Any, list[Any]]:
     strings = all(isinstance(text, str) for text in texts)
     turns = turns_of(prompt, names[0])
+    if turns and turns[-1].role == "assistant" and any(_flat(text) == turns[-1].key[1] for text in texts):
+        raise ValueError(f"{names[0]} ends with a response that is to be judged")
     question = rendered(turns) if turns else prompt
     dialogue = _dialogue(texts) if strings and (repeats or question in (None, "")) else None
     if dialogue is not None:
         said = " ".join(dialogue[0].split())
         if question in (None, "") or (isinstance(question, str) and within(" ".join(question.split()), said)):
             return dialogue
-        if not isinstance(question, str) or _end_of(question, texts[0]) is None:
+        repeated = isinstance(question, str) and _end_of(question, texts[0]) is not None
+        if not repeated and all(map(_is_hh, texts)):  # else a chat may be what was asked for
             raise ValueError(
                 f"{names[0]} is no part of the dialogue that {_listed(names[1:])} begin with; take one away"
             )
     if repeats and strings and isinstance(question, str):
+        if (framed := unframed(question, texts)) is not None:
+            return question, framed
         for shown in dict.fromkeys([question, *([turns[-1].text] if turns else [])]):
             ends = [_end_of(shown, text) for text in texts]
             if all(end is not None for end in ends):
@@ -68,8 +74,13 @@ def _of_texts(prompt: Any, texts: list[Any], names: Sequence[str], repeats: bool
 
 
 def is_dialogue(text: Any) -> bool:
-    """Whether a text is ``Human: … Assistant: …`` by turns, as hh-rlhf has them."""
-    return isinstance(text, str) and bool(_ASKS.match(text)) and bool(_ANSWERS.search(text))
+    """Whether a text is ``Human: … Assistant: …`` by turns, as hh-rlhf has them, perhaps behind a preface."""
+    return isinstance(text, str) and (bool(_ASKS.match(text) and _ANSWERS.search(text)) or _is_hh(text))
+
+
+def _is_hh(text: str) -> bool:
+    asks = re.search(r"(?:^|\n)\s*Human: ", text)
+    return asks is not None and "\n\nAssistant:" in text[asks.end() :]
 
 
 def begin_alike(responses: Sequence[Any]) -> bool:
@@ -108,6 +119,8 @@ def _end_of(prompt: str, text: str) -> int | None:
         at += len(word)
     if not words or (text[at : at + 1].isalnum() and (words[-1][-1].isalnum())):
         return None
+    if len(words) > 2 and words[-1][-1].isalnum() and re.match(r"[.?!]\s", text[at:]):
+        return at + 1  # the prompt without its full stop
     if text[at : at + 1] and not text[at].isspace() and not text[at].isalnum():
         return None  # the text's own punctuation
     sure = len(words) > 2 or words[-1][-1] in "?:" or re.match(r"[ \t]*\r?\n", text[at:])
@@ -123,6 +136,12 @@ def _of_turns(prompt: Any, sides: list[list[Turn]], names: Sequence[str]) -> tup
     for turn in given[0] if given else ():
         if not any(turn.key == other.key for other in system):
             system.append(turn)
+    if (
+        len(question) > 1
+        and question[-1].role == "assistant"
+        and any(_keys(side) == _keys(question) for side in others)
+    ):
+        question = []  # a whole conversation, named as its prompt too
     repeated = next((side[: len(question)] for side in others if _begins(side, question)), question)
     bare = [side[len(question) :] if _begins(side, question) else side for side in others]
     before: list[Turn] = []
@@ -136,6 +155,9 @@ def _of_turns(prompt: Any, sides: list[list[Turn]], names: Sequence[str]) -> tup
     for side, name in zip(bare, names[1:], strict=True):
         if not side or side[0].role == "user":
             raise ValueError(f"{name} has a user's turn where its response should begin")
+    if question:  # a prompt's text may begin with the system's
+        said = question[0].key[1]
+        system = [turn for turn in system if not (said.startswith(turn.key[1]) and within(turn.key[1], said))]
     return rendered([*system, *question]), [rendered(side) for side in bare]
 
 
@@ -186,6 +208,10 @@ def within(part: str, whole: str) -> bool:
 
 def _begins(side: Sequence[Turn], question: Sequence[Turn]) -> bool:
     return 0 < len(question) < len(side) and _keys(side[: len(question)]) == _keys(question)
+
+
+def _flat(text: Any) -> str:
+    return " ".join(text.split()) if isinstance(text, str) else ""
 
 
 def _keys(turns: Sequence[Turn]) -> list[tuple[str, str]]:

@@ -8,16 +8,20 @@ from dataclasses import dataclass
 from typing import Any
 
 from rlaif_fast.shapes.cells import decoded, items, looks_like_messages
+from rlaif_fast.shapes.contents import TEXTS, calls_of, content_of, refuse_unseen, text_of, thoughts_of, tools_of
+from rlaif_fast.shapes.words import CALLS, MEDIA, THOUGHTS, TOOLS, is_there
 
 _ROLES = {
     "human": "user", "prompter": "user", "gpt": "assistant", "model": "assistant", "bot": "assistant",
-    "chatgpt": "assistant", "chatbot": "assistant", "developer": "system", "function": "tool", "ipython": "tool",
-    "observation": "tool",
+    "ai": "assistant", "chatgpt": "assistant", "chatbot": "assistant", "developer": "system", "function": "tool",
+    "ipython": "tool", "observation": "tool", "tool_response": "tool", "function_response": "tool",
 }  # fmt: skip
+_CALLS = ("function_call", "tool_call")  # roles of ShareGPT
+_KNOWN = {"user", "assistant", "system", "tool", *_ROLES, *_CALLS}
 _SPEAKERS = {"user": "Human", "assistant": "Assistant"}
-_THOUGHTS = ("reasoning_content", "reasoning", "thinking")
-MEDIA = ("image", "images", "image_url", "image_urls", "video", "videos", "audio", "audios")
-READ = ("role", "content", "from", "value", "name", "refusal", "tool_calls", "function_call", *_THOUGHTS, *MEDIA)
+_WHOLE = ("messages", "conversations", "conversation")
+READ = ("role", "from", "type", "name", "refusal", *TEXTS, *CALLS, *THOUGHTS, *TOOLS, *MEDIA)
+_ASIDE = ("id", "weight", "additional_kwargs", "response_metadata", "example", "tool_call_id", "annotations", "loss")
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,18 +54,14 @@ def turns_of(value: Any, name: str) -> list[Turn] | None:
         ValueError: messages that cannot be read, or say more than text can.
     """
     if isinstance(value, str):
-        found = decoded(value)
+        found = _written(value)
         if found is None or not _is_conversation(found):
             if found is None and looks_like_messages(value):
                 raise ValueError(f"{name} looks like messages, but is neither JSON nor a Python literal; write JSON")
             return None
         value = found
     if isinstance(value, Mapping):
-        if isinstance(_role(value), str):
-            value = [value]
-        elif isinstance(_role(value), list):  # an object of lists, as Parquet keeps a list of objects
-            columns = {key: inner for key, inner in value.items() if isinstance(inner, list)}
-            value = items(columns) or [{}]
+        value = _list_of(value, name)
     if not isinstance(value, list) or not any(isinstance(item, Mapping) for item in value):
         return None
     if not all(map(_is_message, value)):
@@ -87,102 +87,92 @@ def split_system(turns: Sequence[Turn]) -> tuple[list[Turn], list[Turn]]:
     return [turn for turn in turns[:first] if turn.text.strip()], list(turns[first:])
 
 
+def _written(text: str) -> Any:
+    """The list or object in a text, also where it was written as JSON twice."""
+    found = decoded(text)
+    if found is None and text.lstrip()[:1] == '"':
+        try:
+            inner = json.loads(text)
+        except (ValueError, RecursionError):
+            return None
+        found = decoded(inner) if isinstance(inner, str) else None
+    return found
+
+
+def _list_of(value: Mapping[str, Any], name: str) -> Any:
+    """The messages of an object: itself, an object of lists (as Parquet keeps a list of objects), or ``messages``."""
+    if isinstance(_role(value), str):
+        return [value]
+    if isinstance(_role(value), list):
+        return items({key: inner for key, inner in value.items() if isinstance(inner, list)}) or [{}]
+    key = _whole(value)
+    if key is None:
+        return value
+    more = next((other for other in value if other != key and is_there(value[other])), None)
+    if more is not None:
+        raise ValueError(f"{name} has {key} and {more}; name what is meant, as in --fields instruction={name}.{key}")
+    return items(value[key])
+
+
+def _whole(value: Mapping[str, Any]) -> str | None:
+    return next((key for key in _WHOLE if key in value and _is_conversation(items(value[key]))), None)
+
+
 def _is_conversation(value: Any) -> bool:
-    if isinstance(value, dict):
-        return _is_message(value) or isinstance(_role(value), list)
-    return bool(value) and all(map(_is_message, value))
+    """Whether what a text holds is messages: a JSON object may be an answer, and have a role."""
+    if isinstance(value, Mapping):
+        return (
+            (_is_message(value) and _known(value) and not _foreign(value))
+            or (isinstance(_role(value), list) and any(isinstance(value.get(key), list) for key in TEXTS))
+            or _whole(value) is not None
+        )
+    if not isinstance(value, list) or not all(isinstance(item, Mapping) for item in value):
+        return False
+    return any(_is_message(item) and _known(item) for item in value) and all(
+        isinstance(_role(item), str) and (_known(item) or not _foreign(item)) for item in value
+    )
 
 
 def _is_message(value: Any) -> bool:
-    return isinstance(value, Mapping) and isinstance(_role(value), str) and ("content" in value or "value" in value)
+    if not isinstance(value, Mapping) or not isinstance(_role(value), str):
+        return False
+    says = any(key in value for key in TEXTS) or any(is_there(value.get(key)) for key in (*CALLS, "refusal"))
+    return says and (_known(value) or not _foreign(value))
+
+
+def _known(message: Mapping[str, Any]) -> bool:
+    return _role(message).strip().lower() in _KNOWN
+
+
+def _foreign(message: Mapping[str, Any]) -> bool:
+    """Whether it has what no message has: a record ``{"from": "Rome", "to": "Paris", "value": 12}``."""
+    return any(key not in READ and key not in _ASIDE and is_there(message[key]) for key in message)
 
 
 def _role(message: Mapping[str, Any]) -> Any:
-    return message["role"] if message.get("role") is not None else message.get("from")
-
-
-def _content(message: Mapping[str, Any]) -> Any:
-    return message["content"] if message.get("content") is not None else message.get("value")
+    found = next((message[key] for key in ("role", "from") if message.get(key) is not None), None)
+    kind = message.get("type")
+    if found is None and isinstance(kind, str) and kind.lower() in _KNOWN:  # LangChain's
+        return kind
+    return found
 
 
 def _turn(message: Mapping[str, Any], name: str) -> Turn:
     spelled = _role(message).strip()
-    for key in MEDIA:
-        if message.get(key):
-            raise ValueError(f"{name} has a message with {key}, which a judge of texts cannot be shown")
-    content, calls = _content(message), _calls(message, name)
+    refuse_unseen(message, name)
+    content, calls = content_of(message), calls_of(message, name)
     if content is None and isinstance(message.get("refusal"), str):
         content = message["refusal"]
     if content is None and not calls:
         raise ValueError(f"{name} has a message whose content is null")
-    text = _text(content, name)
-    if spelled.lower() == "function_call":  # ShareGPT's
+    text = text_of(content, name)
+    if spelled.lower() in _CALLS:
         calls, text, spelled = [f"Tool call: {text}"], "", "assistant"
     role = _ROLES.get(spelled.lower(), spelled.lower())
     if role == "tool" and isinstance(message.get("name"), str) and message["name"]:
         text = f"{message['name']}: {text}"
-    thoughts = [f"<think>\n{thought.strip()}\n</think>" for thought in _thoughts(message, name) if thought not in text]
-    return Turn(role, "\n\n".join([*thoughts, *([text] if text or not calls else []), *calls]))
-
-
-def _thoughts(message: Mapping[str, Any], name: str) -> list[str]:
-    found = {key: message[key] for key in _THOUGHTS if message.get(key)}
-    for key, value in found.items():
-        if not isinstance(value, str):
-            raise ValueError(f"{name} has a message whose {key} is no text")
-    return list(dict.fromkeys(value for value in found.values() if value.strip()))
-
-
-def _calls(message: Mapping[str, Any], name: str) -> list[str]:
-    calls = message.get("tool_calls") or []
-    calls = decoded(calls) if isinstance(calls, str) else calls
-    if message.get("function_call"):
-        calls = [*(calls or []), message["function_call"]]
-    if not isinstance(calls, list):
-        raise ValueError(f"{name} has tool calls that are no list")
-    found: list[str] = []
-    for call in calls:
-        function = call.get("function") or call if isinstance(call, Mapping) else None
-        if not isinstance(function, Mapping) or not isinstance(function.get("name"), str):
-            raise ValueError(f"{name} has tool calls without a function's name")
-        arguments = function.get("arguments")
-        if not isinstance(arguments, str):
-            arguments = json.dumps(_present(arguments), ensure_ascii=False)
-        found.append(f"Tool call: {function['name']} {arguments}")
-    return found
-
-
-def _present(value: Any) -> Any:
-    """Without the gaps that a table's columns put into objects."""
-    return {key: inner for key, inner in value.items() if inner is not None} if isinstance(value, dict) else value
-
-
-def _text(content: Any, name: str) -> str:
-    """The text of a message's content: text, or parts that are texts."""
-    if content is None:
-        return ""
-    if isinstance(content, str):
-        return content
-    parts = [content] if isinstance(content, Mapping) else items(content)
-    if parts is None or not parts:
-        raise ValueError(f"{name} is no list of messages with a role and a text as content")
-    text = ""
-    for part in parts:
-        piece = _part(part, name)
-        apart = not text or not piece or text[-1].isspace() or piece[0].isspace()
-        text += piece if apart else "\n" + piece
-    return text
-
-
-def _part(part: Any, name: str) -> str:
-    if isinstance(part, str):
-        return part
-    if not isinstance(part, Mapping):
-        raise ValueError(f"{name} is no list of messages with a role and a text as content")
-    kind = part.get("type")
-    extra = next((key for key in MEDIA if part.get(key)), None)
-    if extra is not None or (kind is not None and kind not in ("text", "input_text", "output_text")):
-        raise ValueError(f"{name} has content of type {extra or kind}, which a judge of texts cannot be shown")
-    if not isinstance(part.get("text"), str):
-        raise ValueError(f"{name} is no list of messages with a role and a text as content")
-    return str(part["text"])
+    thoughts = [
+        f"<think>\n{thought.strip()}\n</think>" for thought in thoughts_of(message, name) if thought not in text
+    ]
+    behind = [*tools_of(message), *calls]
+    return Turn(role, "\n\n".join([*thoughts, *([text] if text or not behind else []), *behind]))

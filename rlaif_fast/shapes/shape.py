@@ -6,8 +6,8 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from rlaif_fast.shapes.cells import items
-from rlaif_fast.shapes.context import completed
+from rlaif_fast.shapes.cells import decoded, items
+from rlaif_fast.shapes.context import completed, is_looked_at
 from rlaif_fast.shapes.messages import READ
 
 NAMES = ("instruction", "response_0", "response_1", "id")
@@ -39,7 +39,7 @@ class Taken:
         """Keys inside the columns used that are neither: ``chosen.weight``, ``completions.model``."""
         found: dict[str, None] = {}
         for name in (*self.used, *self.shown):
-            value = self.read[name]
+            value = self.read.get(name)
             for item in items(value) or [value]:
                 if isinstance(item, Mapping):
                     found |= {f"{name}.{key}": None for key in item if key not in (*READ, "response")}
@@ -76,16 +76,32 @@ class Shape:
             ValueError: the reason alone, without the place.
         """
         found, used = self.read(row)
-        tops = {name.partition(".")[0] for name in used if name not in row}
+        tops = {top: row[top] for name in used if name not in row and (top := name.partition(".")[0]) in row}
         shown: tuple[str, ...] = ()
         if isinstance(found.get("instruction"), str):
-            beside = {name: row[name] for name in row if name not in {*used, *tops, *carry}}
-            found["instruction"], shown = completed(found["instruction"], beside)
+            beside = row | {
+                f"{top}.{key}": inner
+                for top, value in tops.items()
+                for key, inner in _inside(value).items()
+                if is_looked_at(key) and not any(f"{name}.".startswith(f"{top}.{key}.") for name in used)
+            }
+            beside = {name: value for name, value in beside.items() if name not in {*used, *tops, *carry}}
+            texts = [text for name in found if name.startswith("response") for text in _each(found[name])]
+            found["instruction"], shown = completed(found["instruction"], beside, texts)
         carried = {name: value for name, value in row.items() if name not in used and name not in shown}
         names = {name: _free(name, found, carried) if name in found else name for name in carried}
         taken = found | {names[name]: value for name, value in carried.items()}
         used = tuple(name for name in row if name in {*used, *tops})
         return Taken(taken, used, shown, tuple(name for name in carried if name not in used and name != "id"), row)
+
+
+def _inside(value: Any) -> Mapping[str, Any]:
+    value = decoded(value) if isinstance(value, str) else value
+    return value if isinstance(value, Mapping) else {}
+
+
+def _each(texts: Any) -> list[Any]:
+    return texts if isinstance(texts, list) else [texts]
 
 
 def _free(name: str, *taken: Collection[str]) -> str:

@@ -1,0 +1,45 @@
+"""What data sets call the parts of a question: names of columns, and of keys inside messages."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+SYSTEM = (
+    "system", "system_prompt", "system_message", "system_instruction", "system_instructions", "sys_prompt", "preamble",
+)  # fmt: skip
+TOOLS = ("tools", "functions", "available_tools", "available_functions", "tool_definitions", "function_definitions")
+HISTORY = ("history", "chat_history", "conversation_history", "dialogue_history", "dialog_history", "message_history")
+BEHIND = ("input", "context")
+MEDIA = (
+    "image", "images", "image_url", "image_urls", "image_path", "image_paths", "image_file", "image_files", "img",
+    "imgs", "img_path", "video", "videos", "video_url", "video_path", "audio", "audios", "audio_url", "audio_path",
+)  # fmt: skip
+DOCUMENTS = (
+    "passage", "passages", "document", "documents", "article", "articles", "background", "reference_text",
+    "source_text", "retrieved_contexts", "contexts", "attachment", "attachments", "experimental_attachments",
+)  # fmt: skip
+QUESTIONS = ("prompt", "instruction", "question", "query")
+CHOICES = ("choices", "options")
+UNSURE = (*QUESTIONS, *DOCUMENTS, *CHOICES, "conversation", "dialogue")
+UNSURE_IF_LONG = ("post", "body", "paragraph", "paragraphs", "code", "table", "tables", "schema")
+CALLS = ("tool_calls", "function_call", "function_calls", "tool_call")
+THOUGHTS = ("reasoning_content", "reasoning", "thinking")
+INSIDE = (*DOCUMENTS, "context", "contexts", "file", "files")  # of a message
+_NOTHING = ("[]", "{}", "null", "None")
+
+
+def plain(name: str) -> str:
+    """A name as it is looked up: ``chatHistory``, ``Chat History`` and ``chat-history`` are ``chat_history``."""
+    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])|[ -]+", "_", name.strip()).lower()
+
+
+def is_there(value: Any) -> bool:
+    """Whether a value says anything: null, NaN, blanks, and lists and objects of such do not."""
+    if isinstance(value, str):
+        return bool(value.strip()) and value.strip() not in _NOTHING
+    if isinstance(value, dict):
+        return any(map(is_there, value.values()))
+    if isinstance(value, list):
+        return any(map(is_there, value))
+    return value is not None and value == value
