@@ -27,9 +27,9 @@ def free_names(carried: Mapping[str, Any], own: Collection[str]) -> dict[str, st
 
 
 def given_id(row: Any) -> Any:
-    """The id of a parsed row; None where it has none: it is missing, null, NaN or blank."""
+    """The id of a parsed row; None where it has none: it is missing, null, NaN (also as pandas writes it) or blank."""
     key = row.get("id") if isinstance(row, dict) else None
-    blank = isinstance(key, str) and not key.strip()
+    blank = isinstance(key, str) and key.strip().lower() in ("", "nan", "<na>")
     return None if blank or (isinstance(key, float) and not math.isfinite(key)) else key
 
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, Literal, cast
 
+from rlaif_fast.errors import PairError
 from rlaif_fast.reading import optional
 from rlaif_fast.targets import named, put, sync_file, target_of
 
@@ -22,6 +23,7 @@ Columns = dict[str, set[type]]  # the types of each column's values
 _ENDINGS = {
     ".jsonl": "jsonl", ".ndjson": "jsonl", ".json": "json", ".csv": "csv", ".tsv": "tsv", ".parquet": "parquet",
 }  # fmt: skip
+_OTHERS = (".xlsx", ".xls", ".ods", ".arrow", ".feather", ".db", ".sqlite", ".yaml", ".yml", ".xml", ".html", ".md")
 # What stands in every row, so that a file without rows has its columns too.
 _COLUMNS: dict[To, dict[str, type | None]] = {
     "rows": {"id": None, "instruction": str, "chosen": str, "rejected": str, "label": int, "p1": float, "p2": float,
@@ -88,6 +90,8 @@ def check_target(path: Path, inputs: Sequence[str] = ()) -> Path:
         PairError: as :func:`target_of`, or a package for its kind is not installed.
     """
     target = target_of(path, inputs)
+    if target.suffix.lower() in _OTHERS:
+        raise PairError(f"{path}: {target.suffix} files are not written; name it .jsonl, .json, .csv, .tsv or .parquet")
     kind, packing = target_kind(target)
     if packing == "zst":
         optional("zstandard", path)

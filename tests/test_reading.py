@@ -187,7 +187,7 @@ def test_an_array_is_read_whatever_part_of_it_is_there(
 def test_any_bytes_are_an_array_or_a_problem(data: bytes, step: int) -> None:
     found = list(elements(io.BufferedReader(io.BytesIO(data)), step))
     try:
-        whole = json.loads(data, parse_constant=strict_json._no_number) if b"\0" not in data[:4] else None
+        whole = strict_json.DECODER.decode(data.decode()) if b"\0" not in data[:4] else None
     except (ValueError, RecursionError):
         whole = None
     if isinstance(whole, list) and not data.startswith(b"\xef\xbb\xbf"):
@@ -221,6 +221,7 @@ SWALLOWED = (
     "a quoted field goes over line breaks and each line is a whole row without its quotes; double the quotes that are"
     " text, or give JSON Lines"
 )
+OPEN = "a quote behind a blank opens a cell that does not end in this line; leave no blanks behind the delimiter"
 
 
 @pytest.mark.parametrize(
@@ -238,9 +239,21 @@ SWALLOWED = (
         (b'a,b\n"x, y\n1",2\n', [(2, {"a": "x, y\n1", "b": "2"})]),
         (b'a,b\n"x\ny\nz",2\n', [(2, {"a": "x\ny\nz", "b": "2"})]),
         (b"a,b\n1,2,3\n4,5\n", [(2, "3 cells, the header names 2"), (3, {"a": "4", "b": "5"})]),
+        (b"sep=;\r\na;b\r\n1;2\r\n", [(3, {"a": "1", "b": "2"})]),
+        (b"sep=,\na,b\n1,2\n", [(3, {"a": "1", "b": "2"})]),
+        (b"a,b\r1,2\r", [(1, "lines end in a carriage return alone; save the file with line feeds")]),
+        (b"a,b,,\n1,2,,\n3,4\n5,6,x,\n",
+         [(2, {"a": "1", "b": "2"}), (3, {"a": "3", "b": "4"}),
+          (4, "4 cells, the header names 2; the last has no name there")]),
+        (b'a,b\n"x, y\nz", 2\n', [(2, SWALLOWED)]),
+        (b'a, b, c\n"x, 1, 2\nz", 3, 4\n', [(2, SWALLOWED)]),
+        (b'a,b,c\n1, "Q, x", "A"\n2, z, w\n',
+         [(2, {"a": "1", "b": "Q, x", "c": "A"}), (3, {"a": "2", "b": " z", "c": " w"})]),
+        (b'a,b\n1," ""Q"""\n', [(2, {"a": "1", "b": ' "Q"'})]),
+        (b'a,b\n1, "Q\nx"\n', [(2, OPEN), (3, "1 cells, the header names 2")]),
         (b"a,a\n1,2\n", [(1, "the header names a column twice")]),
         (b'a\n"x\n', [(2, "not CSV (unexpected end of data)")]),
-        (b"a\n\xff\nx\n", [(2, "not UTF-8"), (3, {"a": "x"})]),
+        (b"a\n\xff\nx\n", [(2, "not UTF-8; save the file as UTF-8 (in Excel: CSV UTF-8)"), (3, {"a": "x"})]),
         (b"", []), (b"a,b\n", []), (b"\n\n", []),
     ],
 )  # fmt: skip
@@ -256,6 +269,10 @@ def test_a_stray_quote_swallows_no_rows(tmp_path: Path) -> None:
     first, second = read(path)
     assert (first.where, first.problem) == (f"{path}, line 2", SWALLOWED)
     assert second.value == {"i": "x", "a": "A3.", "b": "B3."}
+    for between, cell in (("\n", "\t "), ("\n\n", "\t"), ("\n\n", "\t ")):
+        swallowed = f'i\ta\tb\n"Fine, he said{cell}A1.{cell}B1.{between}Quote of the day"{cell}A2.{cell}B2.\n'
+        path.write_text(swallowed)
+        assert [row.problem for row in read(path)] == [SWALLOWED]
     path.write_bytes(b'i\ta\tb\n"def f():\n\treturn 1"\tA\tB\n"a ""q"""\tC\tD\n')
     assert [row.value["i"] for row in read(path)] == ["def f():\n\treturn 1", 'a "q"'], "quoted as it should be"
 
@@ -268,8 +285,59 @@ def test_values_of_tables_are_as_json_has_them(tmp_path: Path) -> None:
                       "l": [[{"x": 1}], []], "i": [2**62, -1], "x": [math.inf, -math.inf]})  # fmt: skip
     pq.write_table(table, tmp_path / "t.parquet")
     one, two = (row.value for row in read(tmp_path / "t.parquet"))
-    assert one == {"f": 1.5, "d": "2024-01-02", "b": "/wA=", "l": [{"x": 1}], "i": 2**62, "x": None}
+    assert one == {"f": 1.5, "d": "2024-01-02", "b": {"base64": "/wA="}, "l": [{"x": 1}], "i": 2**62, "x": None}
     assert two == {"f": None, "d": None, "b": "", "l": [], "i": -1, "x": None}
+
+
+def test_text_without_its_type_is_text(tmp_path: Path) -> None:
+    pq.write_table(pa.table({"i": pa.array(["é".encode(), b"\xff"])}), tmp_path / "t.parquet")
+    assert [row.value["i"] for row in read(tmp_path / "t.parquet")] == ["é", {"base64": "/w=="}]
+
+
+@pytest.mark.parametrize("ending", ["parquet", "arrow"])
+def test_a_column_that_is_named_twice(ending: str, tmp_path: Path) -> None:
+    table = pa.Table.from_arrays([pa.array(["x"]), pa.array(["y"])], names=["a", "a"])
+    with pa.OSFile(str(tmp_path / f"t.{ending}"), "wb") as sink:
+        if ending == "parquet":
+            pq.write_table(table, sink)
+        else:
+            with pa.ipc.new_file(sink, table.schema) as writer:
+                writer.write_table(table)
+    assert [row.problem for row in read(tmp_path / f"t.{ending}")] == ["the table names the column 'a' twice"]
+
+
+def test_a_key_with_two_values(tmp_path: Path) -> None:
+    said = "the key 'a' stands twice with different values"
+    (tmp_path / "t.jsonl").write_text('{"a": 1, "a": 1}\n{"b": {"a": 1, "a": 2}}\n{"a": 3}\n')
+    assert [row.problem or row.value for row in read(tmp_path / "t.jsonl")] == [
+        {"a": 1}, f"not JSON ({said})", {"a": 3},
+    ]  # fmt: skip
+    (tmp_path / "t.json").write_text('[{"a": 1}, {"a": 1, "a": 2}]')
+    assert [row.problem for row in read(tmp_path / "t.json")] == [None, said]
+
+
+@pytest.mark.parametrize(
+    ("data", "said"),
+    [
+        (b"instruction,response_0\nx,y\n", "; if this is CSV, say --from csv"),
+        (b"instruction\tresponse_0\nx,y\n", "; if this is TSV, say --from tsv"),
+        (b'{\n "instruction": "i"\n}\n',
+         "; an object over several lines is not read: write one a line, or an array of them (--from json)"),
+        (b"{oops, \n", ")"),
+    ],
+)  # fmt: skip
+def test_what_the_first_line_may_be(data: bytes, said: str, tmp_path: Path) -> None:
+    (tmp_path / "rows").write_bytes(data)
+    first, *rest = read(tmp_path / "rows")
+    assert first.problem is not None and first.problem.endswith(said)
+    assert not any("--from" in (row.problem or "") for row in rest)
+
+
+def test_utf16_is_named(tmp_path: Path) -> None:
+    for name in ("t.csv", "t.jsonl"):
+        (tmp_path / name).write_text("a,b", encoding="utf-16")
+        with pytest.raises(PairError, match=f"^{tmp_path}/{name}: is UTF-16, save it as UTF-8$"):
+            read(tmp_path / name)
 
 
 # Folders
@@ -435,6 +503,9 @@ def test_what_cannot_be_opened_is_said(tmp_path: Path, monkeypatch: pytest.Monke
         read(tmp_path)
     with pytest.raises(PairError, match="cannot be read \\(No such file or directory\\), give a file of pairs"):
         read(tmp_path / "none")
+    if Path("/proc/self/mem").exists():
+        with pytest.raises(PairError, match="^/proc/self/mem: cannot be read \\(Input/output error\\)"):
+            read(Path("/proc/self/mem"))
     (tmp_path / "t").write_bytes(parquet(VALUES))
     (tmp_path / "z").write_bytes(PACKED["zst"](lines(VALUES)))
     for module, name in (("pyarrow", "t"), ("zstandard", "z")):

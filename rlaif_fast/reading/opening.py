@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import os
 import re
 import stat
@@ -9,7 +10,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from rlaif_fast.errors import PairError
 from rlaif_fast.reading.extra import optional
@@ -38,8 +39,10 @@ def open_rows(path: str, kind: str | None = None, split: str | None = None) -> I
     if path == "-":
         if sys.stdin is None:
             raise PairError("stdin: is closed, give a file of pairs")
-        head, stream = unpacked(sys.stdin.buffer, "stdin")
+        with _readable("stdin"):
+            head, stream = unpacked(sys.stdin.buffer, "stdin")
         found = kind or _kind(head, "")
+        _refuse_utf16(head, "stdin")
         _require(found, "stdin")
         yield Source("stdin", found, False, lambda: _rows("stdin", found, stream))
         return
@@ -53,11 +56,26 @@ def open_rows(path: str, kind: str | None = None, split: str | None = None) -> I
         raise PairError(f"{path}: cannot be read ({error.strerror}), give a file of pairs or - for stdin") from None
     with file:
         restartable = stat.S_ISREG(os.fstat(file.fileno()).st_mode)
-        head, stream = unpacked(file, path)
+        with _readable(path):
+            head, stream = unpacked(file, path)
         known = kind or _kind(head, path)
+        _refuse_utf16(head, path)
         _require(known, path)
         read = (lambda: _file_rows(path, known)) if restartable else (lambda: _rows(path, known, stream))
         yield Source(path, known, restartable, read)
+
+
+@contextmanager
+def _readable(path: str) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise PairError(f"{path}: cannot be read ({error.strerror or error}), give a file of pairs") from None
+
+
+def _refuse_utf16(head: bytes, file: str) -> None:
+    if head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) and not head.startswith(b"\xff\xff"):
+        raise PairError(f"{file}: is UTF-16, save it as UTF-8")
 
 
 def _require(kind: str, file: str) -> None:
@@ -88,12 +106,24 @@ def _file_rows(path: str, kind: str) -> Iterator[Row]:
 
 def _rows(name: str, kind: str, stream: BinaryIO) -> Iterator[Row]:
     unit = "line" if kind in ("jsonl", "csv", "tsv") else "row"
-    place = 0
+    place, unread = 0, True
     try:
         for place, value, problem in _READERS[kind](stream):
+            if kind == "jsonl" and problem and unread:
+                problem += _advice(value)
+            unread = False
             yield Row(place, f"{name}, {unit} {place}", value, problem)
     except DAMAGE:
         yield Row(place + 1, f"{name}, {unit} {place + 1}", None, CUT)
+
+
+def _advice(line: Any) -> str:
+    """What a first line that is no JSON may be instead."""
+    text = line.strip() if isinstance(line, str) else ""
+    if text in ("{", "["):
+        return "; an object over several lines is not read: write one a line, or an array of them (--from json)"
+    found = next((name for name, mark in (("tsv", "\t"), ("csv", ",")) if mark in text and text[0] not in "{["), None)
+    return f"; if this is {found.upper()}, say --from {found}" if found else ""
 
 
 _READERS: dict[str, Callable[[BinaryIO], Found]] = {

@@ -11,7 +11,17 @@ def _no_number(name: str) -> Any:  # noqa: ARG001
     return None
 
 
-DECODER = json.JSONDecoder(parse_constant=_no_number)
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object; a key with two values is an error, where Python's own json takes the last."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        for name, value in pairs:
+            if value != found[name]:
+                raise ValueError(f"the key {name!r} stands twice with different values")
+    return found
+
+
+DECODER = json.JSONDecoder(parse_constant=_no_number, object_pairs_hook=_once)
 
 
 def reason(error: Exception) -> str:

@@ -40,6 +40,10 @@ def _table(batches: Callable[[], Iterable[Any]], kind: str) -> Found:
     number = 0
     try:
         for batch in batches():
+            twice = [name for at, name in enumerate(batch.schema.names) if name in batch.schema.names[:at]]
+            if twice:
+                yield 1, None, f"the table names the column {twice[0]!r} twice"
+                return
             for first in range(0, batch.num_rows, 64):
                 for value in batch.slice(first, 64).to_pylist():
                     number += 1
@@ -60,7 +64,7 @@ def _seekable(stream: BinaryIO) -> Iterator[BinaryIO]:
 
 
 def _plain(value: Any) -> Any:
-    """As JSON can hold it: dates as ISO text, bytes as base64, NaN and infinities as null."""
+    """As JSON can hold it: dates as ISO text, bytes as text, NaN and infinities as null."""
     if isinstance(value, dict):
         return {str(name): _plain(inner) for name, inner in value.items()}
     if isinstance(value, list | tuple):
@@ -70,5 +74,8 @@ def _plain(value: Any) -> Any:
     if value is None or isinstance(value, str | int):
         return value
     if isinstance(value, bytes):
-        return base64.b64encode(value).decode()
+        try:
+            return value.decode()
+        except UnicodeDecodeError:  # an object, which is never taken for a text
+            return {"base64": base64.b64encode(value).decode()}
     return value.isoformat() if hasattr(value, "isoformat") else str(value)
