@@ -12,9 +12,12 @@ import pytest
 import torch
 from transformers import AutoConfig
 
-from rlaif_fast import ExportError
+from rlaif_fast import ExportError, Judge
+from rlaif_fast.template import SUMMARY
 from rlaif_fast_export.config_keys import apply_keys
+from rlaif_fast_export.exporter import export_bundle
 from rlaif_fast_export.families import SUPPORTED, check_supported
+from rlaif_fast_export.reference import reference_log_odds
 from rlaif_fast_export.sources import find_source
 from tests.families import tiny_model
 from tests.test_checkpoints import configure
@@ -95,8 +98,36 @@ def test_what_training_tools_add_is_taken(tmp_path: Path) -> None:
     read(tmp_path, PUBLISHED["Llama 3.2"] | {
         "unsloth_version": "2025.1", "_attn_implementation_autoset": True, "neftune_noise_alpha": 5, "dtype": "float32",
         "logits_scaling": 1.0, "num_experts": 0, "model_max_length": 2048,
-        "sliding_window": 1024,
+        "sliding_window": 1024, "fp16": True, "bf16": True, "fp32": True, "use_flash_attention": True,
+        "position_embedding_type": "rope", "num_key_value_groups": 2, "rope_scaling_factor": 1.0,
+        "num_nextn_predict_layers": 0, "image_token_id": 5, "use_wandb": False, "qk_layernorm": False,
     })  # fmt: skip
+    read(tmp_path, PUBLISHED["GPT-2"] | {"n_special": 0, "num_attention_heads": 4})
+
+
+def test_a_quantization_that_is_null_is_none(tiny_folder: Callable[[str], Path], tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(tiny_folder("llama"), tmp_path / "m"))
+    said = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(said | {"quantization_config": None}))
+    assert torch.equal(logits(find_source(str(folder)).model()), logits(tiny_model("llama")))
+
+
+@pytest.mark.parametrize("key", ["_sliding_window_pattern", "sliding_window_pattern"])
+def test_either_name_of_gemma_3s_pattern_is_read(key: str, tmp_path: Path) -> None:
+    written = {k: v for k, v in PUBLISHED["Gemma 3"].items() if "pattern" not in k}
+    config = read(tmp_path, written | {key: 2, "num_hidden_layers": 4})
+    assert config.layer_types == ["sliding_attention", "full_attention"] * 2
+
+
+def test_scores_without_a_scale(tiny_folder: Callable[[str], Path], tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(tiny_folder("gpt2"), tmp_path / "m"))
+    settings = {"scale_attn_weights": False, "scale_attn_by_inverse_layer_idx": False}
+    configure(folder, **settings)
+    bundle = export_bundle(find_source(str(folder)), tmp_path / "b", SUMMARY, force=False, progress=lambda *_: None)
+    judge, twin = Judge.load(bundle), remade(tiny_model("gpt2"), **settings)
+    prompt = [*judge.manifest.prefix_ids, 7, 8, 9]
+    reference = reference_log_odds(twin, [prompt], judge.manifest.label_ids)
+    assert abs(judge.log_odds_of([prompt])[0] - reference[0]) < 1e-3
 
 
 @pytest.mark.parametrize(
@@ -133,6 +164,18 @@ def test_what_training_tools_add_is_taken(tmp_path: Path) -> None:
         ("Gemma 2", {"sliding_window_size": 40}, "says sliding_window_size = 40"),
         ("Pythia", {"head_dim": 32}, "says head_dim = 32"),
         ("Pythia", {"rope_theta": 500}, "says rotary_emb_base = 10000 and rope_theta = 500"),
+        ("GPT-2", {"num_attention_heads": 2}, "says num_attention_heads = 2 and n_head = 4"),
+        ("GPT-2", {"num_hidden_layers": 3}, "says num_hidden_layers = 3 and n_layer = 2"),
+        *((n, {"rope_scaling": v}, "rope_scaling") for n in ("GPT-2", "Gemma", "Gemma 2", "Mistral 0.1", "Llama 3.2")
+          for v in ("linear", [1], 5, True)),
+        *(("Llama 3.2", {key: value}, f"says {key}") for key, value in {
+            "output_multiplier": 0.5, "output_scale": 2, "output_logit_softcap": 30.0, "window_tokens": 4,
+            "training_rope_scaling": {"factor": 2}, "logit_dropout_scale": 0.5, "sliding_window_tokens": 4,
+            "global_token_ids": [1], "_attn_logit_softcapping": 50.0, "_sliding_window": 3, "use_rope": False,
+            "_rope_scaling": {"factor": 2}, "rope": False, "rotary": False, "add_final_norm": False, "pre_norm": False,
+            "position_embedding_type": "alibi", "num_key_value_groups": 4, "rope_scaling_factor": 2.0,
+            "num_nextn_predict_layers": 1}.items()),
+        ("Gemma 3", {"_sliding_window_pattern": 2}, "sliding_window_pattern = 2 and 6, not one whole number"),
     ],
 )  # fmt: skip
 def test_what_nobody_reads_is_refused(name: str, change: dict[str, Any], reason: str, tmp_path: Path) -> None:

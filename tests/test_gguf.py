@@ -205,6 +205,8 @@ def test_what_cannot_be_done_is_refused_by_its_key(keys: dict[str, Any], reason:
         ({"tensors": {ROPE_FACTORS: np.ones(4)}}, "does not fit the model's rotary positions"),
         ({"tensors": {ROPE_FACTORS: np.zeros(8)}}, "not finite and positive"),
         ({"general": {"split.count": 3}}, "is one of 3 parts; join them first: llama-gguf-split --merge"),
+        ({"general": {"split.count": "3"}}, "says split.count = '3', no number"),
+        ({"general": {"split.count": [3, 1]}}, r"says split.count = \[3, 1\], no number"),
         ({"general": {"general.type": "adapter"}}, "holds 'adapter'"),
     ],
 )  # fmt: skip

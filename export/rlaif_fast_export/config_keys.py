@@ -12,13 +12,18 @@ from rlaif_fast.errors import ExportError
 
 # Keys of published files that a model's function does not depend on: names, versions, training, other tools.
 _MUTE = re.compile(
-    r"_.*|architectures|auto_map|transformers_version|transformers\.js_config|model_type|torch_dtype|dtype|license"
-    r"|(attn|cache)_implementation|use_cache|use_flash_attn|use_flash_attention_2|use_sdpa|flash_attn|fused_dense"
-    r"|flash_rotary|fused_(mlp|bias_fc|dropout_add_layer_norm|rms_norm)|gradient_checkpointing|initializer_.*|.*dropout.*"
-    r"|.*_pdrop|.*_token(_id|_index)?s?|tokenizer_class|model_max_length|max_sequence_length|max_length|seq_length"
-    r"|unsloth_.*|neftune_noise_alpha|pretraining_tp|is_llama_config|task_specific_params|summary_.*|n_ctx|eos|bos"
-    r"|finetuning_task|id2label|label2id|num_labels|problem_type|output_.*|return_dict|z_loss.*|generation_config"
-    r"|router_aux_loss_coef|max_window_layers|vocab_file|trl_.*|training_.*"
+    r"_(name_or_path|commit_hash|auto_class|attn_implementation.*|flash_attn_2_enabled|pre_quantization_dtype)"
+    r"|_?unsloth_.*|architectures|auto_map|transformers_version|transformers\.js_config|model_type|torch_dtype|dtype|license"
+    r"|(attn|cache)_implementation|use_cache|use_flash_attn|use_flash_attention(_2)?|use_sdpa|flash_attn|fused_dense"
+    r"|flash_rotary|fused_(mlp|bias_fc|dropout_add_layer_norm|rms_norm)|gradient_checkpointing|initializer_.*"
+    r"|(.*_)?dropout(_(p|prob|rate|ratio))?|.*_pdrop|fp16|bf16|fp32"
+    r"|((.*_)?(bos|eos|pad|sep|cls|unk|mask|im|start|end|image|video|audio|vision|boi|eoi|user|assistant|system|eot|eod)"
+    r"|(begin_)?suppress)_token(_id|_index)?s?|tokenizer_class|model_max_length|max_sequence_length|max_length|seq_length"
+    r"|neftune_noise_alpha|pretraining_tp|is_llama_config|task_specific_params|summary_.*|n_ctx|eos|bos"
+    r"|finetuning_task|id2label|label2id|num_labels|problem_type|output_(attentions|hidden_states|past|router_logits|scores)"
+    r"|return_dict|z_loss.*|generation_config"
+    r"|router_aux_loss_coef|max_window_layers|vocab_file|trl_.*"
+    r"|training_(args|arguments|config|data|dataset|dtype|epochs|loss|stage|steps|tokens)"
 )
 # Whose values the tensors show: where they differ, one is missing, unknown or of another shape.
 _SHOWN = re.compile(r"intermediate_size|num_key_value_heads|((use|attention|mlp|qkv|o|lm_head)_)?bias|add_bias_linear")
@@ -26,8 +31,21 @@ _SHOWN = re.compile(r"intermediate_size|num_key_value_heads|((use|attention|mlp|
 _NEUTRAL: dict[str, tuple[Any, ...]] = {
     "logit_scale": (1,), "logits_scaling": (1,), "embedding_multiplier": (1,), "residual_multiplier": (1,),
     "embedding_scale": (1,), "scale_emb": (1,), "num_experts": (0, 1), "num_local_experts": (0, 1),
-    "is_causal": (True,), "causal": (True,),
+    "is_causal": (True,), "causal": (True,), "n_special": (0,), "rope_scaling_factor": (1,),
+    "num_nextn_predict_layers": (0,),
 }  # fmt: skip
+# What no model here does, so that false is right. Other switches by the name of a part may take one away that is there.
+_SWITCHES = re.compile(
+    r"rope_interleaved|rotary_interleaved|use_mrope|use_sliding_window|(use_)?(qk|q|k)_?(layer)?norm|qk_layernorm"
+    r"|(use_)?alibi|use_parallel_residual|parallel_attn|multi_query|multi_query_attention|(use_)?dynamic_ntk"
+    r"|use_dynamic_ntk|use_logn_attn|use_scaled_rope|upcast_attn|reorder_and_upcast_attn|use_moe|add_cross_attention"
+    r"|scale_attn_by_inverse_layer_idx|apply_residual_connection_post_layernorm|use_bidirectional_attention"
+    r"|(is_)?bidirectional(_attention)?|scale_embedding|attention_sink|use_post_norm|sandwich_norm|share_layers"
+)
+_PARTS = re.compile(
+    r"rope|rotary|norm|residual|causal|scal|pos|emb|head|gate|attn|attention|mlp|ffn|feed|softmax|softcap|tie|tying"
+    r"|share|layer|block|decoder|act|lm_|bias|kv|qkv|mask|window"
+)
 # Read by the model's code, though its configuration does not name them.
 _READ = {
     "gemma": {"rope_scaling"}, "gemma2": {"rope_scaling"}, "gemma3_text": {"sliding_window_pattern"},
@@ -41,7 +59,16 @@ _ROPE_KEYS = {
              "original_max_position_embeddings"),
     "llama3": ("factor", "low_freq_factor", "high_freq_factor", "original_max_position_embeddings"),
 }  # fmt: skip
+_POSITIONS = {"gpt2": ("absolute", "learned")}  # the others' are rotary
 _REMEDY = "; if it does not change what the model computes, take it out of config.json"
+
+
+def require_tables(written: dict[str, Any], name: str) -> None:
+    """Raise ExportError where config.json has no table in a place where transformers takes one for granted."""
+    for key in ("rope_scaling", "rope_parameters", "quantization_config"):
+        value = written.get(key)
+        if value is not None and not isinstance(value, dict):
+            raise ExportError(f"{name}: config.json says {key} = {_short(value)}, which is no table; correct it")
 
 
 def apply_keys(config: Any, written: dict[str, Any], name: str) -> None:
@@ -66,12 +93,30 @@ def apply_keys(config: Any, written: dict[str, Any], name: str) -> None:
     if found is not None:
         for key in sorted(set(rest) - set(written) | {"rope_scaling"}):
             setattr(config, key, rest[key])
-    for old, new in _ALIASES.items():
+    for old, new in {**_ALIASES, **config.attribute_map}.items():
         if hasattr(default, old):
             _join(config, rest, old, new, name)
+    _apply_window_pattern(config, written, name)
     _check_scaling(getattr(config, "rope_scaling", None), name)
     if config.model_type == "gemma" and rest.get("hidden_activation"):
         config.hidden_act = rest["hidden_activation"]  # transformers reads the other name, which old files have wrong
+
+
+def _apply_window_pattern(config: Any, written: dict[str, Any], name: str) -> None:
+    """Gemma 3: transformers writes every how many layers a full one stands under another name than it reads."""
+    if config.model_type != "gemma3_text" or written.get("layer_types") is not None:
+        return
+    keys = ("_sliding_window_pattern", "sliding_window_pattern")
+    found = [written[key] for key in keys if written.get(key) is not None]
+    if not found:
+        return
+    every = found[0]
+    if isinstance(every, bool) or not isinstance(every, int) or every < 1 or found[-1] != every:
+        said = " and ".join(map(_short, found))
+        raise ExportError(f"{name}: config.json says sliding_window_pattern = {said}, not one whole number; correct it")
+    config.layer_types = [
+        "sliding_attention" if (i + 1) % every else "full_attention" for i in range(config.num_hidden_layers)
+    ]
 
 
 def _of_another_head(written: dict[str, Any], name: str) -> None:
@@ -95,9 +140,16 @@ def _harmless(key: str, value: Any, config: Any) -> bool:
         return bool(value == getattr(config, "sliding_window", None))
     if key == "sliding_window" and isinstance(value, int) and not isinstance(value, bool):
         return bool(value >= config.max_position_embeddings)
+    if key == "position_embedding_type":
+        return value is None or value in _POSITIONS.get(config.model_type, ("rope", "rotary"))
+    if key == "num_key_value_groups" and value is not None:
+        kv_heads = getattr(config, "num_key_value_heads", None) or config.num_attention_heads
+        return bool(value * kv_heads == config.num_attention_heads)
     if key in _NEUTRAL:
         return value is None or value in _NEUTRAL[key]
-    return value is None or value is False or value == [] or value == {}
+    if value is False:
+        return bool(_SWITCHES.fullmatch(key) or not _PARTS.search(key))
+    return value is None or value == [] or value == {}
 
 
 def _require_kind(key: str, value: Any, default: Any, name: str) -> None:
@@ -135,8 +187,6 @@ def _rope_parameters(found: Any, name: str) -> dict[str, Any]:
 def _check_scaling(scaling: Any, name: str) -> None:
     if scaling is None:
         return
-    if not isinstance(scaling, dict):
-        raise ExportError(f"{name}: config.json says rope_scaling = {_short(scaling)}, which is no table; correct it")
     kind = scaling.get("rope_type", scaling.get("type", "default"))
     if kind not in _ROPE_KEYS:  # known ones among them are refused with their reason by families.check_supported
         raise ExportError(

@@ -88,7 +88,8 @@ def export_bundle(
     if output.exists() and not force:
         raise ExportError(f"{output}: exists already, give --force to replace it or another folder with -o")
     progress(f"reading the configuration of {source.name}", 0)
-    source.config()  # what cannot be exported is said before anything else
+    with refused(f"{source.name}: its configuration cannot be used"):
+        source.config()  # what cannot be exported is said before anything else
     with (
         refused(f"{source.name}: cannot be exported", "; please report the model, with what --debug shows"),
         scratch(output) as folder,

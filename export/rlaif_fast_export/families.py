@@ -36,8 +36,8 @@ def check_supported(config: Any, model: str) -> None:
 
 def _reasons(config: Any) -> list[str]:
     found = []
-    rope = getattr(config, "rope_scaling", None) or {}
-    rope_type = rope.get("rope_type", rope.get("type", "default"))
+    rope = getattr(config, "rope_scaling", None)
+    rope_type = rope.get("rope_type", rope.get("type")) if isinstance(rope, dict) else None  # else: config_keys
     if rope_type in ("dynamic", "longrope"):
         found.append(
             f"rope scaling {rope_type!r} depends on the prompt's length, which one graph cannot hold;"
@@ -55,10 +55,12 @@ def _reasons(config: Any) -> list[str]:
 def needs_eager(config: Any) -> bool:
     """Whether transformers' default attention (SDPA) leaves out something this model defines.
 
-    Gemma 2's attention softcap and GPT-2's scaling by layer: SDPA takes neither.
+    Gemma 2's attention softcap, GPT-2's scaling by layer and its scores without a scale: SDPA takes none of them.
     """
     return bool(
-        getattr(config, "attn_logit_softcapping", None) or getattr(config, "scale_attn_by_inverse_layer_idx", False)
+        getattr(config, "attn_logit_softcapping", None)
+        or getattr(config, "scale_attn_by_inverse_layer_idx", False)
+        or not getattr(config, "scale_attn_weights", True)
     )
 
 

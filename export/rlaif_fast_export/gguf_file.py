@@ -63,6 +63,8 @@ def open_gguf(name: str, path: Path) -> GgufFile:
         }
         tensors = {tensor.name: tensor for tensor in reader.tensors}
     parts = keys.get("split.count", 0)
+    if not isinstance(parts, int):
+        raise ExportError(f"{name}: {path.name} says split.count = {parts!r}, no number; download the file again")
     if parts > 1:
         raise ExportError(
             f"{name}: {path.name} is one of {parts} parts; join them first: llama-gguf-split --merge FIRST_PART OUTPUT"

@@ -11,14 +11,14 @@ from typing import Any
 
 import torch
 from huggingface_hub import ModelCard, hf_hub_download
-from transformers import AutoConfig, AutoModelForCausalLM, PretrainedConfig
+from transformers import CONFIG_MAPPING, AutoConfig, AutoModelForCausalLM, PretrainedConfig
 
 from rlaif_fast.errors import ExportError
 from rlaif_fast.home import DEFAULT_MODEL
 from rlaif_fast_export.adapters import adapted_base, merged, refuse_hub_adapter
 from rlaif_fast_export.checkpoint import open_checkpoint, require_content
 from rlaif_fast_export.completeness import check_complete, require_floats
-from rlaif_fast_export.config_keys import apply_keys
+from rlaif_fast_export.config_keys import apply_keys, require_tables
 from rlaif_fast_export.failures import refused
 from rlaif_fast_export.families import check_supported, needs_eager
 from rlaif_fast_export.gguf_config import gguf_config
@@ -66,7 +66,13 @@ class Source:
         written = self._load(PretrainedConfig.get_config_dict, what="config.json ")[0]
         if not isinstance(written.get("model_type"), str):  # transformers would guess by the path's name
             raise ExportError(f"{self.name}: config.json says no model_type; take the original model's config.json")
-        config = self._load(AutoConfig.from_pretrained, what="config.json ")
+        require_tables(written, self.name)
+        if written.get("quantization_config", ...) is None and written["model_type"] in CONFIG_MAPPING:
+            del written["quantization_config"]  # which transformers takes for a table wherever the key is
+            with refused(f"{self.name}: config.json cannot be loaded"):
+                config = CONFIG_MAPPING[written["model_type"]].from_dict(written)
+        else:
+            config = self._load(AutoConfig.from_pretrained, what="config.json ")
         check_supported(config, self.name)
         if type(config).__module__.startswith("transformers."):
             with refused(f"{self.name}: config.json cannot be used"):
