@@ -587,7 +587,8 @@ def test_a_prompt_does_not_hold_an_answer_that_is_judged() -> None:
     [
         ({"chat_history": [user("q"), reply("a")]}, "Human: q\n\nAssistant: a\n\nHuman: i"),
         ({"chatHistory": [["q", "a"]]}, "Human: q\n\nAssistant: a\n\nHuman: i"),
-        ({"system_instruction": "Be kind."}, "Be kind.\n\nHuman: i"), ({"Sys-Prompt": "Be kind."}, "Be kind.\n\nHuman: i"),
+        ({"system_instruction": "Be kind."}, "Be kind.\n\nHuman: i"),
+        ({"Sys-Prompt": "Be kind."}, "Be kind.\n\nHuman: i"),
         ({"available_tools": [{"name": "w"}]}, 'Tools: [{"name": "w"}]\n\nHuman: i'),
         ({"Input": "x", "Context": "c"}, "i\nx\nc"),
         ({"source": "web", "title": "T", "text": LONG, "code": "en", "schema": "v1", "table": None}, "i"),

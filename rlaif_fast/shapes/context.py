@@ -12,7 +12,16 @@ from rlaif_fast.shapes.cells import decoded, items
 from rlaif_fast.shapes.contents import tools_text
 from rlaif_fast.shapes.messages import Turn, rendered, turns_of
 from rlaif_fast.shapes.words import (
-    BEHIND, CHOICES, HISTORY, MEDIA, SYSTEM, TOOLS, UNSURE, UNSURE_IF_LONG, is_there, plain,
+    BEHIND,
+    CHOICES,
+    HISTORY,
+    MEDIA,
+    SYSTEM,
+    TOOLS,
+    UNSURE,
+    UNSURE_IF_LONG,
+    is_there,
+    plain,
 )  # fmt: skip
 
 SHOWN = (*SYSTEM, *TOOLS, *HISTORY, *BEHIND)

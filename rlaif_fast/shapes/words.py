@@ -36,10 +36,14 @@ def plain(name: str) -> str:
 
 def is_there(value: Any) -> bool:
     """Whether a value says anything: null, NaN, blanks, and lists and objects of such do not."""
-    if isinstance(value, str):
-        return bool(value.strip()) and value.strip() not in _NOTHING
-    if isinstance(value, dict):
-        return any(map(is_there, value.values()))
-    if isinstance(value, list):
-        return any(map(is_there, value))
-    return value is not None and value == value
+    waiting = [value]  # no recursion: rows are nested as deep as somebody likes
+    while waiting:
+        value = waiting.pop()
+        if isinstance(value, dict | list):
+            waiting += value.values() if isinstance(value, dict) else value
+        elif isinstance(value, str):
+            if value.strip() and value.strip() not in _NOTHING:
+                return True
+        elif value is not None and value == value:
+            return True
+    return False
