@@ -17,7 +17,7 @@ from rlaif_fast import ExportError
 from rlaif_fast_export.sources import find_source
 from tests.conftest import Run
 from tests.families import FAMILIES, tiny_model
-from tests.test_gguf import logits
+from tests.test_gguf import logits, remade
 
 Tensors = dict[str, torch.Tensor]
 FILE = "model.safetensors"
@@ -94,6 +94,78 @@ def test_tensors_that_are_not_the_models(change: Callable[[Tensors], object], re
 
     rewrite(folder, changed)
     assert re.search(reason, refusal(folder)), refusal(folder)
+
+
+HEADS = ["value_head.safetensors", "value_head.bin", "v_head.safetensors", "score.safetensors"]
+
+
+@pytest.mark.parametrize("file", HEADS)
+    "file", ["value_head.safetensors", "value_head.bin", "v_head.safetensors", "score.safetensors"]
+)
+def test_a_head_in_a_file_of_its_own(file: str, folder: Path) -> None:
+    (folder / file).write_bytes(b"weights")
+    assert f"head of a reward, value or classification model ({file})" in refusal(folder)
+
+
+def test_an_adapter_of_mlx(folder: Path) -> None:
+    (folder / "adapter_config.json").write_text("{}")
+    (folder / "adapters.safetensors").write_bytes(b"weights")
+    assert "adapters.safetensors is an adapter as MLX saves it" in refusal(folder)
+
+
+@pytest.mark.parametrize(
+    ("name", "tensor", "value"),
+    [
+        ("llama", "model.layers.0.attn.bias", torch.randn(64)),
+        ("llama", "model.layers.0.attention.bias", torch.ones(1, 1, 8, 8).tril()),
+        ("gpt-neox", "gpt_neox.layers.0.attention.bias_k", torch.randn(64)),
+        ("gpt-neox", "gpt_neox.layers.0.attention.biases.x", torch.randn(64)),
+        ("gpt-neox", "gpt_neox.layers.0.attention.bias", torch.randn(64)),
+        ("gpt-neox", "gpt_neox.layers.0.attention.bias", torch.ones(1, 1, 8, 8)),
+        ("gpt2", "transformer.h.0.attn.bias", torch.randn(1, 1, 8, 8)),
+    ],
+)
+def test_what_only_looks_like_a_mask(
+    name: str, tensor: str, value: torch.Tensor, tiny_folder: Callable[[str], Path], tmp_path: Path
+) -> None:
+    folder = Path(shutil.copytree(tiny_folder(name), tmp_path / "model"))
+    rewrite(folder, lambda tensors: tensors | {tensor: value})
+    assert tensor in refusal(folder)
+
+
+@pytest.mark.parametrize(
+    ("name", "part"), [("gpt-neox", "gpt_neox.layers.0.attention."), ("gpt2", "transformer.h.0.attn.")]
+)
+@pytest.mark.parametrize("dtype", [torch.bool, torch.uint8, torch.float32])
+def test_masks_are_computed(
+    name: str, part: str, dtype: torch.dtype, tiny_folder: Callable[[str], Path], tmp_path: Path
+) -> None:
+    folder = Path(shutil.copytree(tiny_folder(name), tmp_path / "model"))
+    masks = {f"{part}bias": torch.ones(1, 1, 8, 8).tril().to(dtype), f"{part}masked_bias": torch.tensor(-1e9)}
+    rewrite(folder, lambda tensors: tensors | masks)
+    source = find_source(str(folder))
+    assert torch.equal(logits(source.model()), logits(tiny_model(name))) and source.unused == sorted(masks)
+
+
+def test_frequencies_from_before_their_scaling(folder: Path) -> None:
+    configure(folder, rope_scaling={"type": "linear", "factor": 4.0})
+    frequencies = tiny_model("llama").model.rotary_emb.inv_freq
+    rewrite(folder, lambda tensors: tensors | {"model.layers.0.self_attn.rotary_emb.inv_freq": frequencies.clone()})
+    twin = remade(tiny_model("llama"), rope_scaling={"rope_type": "linear", "factor": 4.0})
+    assert torch.allclose(logits(find_source(str(folder)).model()), logits(twin), atol=1e-5)
+
+
+@pytest.mark.parametrize("prefix", ["", "language_model."])
+def test_a_head_of_its_own_behind_a_prefix(prefix: str, tiny_folder: Callable[[str], Path], tmp_path: Path) -> None:
+    """Which the loader takes off, and then ties the head to the embedding."""
+    folder = Path(shutil.copytree(tiny_folder("gemma3"), tmp_path / "model"))
+    base = load_file(folder / FILE)
+    head = torch.randn_like(base["model.embed_tokens.weight"])
+    renamed = {prefix + name: tensor for name, tensor in base.items()}
+    rewrite(folder, lambda _: renamed | {f"{prefix}lm_head.weight": head})
+    assert f"{prefix}lm_head.weight differs from it" in refusal(folder)
+    rewrite(folder, lambda _: renamed)
+    assert torch.equal(logits(find_source(str(folder)).model()), logits(tiny_model("gemma3")))
 
 
 @pytest.mark.parametrize("prefix", ["module.", "model.", "base_model.model.", "_orig_mod.", "transformer."])

@@ -157,7 +157,7 @@ def test_scores_without_a_scale(tiny_folder: Callable[[str], Path], tmp_path: Pa
         ("Llama 3.2", {"rope_scaling": {"rope_type": "yarnn", "factor": 4.0}}, ""),
         ("Llama 3.2", {"rope_scaling": 4.0}, ""),
         ("Llama 3.2", {"rope_parameters": {"rope_type": "longrope", "rope_theta": 1e4}}, "longrope"),
-        ("Llama 3.2", {"rope_parameters": {"rope_theta": 1e4, "partial_rotary_factor": 0.5}}, "partial_rotary_factor"),
+        ("Qwen 3", {"rope_parameters": {"rope_theta": 5e5, "partial_rotary_factor": 0.5}}, "partial_rotary_factor"),
         ("Llama 3.2", {"rope_parameters": 3}, "which is no table"),
         ("Llama 3.2", {"model_type": None}, "says no model_type"),
         ("Gemma 2", {"hidden_act": "gelu"}, "says hidden_act = 'gelu'"),
@@ -175,6 +175,25 @@ def test_scores_without_a_scale(tiny_folder: Callable[[str], Path], tmp_path: Pa
             "_rope_scaling": {"factor": 2}, "rope": False, "rotary": False, "add_final_norm": False, "pre_norm": False,
             "position_embedding_type": "alibi", "num_key_value_groups": 4, "rope_scaling_factor": 2.0,
             "num_nextn_predict_layers": 1}.items()),
+        *(("Llama 3.2", {"architectures": [value]}, f"says '{value}', not LlamaForCausalLM") for value in (
+            "LlamaForCausalLMWithValueHead", "AutoModelForCausalLMWithValueHead", "LlamaBiModel", "LlamaEncoderModel",
+            "LlamaPRM", "GraniteForCausalLM")),
+        ("Llama 3.2", {"architectures": "LlamaForCausalLM"}, "which is no list"),
+        *((n, {"rope_scaling": {"rope_type": t, "factor": 4.0, "rope_theta": 5e6}}, "says rope_theta in two places")
+          for n in ("Llama 3.2", "Gemma 3", "Mistral 0.1") for t in ("linear", "yarn")),
+        ("Llama 3.2", {"rope_scaling": {"rope_type": "default", "rope_theta": 1e4}}, "says rope_theta in two places"),
+        ("Llama 3.2", {"rope_parameters": {"rope_type": "default", "rope_theta": 5e5}}, "says rope_scaling in two"),
+        ("Qwen 3", {"rope_parameters": {"rope_type": "default", "rope_theta": 1e4}}, "says rope_theta in two places"),
+        ("Gemma 3", {"rope_parameters": {"full_attention": {"rope_theta": 1e6}, "sliding_attention": {}}},
+         "says rope_theta in two places"),
+        ("Gemma 3", {"rope_parameters": {"full_attention": {}, "sliding_attention": {"rope_theta": 1e6}}},
+         "says rope_local_base_freq in two places"),
+        ("Llama 3.2", {"rope_scaling": {"type": "linear", "rope_type": "yarn", "factor": 4.0}}, "kind of its rope"),
+        *(("Gemma", {"rope_scaling": {"rope_type": "linear", "factor": v}}, "factor") for v in (-4.0, True, 0, None)),
+        ("Llama 3.2", {"rope_scaling": {"rope_type": "yarn", "factor": 4.0, "attention_factor": 0.0}},
+         "attention_factor = 0.0 in rope_scaling, which must be a positive number"),
+        ("Llama 3.2", {"rope_scaling": LLAMA3 | {"low_freq_factor": 8.0}}, "low_freq_factor in rope_scaling"),
+        ("Llama 3.2", {"rope_scaling": {"rope_type": "yarn", "factor": 4.0, "beta_slow": 40}}, "less than beta_fast"),
         ("Gemma 3", {"_sliding_window_pattern": 2}, "sliding_window_pattern = 2 and 6, not one whole number"),
     ],
 )  # fmt: skip
@@ -216,6 +235,20 @@ def test_rotary_positions_as_transformers_5_writes_them(
     base = tiny_model(name)
     made, twin = logits(find_source(str(folder)).model()), logits(remade(base, **settings))
     assert torch.allclose(made, twin, atol=1e-5) and not torch.allclose(made, logits(base), atol=1e-2)
+
+
+@pytest.mark.parametrize("name", ["gemma3", "llama", "mistral", "gemma2"])
+def test_an_old_table_may_have_the_new_names(name: str, tiny_folder: Callable[[str], Path], tmp_path: Path) -> None:
+    """Its kind as "type", and the base beside it."""
+    folder = Path(shutil.copytree(tiny_folder(name), tmp_path / "model"))
+    configure(folder, rope_theta=None, rope_scaling={"type": "linear", "factor": 4.0, "rope_theta": 500.0})
+    twin = remade(tiny_model(name), rope_theta=500.0, rope_scaling={"rope_type": "linear", "factor": 4.0})
+    assert torch.allclose(logits(find_source(str(folder)).model()), logits(twin), atol=1e-5)
+
+
+@pytest.mark.parametrize("named", [["LLaMAForCausalLM"], ["LlamaModel"], ["PeftModelForCausalLM"], [], None])
+def test_other_names_of_the_class_are_taken(named: list[str] | None, tmp_path: Path) -> None:
+    read(tmp_path, PUBLISHED["Llama 3.2"] | {"architectures": named})
 
 
 def test_either_name_of_gpt_neox_is_read(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from rlaif_fast_export.failures import listed, refused
 
 ADAPTER = "adapter_config.json"
 _WEIGHTS = ("adapter_model.safetensors", "adapter_model.bin")
+_MLX = ("adapters.safetensors", "adapters.npz")
 
 
 def adapted_base(folder: Path) -> str | None:
@@ -21,9 +22,16 @@ def adapted_base(folder: Path) -> str | None:
 
     Raises ExportError where the model is not said, or peft is not installed.
     """
+    name = folder.resolve().name
+    unmerged = [file for file in _MLX if (folder / file).is_file()]
+    if unmerged:
+        raise ExportError(
+            f"{name}: {unmerged[0]} is an adapter as MLX saves it, which is not merged here; fuse it (mlx_lm.fuse), or"
+            " remove it if the model is fused already"
+        )
     if not (folder / ADAPTER).is_file():
         return None
-    name, has_peft = folder.resolve().name, importlib.util.find_spec("peft") is not None
+    has_peft = importlib.util.find_spec("peft") is not None
     if (folder / "config.json").is_file() and not any((folder / weights).is_file() for weights in _WEIGHTS):
         if has_peft:  # with which transformers loads the base instead
             raise ExportError(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +20,9 @@ from rlaif_fast_export.failures import listed, refused
 _NAMES = ("model.safetensors", "model.safetensors.index.json", "pytorch_model.bin", "pytorch_model.bin.index.json")
 _POINTER = b"version https://git-lfs."
 _ZIP = b"PK\x03\x04"
+_HEADS = re.compile(
+    r"(score|scores|classifier|(v|value|reward|regression|classification|rm)_?head|reward_model)\.(safetensors|bin|pth?)"
+)
 _AGAIN = "; download the model again"
 
 
@@ -59,6 +63,12 @@ def open_checkpoint(name: str, path: str, arguments: dict[str, str]) -> Checkpoi
 
     with refused(f"{name}: its weights cannot be found"):
         main = next(filter(None, map(found, _NAMES)), None)
+        heads = sorted(f.name for f in Path(path).iterdir() if _HEADS.fullmatch(f.name)) if Path(path).is_dir() else []
+    if heads:
+        raise ExportError(
+            f"{name}: beside it is the head of a reward, value or classification model ({listed(heads)}); export a"
+            " causal language model, or take that file out if the language model alone is meant"
+        )
     if main is None:
         raise ExportError(f"{name}: no weights ({' or '.join(_NAMES)})")
     require_content(name, main)

@@ -17,7 +17,11 @@ from rlaif_fast_export.checkpoint import Checkpoint
 from rlaif_fast_export.failures import listed
 
 # What old checkpoints carry along though the configuration says it: rotary frequencies and causal masks.
-_COMPUTED = re.compile(r"rotary_emb\.(inv_freq|(cos|sin)_cached)$|(^|\.)(attn|attention)\.(bias|masked_bias)$")
+_COMPUTED = re.compile(r"rotary_emb\.(inv_freq|(cos|sin)_cached)$")
+_MASKS = {
+    "gpt2": re.compile(r"(^|\.)h\.\d+\.attn\.(bias|masked_bias)$"),
+    "gpt_neox": re.compile(r"(^|\.)layers\.\d+\.attention\.(bias|masked_bias)$"),
+}
 _OTHER_HEAD = re.compile(
     r"(^|\.)(score|scores|classifier|v_head|value_head|reward_head|regression_head|cls|qa_outputs)\."
 )
@@ -31,18 +35,26 @@ def check_complete(model: Any, report: dict[str, Any], checkpoint: Checkpoint) -
     where anything else was left out, or the model holds a number that is not from its files.
     """
     name = checkpoint.name
-    check_report(model, report, name, checkpoint.files)
-    _check_tie(model, checkpoint)
     own = {n for n, _ in model.named_parameters()}
-    unused = sorted(n for n in checkpoint.files if n not in own and _COMPUTED.search(n))
+    hidden = "|".join(model._keys_to_ignore_on_load_unexpected or ["$^"])  # which the loader leaves out of its report
+    unknown = {*report["unexpected_keys"], *(n for n in checkpoint.files if n not in own and re.search(hidden, n))}
+    kind = model.config.model_type
+    check_report(model, {**report, "unexpected_keys": unknown}, name, checkpoint.files)
+    _check_tie(model, checkpoint)
+    unused = sorted(n for n in checkpoint.files if n not in own and _is_computed(n, kind))
     _check_frequencies(model, unused, checkpoint)
+    _check_masks([n for n in unused if n.endswith(".bias")], checkpoint)
     check_finite(model, name)
     return unused
 
 
-def require_floats(checkpoint: Checkpoint) -> None:
-    """Raise ExportError where weights are stored as integers, or in fewer than 16 bits."""
-    whole = [n for n in checkpoint.whole_numbers if not _COMPUTED.search(n)]
+def _is_computed(tensor: str, kind: str) -> bool:
+    return bool(_COMPUTED.search(tensor) or (kind in _MASKS and _MASKS[kind].search(tensor)))
+
+
+def require_floats(checkpoint: Checkpoint, kind: str) -> None:
+    """Raise ExportError where weights of a ``kind`` of model are stored as integers, or in fewer than 16 bits."""
+    whole = [n for n in checkpoint.whole_numbers if not _is_computed(n, kind)]
     if whole:
         raise ExportError(
             f"{checkpoint.name}: its weights are quantized ({listed(whole)}); export the full-precision model"
@@ -52,7 +64,7 @@ def require_floats(checkpoint: Checkpoint) -> None:
 def check_report(model: Any, report: dict[str, Any], name: str, there: Sequence[str] | dict[str, Any]) -> None:
     """Raise ExportError where a tensor is missing, unknown or of another shape. ``there``: names in the files."""
     missing = sorted({*report["missing_keys"], *(n for n, p in model.named_parameters() if p.is_meta)})
-    unknown = sorted(n for n in report["unexpected_keys"] if not _COMPUTED.search(n))
+    unknown = sorted(n for n in report["unexpected_keys"] if not _is_computed(n, model.config.model_type))
     heads = [n for n in unknown if _OTHER_HEAD.search(n)]
     if heads:
         lacking = f", and {listed(missing)} is missing" if missing else ""
@@ -114,12 +126,12 @@ def _check_tie(model: Any, checkpoint: Checkpoint) -> None:
     embedding, head = model.get_input_embeddings(), model.get_output_embeddings()
     if head.weight is not embedding.weight:
         return
-    prefix = f"{model.base_model_prefix}."
     for module_name, module in model.named_modules():
         if module is not embedding and module is not head:
             continue
-        for tensor in (f"{module_name}.weight", f"{module_name.removeprefix(prefix)}.weight"):
-            if tensor in checkpoint.files and not torch.equal(checkpoint.read(tensor), embedding.weight):
+        weight = f"{module_name.rpartition('.')[2]}.weight"  # the loader takes prefixes off and puts them there
+        for tensor in [n for n in checkpoint.files if n == weight or n.endswith(f".{weight}")]:
+            if not torch.equal(checkpoint.read(tensor), embedding.weight):
                 raise ExportError(
                     f"{checkpoint.name}: config.json ties the head to the embedding (tie_word_embeddings), but"
                     f' {tensor} differs from it; set "tie_word_embeddings": false if the head has its own weights'
@@ -129,6 +141,9 @@ def _check_tie(model: Any, checkpoint: Checkpoint) -> None:
 def _check_frequencies(model: Any, unused: list[str], checkpoint: Checkpoint) -> None:
     """Frequencies in the files are not loaded: they have to be what the configuration makes of them."""
     made = [b for n, b in model.named_buffers() if n.endswith("inv_freq")]
+    base = getattr(model.config, "rope_theta", None)
+    if base:  # old files have them before linear scaling, which divided the positions
+        made += [1 / base ** (torch.arange(len(b), dtype=torch.float32) / len(b)) for b in made]
     for tensor in unused:
         if not tensor.endswith("inv_freq"):
             continue
@@ -137,4 +152,14 @@ def _check_frequencies(model: Any, unused: list[str], checkpoint: Checkpoint) ->
             raise ExportError(
                 f"{checkpoint.name}: {tensor} in its files differs from what config.json says of rotary positions"
                 " (rope_theta, rope_scaling); correct config.json"
+            )
+
+
+def _check_masks(masks: list[str], checkpoint: Checkpoint) -> None:
+    for tensor in masks:
+        stored = checkpoint.read(tensor)
+        if stored.dim() != 4 or not torch.equal(stored, torch.ones_like(stored).tril()):
+            raise ExportError(
+                f"{checkpoint.name}: {tensor} in its files is no causal mask, which is all that the model could have"
+                " there; take it out of the files if the model does without"
             )

@@ -8,7 +8,10 @@ from __future__ import annotations
 import re
 from typing import Any
 
+from transformers import MODEL_FOR_CAUSAL_LM_MAPPING
+
 from rlaif_fast.errors import ExportError
+from rlaif_fast_export.rotary_keys import rotary_keys
 
 # Keys of published files that a model's function does not depend on: names, versions, training, other tools.
 _MUTE = re.compile(
@@ -52,23 +55,26 @@ _READ = {
     "mistral": {"rope_scaling"}, "phi": {"head_dim"}, "qwen2": {"head_dim"},
 }  # fmt: skip
 _ALIASES = {"rotary_emb_base": "rope_theta", "rotary_pct": "partial_rotary_factor"}  # GPT-NeoX has both names
-_ROPE_KEYS = {
-    "default": (),
-    "linear": ("factor",),
-    "yarn": ("factor", "attention_factor", "beta_fast", "beta_slow", "mscale", "mscale_all_dim", "truncate",
-             "original_max_position_embeddings"),
-    "llama3": ("factor", "low_freq_factor", "high_freq_factor", "original_max_position_embeddings"),
-}  # fmt: skip
 _POSITIONS = {"gpt2": ("absolute", "learned")}  # the others' are rotary
 _REMEDY = "; if it does not change what the model computes, take it out of config.json"
 
 
-def require_tables(written: dict[str, Any], name: str) -> None:
-    """Raise ExportError where config.json has no table in a place where transformers takes one for granted."""
+def readable(written: dict[str, Any], name: str) -> dict[str, Any]:
+    """``written`` without what transformers' classes trip over though it is sound.
+
+    Raises ExportError where config.json has no table in a place where they take one for granted.
+    """
     for key in ("rope_scaling", "rope_parameters", "quantization_config"):
         value = written.get(key)
         if value is not None and not isinstance(value, dict):
             raise ExportError(f"{name}: config.json says {key} = {_short(value)}, which is no table; correct it")
+    mended = dict(written)
+    if "quantization_config" in mended and mended["quantization_config"] is None:
+        del mended["quantization_config"]
+    scaling = mended.get("rope_scaling")
+    if mended["model_type"] == "gemma3_text" and scaling and "rope_type" not in scaling and "type" in scaling:
+        mended["rope_scaling"] = scaling | {"rope_type": scaling["type"]}
+    return mended
 
 
 def apply_keys(config: Any, written: dict[str, Any], name: str) -> None:
@@ -76,12 +82,12 @@ def apply_keys(config: Any, written: dict[str, Any], name: str) -> None:
 
     Raises ExportError naming the key that is not understood, or whose value is of another kind than it must be.
     """
-    _of_another_head(written, name)
+    _of_another_head(config, written, name)
     default = type(config)()
     rest = dict(written)
-    found = rest.pop("rope_parameters", None)
-    if found is not None:
-        rest |= _rope_parameters(found, name)
+    rotary = rotary_keys(written, name)
+    rest.pop("rope_parameters", None)
+    rest |= rotary
     for key, value in rest.items():
         if hasattr(default, key):
             _require_kind(key, value, getattr(default, key), name)
@@ -90,14 +96,12 @@ def apply_keys(config: Any, written: dict[str, Any], name: str) -> None:
                 f"{name}: config.json says {key} = {_short(value)}, which a {config.model_type} model does not"
                 f" have here{_REMEDY}"
             )
-    if found is not None:
-        for key in sorted(set(rest) - set(written) | {"rope_scaling"}):
-            setattr(config, key, rest[key])
+    for key, value in rotary.items():
+        setattr(config, key, value)
     for old, new in {**_ALIASES, **config.attribute_map}.items():
         if hasattr(default, old):
             _join(config, rest, old, new, name)
     _apply_window_pattern(config, written, name)
-    _check_scaling(getattr(config, "rope_scaling", None), name)
     if config.model_type == "gemma" and rest.get("hidden_activation"):
         config.hidden_act = rest["hidden_activation"]  # transformers reads the other name, which old files have wrong
 
@@ -119,13 +123,18 @@ def _apply_window_pattern(config: Any, written: dict[str, Any], name: str) -> No
     ]
 
 
-def _of_another_head(written: dict[str, Any], name: str) -> None:
+def _of_another_head(config: Any, written: dict[str, Any], name: str) -> None:
+    """Its class is the one that will be loaded, that class without its head (the files show which), or a wrapper."""
     named = written.get("architectures") or []
-    other = [a for a in named if isinstance(a, str) and re.search(r"For(?!CausalLM)[A-Z]|RewardModel$|ValueModel$", a)]
-    if isinstance(named, list) and other and len(other) == len(named):
+    if not isinstance(named, list) or not all(isinstance(a, str) for a in named):
+        raise ExportError(f"{name}: config.json says architectures = {_short(named)}, which is no list; correct it")
+    own = MODEL_FOR_CAUSAL_LM_MAPPING[type(config)].__name__
+    bare = re.sub(r"ForCausalLM|LMHeadModel", "Model", own)
+    good = {c.casefold() for c in (own, bare, own.replace("Text", ""), "AutoModelForCausalLM", "PeftModelForCausalLM")}
+    if named and not any(a.casefold() in good for a in named):
         raise ExportError(
-            f"{name}: config.json says {other[0]}: a reward, classification or other model, which has no language"
-            " model's head; export a causal language model"
+            f"{name}: config.json says {_short(named[0])}, not {own}: a reward, classification or other model; export a"
+            " causal language model"
         )
 
 
@@ -166,35 +175,6 @@ def _require_kind(key: str, value: Any, default: Any, name: str) -> None:
     if wrong:
         kind = "true or false" if isinstance(default, bool) else "text" if isinstance(default, str) else "a number"
         raise ExportError(f"{name}: config.json says {key} = {_short(value)}, which must be {kind}; correct it")
-
-
-def _rope_parameters(found: Any, name: str) -> dict[str, Any]:
-    """What transformers 5 writes in one table, or one for each kind of layer, under the names that are read here."""
-    local: Any = {}
-    if isinstance(found, dict) and set(found) == {"full_attention", "sliding_attention"}:
-        found, local = found["full_attention"], found["sliding_attention"]
-    if not isinstance(found, dict) or not isinstance(local, dict):
-        raise ExportError(f"{name}: config.json says rope_parameters = {_short(found)}, which is no table; correct it")
-    if local.get("rope_type", "default") != "default" or set(local) - {"rope_type", "rope_theta"}:
-        raise ExportError(f"{name}: config.json scales the rotary positions of windows, which cannot be done{_REMEDY}")
-    scaling = dict(found)
-    renamed = {key: scaling.pop(key) for key in ("rope_theta", "partial_rotary_factor") if key in scaling}
-    if "rope_theta" in local:
-        renamed["rope_local_base_freq"] = local["rope_theta"]
-    return renamed | {"rope_scaling": None if scaling in ({}, {"rope_type": "default"}) else scaling}
-
-
-def _check_scaling(scaling: Any, name: str) -> None:
-    if scaling is None:
-        return
-    kind = scaling.get("rope_type", scaling.get("type", "default"))
-    if kind not in _ROPE_KEYS:  # known ones among them are refused with their reason by families.check_supported
-        raise ExportError(
-            f"{name}: rope scaling {_short(kind)} is not supported; supported are {', '.join(_ROPE_KEYS)}"
-        )
-    odd = sorted(set(scaling) - {"rope_type", "type", "rope_theta", *_ROPE_KEYS[kind]})
-    if odd:
-        raise ExportError(f"{name}: rope scaling {kind} has no {odd[0]}; correct rope_scaling in config.json")
 
 
 def _join(config: Any, written: dict[str, Any], old: str, new: str, name: str) -> None:

@@ -18,7 +18,7 @@ from rlaif_fast.home import DEFAULT_MODEL
 from rlaif_fast_export.adapters import adapted_base, merged, refuse_hub_adapter
 from rlaif_fast_export.checkpoint import open_checkpoint, require_content
 from rlaif_fast_export.completeness import check_complete, require_floats
-from rlaif_fast_export.config_keys import apply_keys, require_tables
+from rlaif_fast_export.config_keys import apply_keys, readable
 from rlaif_fast_export.failures import refused
 from rlaif_fast_export.families import check_supported, needs_eager
 from rlaif_fast_export.gguf_config import gguf_config
@@ -66,11 +66,10 @@ class Source:
         written = self._load(PretrainedConfig.get_config_dict, what="config.json ")[0]
         if not isinstance(written.get("model_type"), str):  # transformers would guess by the path's name
             raise ExportError(f"{self.name}: config.json says no model_type; take the original model's config.json")
-        require_tables(written, self.name)
-        if written.get("quantization_config", ...) is None and written["model_type"] in CONFIG_MAPPING:
-            del written["quantization_config"]  # which transformers takes for a table wherever the key is
+        mended = readable(written, self.name)
+        if mended != written and written["model_type"] in CONFIG_MAPPING:
             with refused(f"{self.name}: config.json cannot be loaded"):
-                config = CONFIG_MAPPING[written["model_type"]].from_dict(written)
+                config = CONFIG_MAPPING[written["model_type"]].from_dict(mended)
         else:
             config = self._load(AutoConfig.from_pretrained, what="config.json ")
         check_supported(config, self.name)
@@ -100,7 +99,7 @@ class Source:
         is_gguf = "gguf_file" in self.arguments
         checkpoint = None if is_gguf else open_checkpoint(self.name, self.path, self.arguments)
         if checkpoint:
-            require_floats(checkpoint)
+            require_floats(checkpoint, config.model_type)
         model, report = self._load(
             AutoModelForCausalLM.from_pretrained, config=config, dtype=torch.float32, output_loading_info=True,
             ignore_mismatched_sizes=True, **attention,
