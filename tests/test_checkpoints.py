@@ -100,8 +100,6 @@ HEADS = ["value_head.safetensors", "value_head.bin", "v_head.safetensors", "scor
 
 
 @pytest.mark.parametrize("file", HEADS)
-    "file", ["value_head.safetensors", "value_head.bin", "v_head.safetensors", "score.safetensors"]
-)
 def test_a_head_in_a_file_of_its_own(file: str, folder: Path) -> None:
     (folder / file).write_bytes(b"weights")
     assert f"head of a reward, value or classification model ({file})" in refusal(folder)
