@@ -194,6 +194,9 @@ def test_scores_without_a_scale(tiny_folder: Callable[[str], Path], tmp_path: Pa
          "attention_factor = 0.0 in rope_scaling, which must be a positive number"),
         ("Llama 3.2", {"rope_scaling": LLAMA3 | {"low_freq_factor": 8.0}}, "low_freq_factor in rope_scaling"),
         ("Llama 3.2", {"rope_scaling": {"rope_type": "yarn", "factor": 4.0, "beta_slow": 40}}, "less than beta_fast"),
+        *(("Llama 3.2", {"rms_norm_eps": v}, "rms_norm_eps = ") for v in (None, -1)),
+        ("Qwen 3", {"max_position_embeddings": None}, "max_position_embeddings = null, which must be a number"),
+        *(("Mistral 0.1", {"sliding_window": v}, f"says sliding_window = {v}, which must") for v in (0, -1)),
         ("Gemma 3", {"_sliding_window_pattern": 2}, "sliding_window_pattern = 2 and 6, not one whole number"),
     ],
 )  # fmt: skip
@@ -249,6 +252,10 @@ def test_an_old_table_may_have_the_new_names(name: str, tiny_folder: Callable[[s
 @pytest.mark.parametrize("named", [["LLaMAForCausalLM"], ["LlamaModel"], ["PeftModelForCausalLM"], [], None])
 def test_other_names_of_the_class_are_taken(named: list[str] | None, tmp_path: Path) -> None:
     read(tmp_path, PUBLISHED["Llama 3.2"] | {"architectures": named})
+
+
+def test_how_results_are_handed_over_is_not_the_models(tmp_path: Path) -> None:
+    assert read(tmp_path, PUBLISHED["Llama 3.2"] | {"return_dict": False}).return_dict
 
 
 def test_either_name_of_gpt_neox_is_read(tmp_path: Path) -> None:

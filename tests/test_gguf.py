@@ -164,6 +164,10 @@ def test_keys_that_change_nothing_are_taken() -> None:
         rope__scaling__attn_factor=1.0, tensor_data_layout="Meta AI original pth", vocab_size=400,
     ))  # fmt: skip
     gguf_config(_file(attention__sliding_window=4096))  # longer than the context
+    layers = [True, True, True, True, True, False, True]
+    gguf_config(_file(
+        architecture="gemma3", block_count=7, attention__sliding_window=40, attention__sliding_window_pattern=layers,
+    ))  # fmt: skip
 
 
 @pytest.mark.parametrize(

@@ -56,6 +56,10 @@ _READ = {
 }  # fmt: skip
 _ALIASES = {"rotary_emb_base": "rope_theta", "rotary_pct": "partial_rotary_factor"}  # GPT-NeoX has both names
 _POSITIONS = {"gpt2": ("absolute", "learned")}  # the others' are rotary
+_POSITIVE = {
+    "rms_norm_eps", "layer_norm_eps", "layer_norm_epsilon", "max_position_embeddings", "n_positions", "rope_theta",
+    "rope_local_base_freq",
+}  # fmt: skip
 _REMEDY = "; if it does not change what the model computes, take it out of config.json"
 
 
@@ -96,6 +100,12 @@ def apply_keys(config: Any, written: dict[str, Any], name: str) -> None:
                 f"{name}: config.json says {key} = {_short(value)}, which a {config.model_type} model does not"
                 f" have here{_REMEDY}"
             )
+    window = written.get("sliding_window")
+    if config.model_type in ("mistral", "gemma2", "gemma3_text") and isinstance(window, int) and window < 1:
+        raise ExportError(
+            f"{name}: config.json says sliding_window = {window}, which must be at least 1, or null for no window"
+        )
+    config.return_dict = True  # says how results are handed over, and is counted on
     for key, value in rotary.items():
         setattr(config, key, value)
     for old, new in {**_ALIASES, **config.attribute_map}.items():
@@ -163,6 +173,11 @@ def _harmless(key: str, value: Any, config: Any) -> bool:
 
 def _require_kind(key: str, value: Any, default: Any, name: str) -> None:
     """Text where a number or a switch stands is truthy, whatever it says."""
+    if key in _POSITIVE and not (value is None and default is None):
+        sound = isinstance(value, int | float) and not isinstance(value, bool) and value >= 0
+        if not sound or (value == 0 and not key.startswith(("rms_", "layer_norm_"))):
+            said = "null" if value is None else _short(value)
+            raise ExportError(f"{name}: config.json says {key} = {said}, which must be a number above 0; correct it")
     if value is None or key.endswith(("_token_id", "_token_ids")):
         return
     wrong = False

@@ -93,10 +93,10 @@ class _Keys:
         self._left.pop(key, None)
         return None
 
-    def same(self, key: str, wanted: Any) -> None:
-        """Take a key that may only have the value that models of this architecture have."""
+    def same(self, key: str, wanted: Any, *also: Any) -> None:
+        """Take a key that may only have the value that models of this architecture have, however it is written."""
         value = self._left.pop(key, wanted)
-        if value != wanted:
+        if value not in (wanted, *also):
             raise self.refuse(key, value, f"cannot be done, only {wanted!r}")
 
     def text(self, key: str, default: str) -> str:
@@ -154,7 +154,8 @@ def _gemma2(keys: _Keys, settings: dict[str, Any]) -> dict[str, Any]:
 
 
 def _gemma3(keys: _Keys, settings: dict[str, Any]) -> dict[str, Any]:
-    keys.same("attention.sliding_window_pattern", 6)
+    kinds = [(i + 1) % 6 > 0 for i in range(settings["num_hidden_layers"])]
+    keys.same("attention.sliding_window_pattern", 6, kinds)
     return {
         "query_pre_attn_scalar": _query_scale(settings, layers_of_largest=62),
         "sliding_window": keys.whole("attention.sliding_window"),
