@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import count
@@ -97,6 +98,9 @@ def _columns(row: Mapping[str, Any]) -> tuple[Row, Collection[str]]:
         if name not in row:
             break
         names.append(name)
+    for name in row:
+        if re.fullmatch("response_[0-9]+", name) and name not in names and row[name] not in (None, ""):
+            raise ValueError(f"has {name} and no response_{len(names)}; number the responses without a gap")
     texts = [row[name] for name in names]
     while len(texts) > 2 and texts[-1] in (None, ""):  # a table has as many columns as its longest row
         texts.pop()

@@ -46,6 +46,7 @@ class Intake:
         self._source, self.shape, self._carry = source, shape, carry
         self._announce, self._noted = announce, shape is not None  # who named the fields knows
         self._shown: set[str] = set()
+        self._carry_unseen = bool(carry)
         self.taken: Taken | None = None
         self.name, self.restartable = source.name, source.restartable
 
@@ -78,6 +79,8 @@ class Intake:
     ) -> Iterator[T]:
         ids = _Ids()
         for row in self._source.rows():
+            if self._carry_unseen and isinstance(row.value, dict):
+                self._look_for_carried(row.value)
             try:
                 if row.problem is not None:
                     raise PairError(f"{row.where}: {row.problem}")
@@ -89,6 +92,15 @@ class Intake:
                 if rejected is None:
                     raise
                 rejected(row.value, str(error))
+
+    def _look_for_carried(self, first: dict[str, Any]) -> None:
+        """A name that no table has is an error; later rows of JSON may have other keys than the first."""
+        self._carry_unseen = False
+        for name in [name for name in self._carry if name not in first]:
+            if self._source.kind in ("csv", "tsv", "parquet", "arrow"):
+                raise PairError(f"{self.name}: --carry {name}: there is no such column (there are {', '.join(first)})")
+            if self._announce:
+                self._announce(f"{self.name}: --carry {name}: the first row has no such column")
 
     def _shaped(self, row: Row, recognise: Recognise) -> Any:
         if not isinstance(row.value, dict):

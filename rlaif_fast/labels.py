@@ -99,6 +99,20 @@ def said_maker(row: Mapping[str, Any]) -> Maker | None:
     return "file" if any(one in row and other in row for one, other in _SCORES) else None
 
 
+def tied(row: Mapping[str, Any]) -> bool:
+    """Whether a row of ``chosen`` and ``rejected`` says that none was: equal scores, or a status "tie"."""
+    scores = ((_score(row.get(one)), _score(row.get(other))) for one, other in _SCORES)
+    status = row.get("status")
+    return status in ("tie", "tied") or any(one is not None and one == other for one, other in scores)
+
+
+def _score(value: Any) -> float | None:
+    try:
+        return None if isinstance(value, bool | None) else float(value)
+    except (TypeError, ValueError, OverflowError):
+        return None
+
+
 def label_name(row: Mapping[str, Any]) -> str:
     """What a verdict calls the ``label`` of the row that was judged, a person's unless that row says otherwise."""
     return "human_label" if said_maker(row) is None else "file_label"

@@ -189,6 +189,25 @@ def test_ranks_and_scores_are_shown_too(llama: Path, tmp_path: Path, rlaif_fast:
     )
 
 
+def test_a_column_to_carry_that_is_not_there(llama: Path, tmp_path: Path, rlaif_fast: Cli) -> None:
+    table, rows = tmp_path / "t.csv", tmp_path / "t.jsonl"
+    table.write_text("instruction,response_0,response_1\ni,a,b\n")
+    done = rlaif_fast("judge", table, "-b", llama, "--show", 1, "--carry", "documnt")
+    assert done.status == 1
+    assert done.err == (
+        f"error: {table}: --carry documnt: there is no such column (there are instruction, response_0, response_1)\n"
+    )
+    rows.write_bytes(GOOD)
+    done = rlaif_fast("judge", rows, "-b", llama, "--show", 1, "--carry", "documnt")
+    assert done.status == 0 and f"{rows}: --carry documnt: the first row has no such column\n" in done.err
+
+
+def test_a_kind_of_file_that_is_not_written(llama: Path, tmp_path: Path, rlaif_fast: Cli) -> None:
+    (tmp_path / "t.jsonl").write_bytes(GOOD)
+    done = rlaif_fast("judge", tmp_path / "t.jsonl", "-b", llama, "-o", tmp_path / "v.xlsx")
+    assert done.status == 1 and "v.xlsx: .xlsx files are not written; name it .jsonl" in done.err
+
+
 BAD = {
     "not JSON": (b'{"instruction": oops}', "line 2: not JSON (Expecting value at column 17)"),
     "not UTF-8": (GOOD[:17] + b"\xff" + GOOD[17:-1], "line 2: not UTF-8 at byte 17"),

@@ -158,6 +158,27 @@ def test_every_format_and_command_reads_them(kind: str, llama: Path, tmp_path: P
     assert done.status == 0 and "(left out: 1 tie, 1 without a label)" in done.err
 
 
+def test_a_verdict_judged_again_has_the_same_label(llama: Path, tmp_path: Path, rlaif_fast: Cli) -> None:
+    first, again, third = _file(tmp_path, "jsonl", [0, 1, 0]), tmp_path / "w1.jsonl", tmp_path / "w2.jsonl"
+    for source, out in ((first, again), (again, third)):
+        assert rlaif_fast("judge", source, "-b", llama, "-o", out).status == 0
+    preferred = []
+    for path in (again, third):
+        rows = [json.loads(line) for line in path.read_text().splitlines()]
+        found = [record(row) for row in rows]
+        preferred.append([(one.response_0, one.response_1)[int(one.human_label == 1)] for one in found])
+    assert preferred[0] == preferred[1] == ["Neon.", "Iron.", "Hi."]
+
+
+def test_label_one_beside_chosen_and_rejected_is_refused(llama: Path, tmp_path: Path, rlaif_fast: Cli) -> None:
+    rows = [{"prompt": i, "chosen": a, "rejected": b, "label": 1} for i, a, b in PAIRS]
+    path = write_rows(tmp_path / "p.jsonl", rows)
+    done = rlaif_fast("eval", path, "-b", llama)
+    assert done.status == 1 and "line 1, id 1: has label 1 beside chosen and rejected, which may mean" in done.err
+    assert rlaif_fast("judge", path, "-b", llama, "-o", tmp_path / "v.jsonl").status == 0
+    assert not {"human_label", "file_label"} & {*json.loads((tmp_path / "v.jsonl").read_text().splitlines()[0])}
+
+
 def test_labels_counted_from_one_are_refused(llama: Path, tmp_path: Path, rlaif_fast: Cli) -> None:
     path = _file(tmp_path, "csv", [1, 2, 1])
     done = rlaif_fast("eval", path, "-b", llama)

@@ -180,6 +180,14 @@ def test_usual_shapes(row: dict[str, Any], wanted: list[str]) -> None:
     assert (found.instruction, list(found.responses), found.carried) == ("i", wanted, {"extra": 1})
 
 
+def test_a_gap_in_the_columns_is_no_end() -> None:
+    row = {"instruction": "i", "response_0": "a", "response_1": "b", "response_3": "d"}
+    shape = recognise(row)
+    assert shape is not None and shape(row | {"response_3": None})["responses"] == ["a", "b"]
+    with pytest.raises(ValueError, match=r"^has response_3 and no response_2"):
+        shape(row)
+
+
 def test_fields_are_mapped() -> None:
     names = ("instruction", "responses", "id")
     row = {"q": "i", "answers": [{"text": "a"}, {"text": [{"role": "assistant", "content": "b"}]}], "key": 9}

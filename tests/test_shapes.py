@@ -27,7 +27,7 @@ OURS = {"instruction": "i", "response_0": "a", "response_1": "b"}
 SHAPES: dict[str, tuple[Row, Row]] = {
     "own": (OURS | {"id": 3, "note": 1}, OURS | {"id": 3, "note": 1}),
     "trl": ({"prompt": "i", "chosen": "a", "rejected": "b", "note": 1}, OURS | {"label": 0, "note": 1}),
-    "notebook": ({"instruction": "i", "chosen": "a", "rejected": "b"}, OURS),
+    "notebook": ({"instruction": "i", "chosen": "a", "rejected": "b"}, OURS | {"label": 0}),
     "ultrafeedback": ({"instruction": "i", "completions": [{"response": "a", "x": 1}, {"response": "b"}]}, OURS),
     "distilabel": ({"prompt": "i", "generations": ["a", "b"]}, OURS),
     "alpacaeval": ({"instruction": "i", "output_1": "a", "output_2": "b", "preference": 2.0},
@@ -67,7 +67,10 @@ def test_what_is_none_of_them(row: Row) -> None:
 def test_only_people_choose() -> None:
     row = {"prompt": "i", "chosen": "a", "rejected": "b"}
     assert TRL(row)["label"] == 0
-    assert TRL(row | {"label": 1})["label"] == 1, "a label of the row's own stands"
+    for label in (0, "tie", None, 2):
+        assert TRL(row | {"label": label})["label"] == label, "a label of the row's own stands"
+    for label in (1, "1", 1.0):  # may mean that either is preferred
+        assert TRL(row | {"label": label}) == OURS | {"input_label": label}
     of_a_judge = row | {"soft_label": 0.6, "margin": 0.2, "consistent": True}
     assert is_judged(of_a_judge) and "label" not in TRL(of_a_judge)
     assert TRL(row | {"margin": 2.0})["label"] == 0, "other data sets have margins"
@@ -76,11 +79,52 @@ def test_only_people_choose() -> None:
 
 
 @pytest.mark.parametrize(("preference", "label"), [(1, 0), (2, 1), (1.0, 0), (0, "tie"), (1.5, "tie"), (True, None),
-                                                   (None, None), ("1", None)])  # fmt: skip
+                                                   (None, None), ("1", 0), ("2.0", 1), ("0", "tie"), ("", None),
+                                                   ("nan", None), (1.98, 1), ("1.02", 0), (3, None),
+                                                   ("x", None)])  # fmt: skip
 def test_alpacaevals_preference(preference: Any, label: int | str | None) -> None:
     row = {"instruction": "i", "output_1": "a", "output_2": "b", "preference": preference}
     assert recognised(row)(row).get("label") == label
     assert recognised(row)(row | {"label": 0})["label"] == 0
+
+
+@pytest.mark.parametrize(
+    ("more", "label"),
+    [
+        ({"score_chosen": 5.0, "score_rejected": 5.0}, "tie"), ({"score_chosen": "5", "score_rejected": "5.0"}, "tie"),
+        ({"score_chosen": 5.0, "score_rejected": 4.0}, 0), ({"score_chosen": None, "score_rejected": None}, 0),
+        ({"chosen_rating": 2, "rejected_rating": 2}, "tie"), ({"status": "tie"}, "tie"), ({"status": "unchanged"}, 0),
+        ({"score_chosen": 5, "score_rejected": 5, "label": 0}, 0),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("prompt", ["prompt", "instruction"])
+def test_a_choice_between_equals_is_a_tie(prompt: str, more: Row, label: Any) -> None:
+    row = {prompt: "i", "chosen": "a", "rejected": "b"} | more
+    assert recognised(row)(row)["label"] == label
+
+
+@pytest.mark.parametrize(
+    ("verdict", "label", "wanted"),
+    [(1, 0, 0), (2, 0, 1), (2, 1, 0), ("2", "1", 0), (2.0, 0.0, 1), (2, "tie", "tie"), (2, None, None), (2, "", "")],
+)
+@pytest.mark.parametrize("name", ["human_label", "file_label"])
+def test_a_verdict_judged_again_keeps_peoples_choice(name: str, verdict: Any, label: Any, wanted: Any) -> None:
+    row = {"instruction": "i", "chosen": "a", "rejected": "b", "p1": 0.4, "label": verdict, name: label}
+    assert recognised(row)(row) == OURS | {"p1": 0.4, "input_label": verdict, name: wanted}
+
+
+@pytest.mark.parametrize("verdict", [None, 0, True, "x"])
+def test_a_choice_whose_positions_are_not_known(verdict: Any) -> None:
+    row = {"instruction": "i", "chosen": "a", "rejected": "b", "p1": 0.4, "label": verdict, "human_label": 1}
+    with pytest.raises(ValueError, match="does not say which response is chosen"):
+        recognised(row)(row)
+
+
+def test_a_third_response_is_not_left_out() -> None:
+    assert OWN(OURS | {"response_2": ""})["response_0"] == "a"
+    for name in ("response_2", "response_3", "response_10"):
+        with pytest.raises(ValueError, match=f"^has {name} too; rank them with rlaif-fast rank"):
+            OWN(OURS | {name: "c"})
 
 
 # Conversations

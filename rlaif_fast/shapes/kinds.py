@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Mapping
 from dataclasses import replace
 from typing import Any
 
+from rlaif_fast.labels import Label, read_label, tied
 from rlaif_fast.shapes.asked import asked, begin_alike, is_dialogue
 from rlaif_fast.shapes.cells import decoded, items
 from rlaif_fast.shapes.mapping import read_as
 from rlaif_fast.shapes.shape import NAMES, Row, Shape
 
 _CHOICES = (("chosen", "rejected"), ("chosen_response", "rejected_response"), ("response_j", "response_k"))
-_PREFERENCES = {1: 0, 2: 1, 0: "tie", 1.5: "tie"}  # AlpacaEval counts from 1
 _PROMPTS = ("prompt", "instruction", "question", "query", "conversations", "input")
 
 
@@ -74,6 +75,9 @@ def _has_prompt(text: Any) -> bool:
 
 
 def _own(row: Mapping[str, Any]) -> tuple[Row, Collection[str]]:
+    more = [name for name in row if re.fullmatch("response_([2-9]|[1-9][0-9]+)", name) and row[name] not in (None, "")]
+    if more:
+        raise ValueError(f"has {more[0]} too; rank them with rlaif-fast rank, or name two with --fields")
     found = {name: row[name] for name in NAMES[:3] if name in row}
     return read_as(found, NAMES[1:3]), tuple(found)
 
@@ -95,19 +99,46 @@ def _chosen(row: Mapping[str, Any], repeats: bool = True) -> tuple[Row, Collecti
     return found, tuple(name for name in (prompt, chosen, rejected) if name is not None)
 
 
+def _preferred(row: Mapping[str, Any]) -> Row:
+    """The label, or what it is set aside as, of a row of ``chosen`` and ``rejected``."""
+    if "label" in row:
+        # That `rejected` is preferred, or that `chosen` is: nobody can tell.
+        return {"input_label": row["label"]} if _label(row["label"]) == 1 else {"label": row["label"]}
+    # Beside a soft label the choice is a judge's (`judge --to trl`), no person's.
+    return {} if is_judged(row) else {"label": "tie" if tied(row) else 0}
+
+
+def _label(value: Any) -> Label:
+    try:
+        return read_label(value)
+    except ValueError:
+        return None
+
+
 def _trl(row: Mapping[str, Any]) -> tuple[Row, Collection[str]]:
     found, used = _chosen(row)
-    # Beside a soft label the choice is a judge's (`judge --to trl`), no person's.
-    people = "label" not in row and not is_judged(row)
-    return found | ({"label": 0} if people else {}), used
+    return found | _preferred(row), (*used, "label") if "label" in row else used
 
 
 def _notebook(row: Mapping[str, Any]) -> tuple[Row, Collection[str]]:
-    found, used = _chosen(row, repeats="p1" not in row)
-    # Beside probabilities the label is a judge's, and was said of other positions: no person's.
-    if "p1" in row and "label" in row:
-        return found | {"input_label": row["label"]}, (*used, "label")
-    return found, used
+    if "p1" not in row:
+        return _trl(row)
+    found, used = _chosen(row, repeats=False)
+    # Beside probabilities the label is a judge's, no person's; it says which response was which.
+    for name in ("human_label", "file_label"):
+        if name in row:
+            label = _label(row[name])
+            found[name] = row[name] if label in (None, "tie") else _turned(int(label == 1), row.get("label"))
+    found |= {"input_label": row["label"]} if "label" in row else {}
+    return found, (*used, *(name for name in ("label", "human_label", "file_label") if name in row))
+
+
+def _turned(label: int, verdict: Any) -> int:
+    """The index of people's choice among (chosen, rejected), where a verdict 1 or 2 says which one was chosen."""
+    place = str(verdict).strip().removesuffix(".0")
+    if place not in ("1", "2") or isinstance(verdict, bool):
+        raise ValueError(f"has a human_label, and a label {verdict!r} that does not say which response is chosen")
+    return label if place == "1" else 1 - label
 
 
 def _two(row: Mapping[str, Any], field: str, item: str | None = None) -> tuple[Row, Collection[str]]:
@@ -126,12 +157,21 @@ def _alpacaeval(row: Mapping[str, Any]) -> tuple[Row, Collection[str]]:
             raise ValueError(f"has no {name}")
     found = read_as({of: row[name] for of, name in zip(NAMES, names, strict=False)}, NAMES[1:3])
     if "preference" in row and "label" not in row:
-        preference = row["preference"]
-        if preference is None or preference != preference:  # nobody was asked
-            found["label"] = None
-        elif not isinstance(preference, bool) and isinstance(preference, int | float) and preference in _PREFERENCES:
-            found["label"] = _PREFERENCES[preference]
+        found |= _preference(row["preference"])
     return found, names
+
+
+def _preference(value: Any) -> Row:
+    """The label that AlpacaEval's preference is: 1 to 2, the nearer output; 1.5 and 0 a tie."""
+    try:
+        number = float("nan" if value is None or value == "" else value)
+    except (TypeError, ValueError, OverflowError):
+        return {}
+    if isinstance(value, bool) or not (number != number or number == 0 or 1 <= number <= 2):
+        return {}
+    if number != number:  # nobody was asked
+        return {"label": None}
+    return {"label": "tie" if number in (0, 1.5) else int(number > 1.5)}
 
 
 OWN = Shape("own", "", _own)
@@ -154,7 +194,8 @@ DISTILABEL = Shape(
     lambda row: _two(row, "generations"),
 )
 ALPACAEVAL = Shape(
-    "alpacaeval", "reading AlpacaEval rows: output_1 is response_0, output_2 is response_1", _alpacaeval
+    "alpacaeval", "reading AlpacaEval rows: output_1 is response_0, output_2 is response_1; the output nearer to"
+    " preference is the label", _alpacaeval,
 )  # fmt: skip
 RESPONSES = Shape(
     "responses",
