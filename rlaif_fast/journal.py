@@ -19,7 +19,7 @@ import os
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import fields
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
@@ -41,23 +41,40 @@ class Item(Protocol):
 T = TypeVar("T", bound=Item)
 
 
+@dataclass(frozen=True)
+class _Stand:
+    """What the journal vouches for. Replaced as a whole, so an interrupt sees the one before or the one behind a row.
+
+    Attributes:
+        input: digest of the rows consumed, hexadecimal.
+    """
+
+    verdicts: int = 0
+    bytes: int = 0
+    input: str = hashlib.sha256().hexdigest()
+    tally: Mapping[str, Any] = field(default_factory=dict)
+
+
 class Journal:
     """A run's rows on their way into a file. Made by :func:`journal_of`."""
 
     def __init__(self, output: Path, bound: Mapping[str, Any], say: Say | None = None) -> None:
         self.rows = output.with_name(output.name + ".partial")
         self.done = 0  # verdicts that were there already
-        self.tally: dict[str, Any] = {}
         self.finished = False  # nothing left to do: an earlier process was stopped just behind the end
         self._file = output.with_name(output.name + ".journal")
         self._output, self._bound, self._say = output, dict(bound), say
-        self._written = self._bytes = 0
+        self._stand = self._coming = _Stand()  # _coming: where the row on its way leads to
         self._consumed = hashlib.sha256()
-        self._vouched: str | None = None  # the digest the consumed input must have
         self._stream: io.FileIO | None = None
         self._next = 0.0
         self._fresh = False  # begun by this process
         self._noted = False  # there is more to come back to than rows
+
+    @property
+    def tally(self) -> Mapping[str, Any]:
+        """What the closing line counts up to here."""
+        return self._stand.tally
 
     def start(self, restart: bool) -> None:
         """Take up what is there, or begin. Raises PairError where it belongs to another run."""
@@ -75,13 +92,13 @@ class Journal:
             elif not _ends_line(self.rows, entry["bytes"]):
                 raise PairError(f"{self.rows}: not what the journal vouches for; start over with --restart")
         if entry is not None:
-            self.done = self._written = entry["verdicts"]
-            self.tally, self._bytes, self._vouched = dict(entry["tally"]), entry["bytes"], entry["input"]
+            self._stand = self._coming = _Stand(**{f.name: entry[f.name] for f in fields(_Stand)})
+            self.done = self._stand.verdicts
         if self.finished:
             return
         # Unbuffered: what a full disk refused is not tried again behind our back.
         self._stream = open(self.rows, "ab", buffering=0)  # noqa: SIM115  (closed by close)
-        self._stream.truncate(self._bytes)
+        self._stream.truncate(self._stand.bytes)
         if entry is None:
             self._fresh = True
             self._record()
@@ -101,21 +118,23 @@ class Journal:
     def write(self, item: Item, row: str, tally: Mapping[str, Any]) -> None:
         """Append what became of an item; ``tally`` is what the closing line shall count up to here."""
         assert self._stream is not None
-        line = memoryview(row.encode() + b"\n")
-        rest = line
+        rest = memoryview(row.encode() + b"\n")
+        self._consume(item)
+        before = self._stand
+        self._coming = _Stand(
+            before.verdicts + 1, before.bytes + len(rest), self._consumed.hexdigest(), dict(tally)
+        )  # fmt: skip
         with named(self._output):
             while rest:  # what the system has survives this process
                 rest = rest[self._stream.write(rest) :]
-        self._consume(item)
-        self._written += 1
-        self._bytes += len(line)
-        self.tally = dict(tally)
+        self._stand = self._coming
         if time.monotonic() >= self._next:
             self._record()
 
     def note(self, tally: Mapping[str, Any]) -> None:
         """Keep what was found out before the first row, or between two."""
-        self.tally, self._noted = dict(tally), True
+        self._stand, self._noted = replace(self._stand, tally=dict(tally)), True
+        self._coming = self._stand
         if time.monotonic() >= self._next:
             self._record()
 
@@ -138,10 +157,12 @@ class Journal:
 
     def stop(self) -> None:
         """Vouch for everything written so far, as far as the disk still lets; no verdict yet leaves no trace."""
-        if self._fresh and not self._written and not self._noted:
-            self.remove()
-        elif self._stream is not None and (self._written > self.done or self._noted):
-            with suppress(OSError):  # the last entry holds, what came behind it is judged again
+        with suppress(OSError):  # the last entry holds, what came behind it is judged again
+            if self._stream is not None and os.fstat(self._stream.fileno()).st_size == self._coming.bytes:
+                self._stand = self._coming  # interrupted behind the row's last byte
+            if self._fresh and not self._stand.verdicts and not self._noted:
+                self.remove()
+            elif self._stream is not None and (self._stand.verdicts > self.done or self._noted):
                 self._record()
         self.close()
 
@@ -150,7 +171,7 @@ class Journal:
         self._consumed.update(json.dumps(content).encode() + b"\n")
 
     def _verify(self) -> None:
-        if self._consumed.hexdigest() != self._vouched:
+        if self._consumed.hexdigest() != self._stand.input:
             raise self._changed(f"its first {self.done} rows are not those that were read")
 
     def _changed(self, how: str) -> PairError:
@@ -191,8 +212,8 @@ class Journal:
         """Replace the journal once the rows it vouches for are on the disk."""
         assert self._stream is not None
         entry = {
-            "schema": _SCHEMA, "bound": self._bound, "verdicts": self._written, "bytes": self._bytes,
-            "input": self._consumed.hexdigest(), "tally": self.tally, "complete": complete,
+            "schema": _SCHEMA, "bound": self._bound, "complete": complete,
+            **{f.name: getattr(self._stand, f.name) for f in fields(_Stand)},
         }  # fmt: skip
         fresh = self._file.with_name(self._file.name + ".new")
         try:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -85,12 +85,17 @@ class LeftOut:
         return f"left out: {', '.join(parts)}" if parts else ""
 
 
+def is_judged(row: Collection[str]) -> bool:
+    """Whether a row in TRL's shape was written by ``judge --to trl``, so that a judge chose."""
+    return all(name in row for name in ("soft_label", "margin", "consistent"))
+
+
 def said_maker(row: Mapping[str, Any]) -> Maker | None:
     """Who made a row's preference where it says so: "model" by a judge's columns or a model's name as annotator.
 
     Scores beside the responses are a model's as a rule, but do not say so: "file".
     """
-    if all(name in row for name in ("soft_label", "margin", "consistent")):  # `judge --to trl`
+    if is_judged(row):
         return "model"
     named = [row[name] for name in _ANNOTATORS if name in row]
     texts = [text for value in named for text in (value if isinstance(value, list) else [value])]

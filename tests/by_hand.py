@@ -12,6 +12,7 @@ import numpy.typing as npt
 Array = npt.NDArray[np.float64]
 Tensors = dict[str, Array]
 Config = dict[str, Any]
+Named = Callable[[Array, str], Array]  # (x, the layer's name)
 
 
 def rms(x: Array, weight: Array, eps: float) -> Array:
@@ -55,6 +56,18 @@ def attention(q: Array, k: Array, v: Array, scale: float, window: int | None = N
     shares = np.exp(scores - scores.max(-1, keepdims=True))
     found: Array = (shares / shares.sum(-1, keepdims=True) @ v).transpose(1, 0, 2)
     return found.reshape(len(found), -1)
+
+
+def with_biases(t: Tensors, eps: float) -> tuple[Named, Named]:
+    """A linear layer and a layer norm, by name."""
+
+    def linear(x: Array, name: str) -> Array:
+        return x @ t[f"{name}.weight"].T + t[f"{name}.bias"]
+
+    def norm(x: Array, name: str) -> Array:
+        return layer_norm(x, t[f"{name}.weight"], t[f"{name}.bias"], eps)
+
+    return linear, norm
 
 
 def heads(x: Array, size: int) -> Array:
@@ -101,13 +114,7 @@ def llama_like(t: Tensors, c: Config, ids: list[int]) -> Array:
 
 def phi(t: Tensors, c: Config, ids: list[int]) -> Array:
     size = c["hidden_size"] // c["num_attention_heads"]
-
-    def linear(x: Array, name: str) -> Array:
-        return x @ t[f"{name}.weight"].T + t[f"{name}.bias"]
-
-    def norm(x: Array, name: str) -> Array:
-        return layer_norm(x, t[f"{name}.weight"], t[f"{name}.bias"], c["layer_norm_eps"])
-
+    linear, norm = with_biases(t, c["layer_norm_eps"])
     x = t["model.embed_tokens.weight"][ids]
     for layer in range(c["num_hidden_layers"]):
         at = f"model.layers.{layer}"
@@ -121,13 +128,7 @@ def phi(t: Tensors, c: Config, ids: list[int]) -> Array:
 
 def gpt_neox(t: Tensors, c: Config, ids: list[int]) -> Array:
     size = c["hidden_size"] // c["num_attention_heads"]
-
-    def linear(x: Array, name: str) -> Array:
-        return x @ t[f"{name}.weight"].T + t[f"{name}.bias"]
-
-    def norm(x: Array, name: str) -> Array:
-        return layer_norm(x, t[f"{name}.weight"], t[f"{name}.bias"], c["layer_norm_eps"])
-
+    linear, norm = with_biases(t, c["layer_norm_eps"])
     x = t["gpt_neox.embed_in.weight"][ids]
     for layer in range(c["num_hidden_layers"]):
         at = f"gpt_neox.layers.{layer}"
@@ -141,12 +142,8 @@ def gpt_neox(t: Tensors, c: Config, ids: list[int]) -> Array:
 
 
 def gpt2(t: Tensors, c: Config, ids: list[int]) -> Array:
-    def linear(x: Array, name: str) -> Array:
-        return x @ t[f"{name}.weight"] + t[f"{name}.bias"]  # [in, out]
-
-    def norm(x: Array, name: str) -> Array:
-        return layer_norm(x, t[f"{name}.weight"], t[f"{name}.bias"], c["layer_norm_epsilon"])
-
+    t = t | {name: value.T for name, value in t.items() if ".c_" in name}  # [in, out] in the files
+    linear, norm = with_biases(t, c["layer_norm_epsilon"])
     size = c["n_embd"] // c["n_head"]
     x = t["wte.weight"][ids] + t["wpe.weight"][: len(ids)]
     for layer in range(c["n_layer"]):

@@ -22,7 +22,8 @@ from rlaif_fast_export.exporter import export_bundle
 from rlaif_fast_export.families import check_supported
 from rlaif_fast_export.sources import find_source
 from rlaif_fast_export.verify import fidelity
-from tests.families import save_tiny
+from tests.families import save_tiny, tiny_model
+from tests.gguf_files import write_gguf
 
 
 def _export(model: Path, output: Path, template: Template = SUMMARY, force: bool = False) -> Path:
@@ -193,54 +194,7 @@ def test_a_sentencepiece_tokenizer_is_judged_by_its_labels(tmp_path: Path) -> No
 
 def test_a_gguf_file(tmp_path: Path) -> None:
     """A tiny Llama written as GGUF by the format's own library."""
-    gguf = pytest.importorskip("gguf")
-    from tests.families import tiny_model, tiny_tokenizer
-
-    model, tokenizer = tiny_model("llama"), tiny_tokenizer()
-    path = tmp_path / "tiny.gguf"
-    writer = gguf.GGUFWriter(path, "llama")
-    config = model.config
-    writer.add_context_length(config.max_position_embeddings)
-    writer.add_embedding_length(config.hidden_size)
-    writer.add_block_count(config.num_hidden_layers)
-    writer.add_feed_forward_length(config.intermediate_size)
-    writer.add_head_count(config.num_attention_heads)
-    writer.add_head_count_kv(config.num_key_value_heads)
-    writer.add_layer_norm_rms_eps(config.rms_norm_eps)
-    writer.add_rope_dimension_count(config.head_dim)
-    writer.add_rope_freq_base(config.rope_theta)
-    writer.add_vocab_size(config.vocab_size)
-    writer.add_license("mit")
-    backend = json.loads(tokenizer.backend_tokenizer.to_str())
-    tokens = sorted(backend["model"]["vocab"], key=backend["model"]["vocab"].get)
-    writer.add_tokenizer_model("gpt2")
-    writer.add_token_list(tokens)
-    writer.add_token_types([3 if i < 3 else 1 for i in range(len(tokens))])
-    writer.add_token_merges([" ".join(m) if isinstance(m, list) else m for m in backend["model"]["merges"]])
-    writer.add_bos_token_id(0)
-    writer.add_eos_token_id(1)
-    names = {"embed_tokens": "token_embd", "norm": "output_norm", "self_attn.q_proj": "attn_q",
-             "self_attn.k_proj": "attn_k", "self_attn.v_proj": "attn_v", "self_attn.o_proj": "attn_output",
-             "mlp.gate_proj": "ffn_gate", "mlp.up_proj": "ffn_up", "mlp.down_proj": "ffn_down",
-             "input_layernorm": "attn_norm", "post_attention_layernorm": "ffn_norm"}  # fmt: skip
-    for name, value in model.state_dict().items():
-        array = value.numpy()
-        if name == "lm_head.weight":
-            writer.add_tensor("output.weight", array)
-            continue
-        inner = name.removeprefix("model.").removesuffix(".weight")
-        if inner.startswith("layers."):
-            _, layer, part = inner.split(".", 2)
-            if part.endswith(("q_proj", "k_proj")):  # GGUF interleaves the rotary halves
-                heads = config.num_attention_heads if "q_proj" in part else config.num_key_value_heads
-                array = array.reshape(heads, 2, -1, array.shape[1]).swapaxes(1, 2).reshape(array.shape)
-            writer.add_tensor(f"blk.{layer}.{names[part]}.weight", np.ascontiguousarray(array))
-        else:
-            writer.add_tensor(f"{names[inner]}.weight", array)
-    writer.write_header_to_file()
-    writer.write_kv_data_to_file()
-    writer.write_tensors_to_file()
-    writer.close()
+    path = write_gguf(tmp_path / "tiny.gguf", tiny_model("llama"), general={"general.license": "mit"})
     judge = Judge.load(_export(path, tmp_path / "bundle"))
     assert judge.manifest.model.id == "tiny"
     assert judge.manifest.model.licence == "mit"

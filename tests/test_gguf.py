@@ -140,7 +140,7 @@ def _file(**keys: Any) -> GgufFile:
     said = sizes | {key.replace("__", "."): value for key, value in keys.items()}
     found = {f"{architecture}.{key}": value for key, value in said.items() if value is not None}
     embedding = type("Tensor", (), {"shape": np.array([64, 400])})
-    return GgufFile("m", {"general.architecture": architecture, **found}, {"token_embd.weight": embedding})
+    return GgufFile("m", {"general.architecture": architecture, **found}, {"token_embd.weight": embedding}, None)
 
 
 def test_defaults_are_llama_cpps() -> None:

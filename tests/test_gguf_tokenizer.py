@@ -18,6 +18,7 @@ from transformers.convert_slow_tokenizer import generate_merges
 
 from rlaif_fast import ExportError
 from rlaif_fast.tokens import PromptTokenizer
+from rlaif_fast_export.gguf_file import open_gguf
 from rlaif_fast_export.gguf_splits import SPLITTINGS
 from rlaif_fast_export.gguf_tokenizer import gguf_tokenizer
 from tests.gguf_vocabularies import PARTS, trained, write, write_bpe
@@ -85,8 +86,12 @@ def twin(name: str, begins: bool | None = None, base: Tokenizer = BASE) -> Token
     return tokenizer
 
 
+def read(path: Path, notes: list[str] | None = None) -> Any:
+    return gguf_tokenizer(open_gguf("tiny", path), [] if notes is None else notes)
+
+
 def ids_of(path: Path, texts: Sequence[str]) -> list[list[int]]:
-    backend = gguf_tokenizer(path, "tiny").backend_tokenizer
+    backend = read(path).backend_tokenizer
     return [encoding.ids for encoding in backend.encode_batch(list(texts))]
 
 
@@ -148,7 +153,7 @@ def test_added_tokens(tmp_path: Path) -> None:
     wanted = twin("smollm", base=base)
     path = write_bpe(tmp_path / "m.gguf", base, "smollm", bos_token_id=base.token_to_id("<|endoftext|>"))
     same(path, wanted)
-    made = gguf_tokenizer(path, "tiny")
+    made = read(path)
     for token, was in wanted.get_added_tokens_decoder().items():
         now = made.added_tokens_decoder[token]
         assert (now.content, now.special, now.normalized) == (was.content, was.special, was.normalized)
@@ -172,7 +177,7 @@ def test_added_tokens_among_the_others(tmp_path: Path) -> None:
 def test_names_and_the_chat_template(tmp_path: Path) -> None:
     chat = "{{ bos_token }}{{ messages[0]['content'] }}{{ eos_token }}"
     path = write_bpe(tmp_path / "m.gguf", BASE, "smollm", **BOS, **{"tokenizer.chat_template": chat})
-    made = gguf_tokenizer(path, "tiny")
+    made = read(path)
     assert (made.bos_token, made.eos_token, made.is_fast) == ("<|endoftext|>", "<|im_end|>", True)
     shown = made.apply_chat_template([{"role": "user", "content": "hi"}], tokenize=False)
     assert shown == "<|endoftext|>hi<|im_end|>"
@@ -180,7 +185,7 @@ def test_names_and_the_chat_template(tmp_path: Path) -> None:
 
 def test_ordinary_tokens_named_as_padding_stay_ordinary(tmp_path: Path) -> None:
     same(write_bpe(tmp_path / "m.gguf", BASE, "smollm", unknown_token_id=5, padding_token_id=6, **BOS), twin("smollm"))
-    assert gguf_tokenizer(tmp_path / "m.gguf", "tiny").pad_token is None
+    assert read(tmp_path / "m.gguf").pad_token is None
 
 
 BASE_TOKENS = [BASE.id_to_token(i) for i in range(BASE.get_vocab_size())]
@@ -188,7 +193,7 @@ BASE_TOKENS = [BASE.id_to_token(i) for i in range(BASE.get_vocab_size())]
 
 def test_what_a_file_does_not_say_is_read_as_transformers_does_and_said(tmp_path: Path) -> None:
     path, notes = write_bpe(tmp_path / "m.gguf", BASE, None, **BOS), list[str]()
-    gguf_tokenizer(path, "tiny", notes)
+    read(path, notes)
     same(path, twin("gpt-2", begins=True))
     assert len(notes) == 1 and "tiny: does not say how it splits text (tokenizer.ggml.pre)" in notes[0]
 
@@ -217,7 +222,7 @@ def test_what_a_file_does_not_say_is_read_as_transformers_does_and_said(tmp_path
 def test_what_cannot_be_read_is_refused(keys: dict[str, Any], reason: str, tmp_path: Path) -> None:
     path = write_bpe(tmp_path / "m.gguf", BASE, **{"pre": "smollm", **BOS, **keys})
     with pytest.raises(ExportError, match=f"^tiny: .*{reason}") as caught:
-        gguf_tokenizer(path, "tiny")
+        read(path)
     assert "\n" not in str(caught.value)
 
 
@@ -302,7 +307,7 @@ def test_sentencepiece_as_the_file_says(tmp_path: Path) -> None:
     ):
         path, _ = write_sentencepiece(tmp_path / f"{key}.gguf", False, **{key: None if key == "scores" else True})
         with pytest.raises(ExportError, match=f"^tiny: .*{reason}"):
-            gguf_tokenizer(path, "tiny")
+            read(path)
 
 
 # The oracle: llama.cpp itself, and what is known of the embedded default.
@@ -322,7 +327,7 @@ def test_llama_cpp_has_the_same_ids(name: str, tmp_path: Path) -> None:
     else:
         path = write_bpe(tmp_path / "m.gguf", BASE, name, **BOS)
     theirs = llama_cpp.Llama(str(path), vocab_only=True, verbose=False)
-    ours = PromptTokenizer(Tokenizer.from_str(gguf_tokenizer(path, "tiny").backend_tokenizer.to_str()))
+    ours = PromptTokenizer(Tokenizer.from_str(read(path).backend_tokenizer.to_str()))
     for text in TEXTS:
         if text and not _CARRIED_OVER.get(name, _NEVER).search(text):
             assert ours.encode(text) == theirs.tokenize(text.encode(), add_bos=True, special=False), repr(text)
@@ -338,7 +343,7 @@ def default_model() -> Path:
 @pytest.mark.default_model
 def test_the_embedded_default() -> None:
     """SmolLM2 is published with each digit alone, then GPT-2's splitting, and nothing before the text."""
-    made = gguf_tokenizer(default_model(), "default")
+    made = read(default_model())
     assert made.backend_tokenizer.post_processor.num_special_tokens_to_add(False) == 0
     assert made("Gases:\n\n1. Neon\n\n2. Argon 1234")["input_ids"] == [
         55, 1049, 42, 1116, 33, 30, 49049, 1116, 34, 30, 41908, 216, 33, 34, 35, 36,
@@ -348,7 +353,11 @@ def test_the_embedded_default() -> None:
     assert [made(text)["input_ids"] for text in TEXTS] == [tokenizer.encode(text).ids for text in TEXTS]
     assert made.chat_template.startswith("{% for message in messages %}")
     assert (made.bos_token, made.eos_token) == ("<|im_start|>", "<|im_end|>")
+
+
+@pytest.mark.default_model
+def test_llama_cpp_has_the_same_ids_of_the_embedded_default() -> None:
     llama_cpp = pytest.importorskip("llama_cpp", reason="llama.cpp is not here (CONTRIBUTING.md)")
     theirs = llama_cpp.Llama(str(default_model()), vocab_only=True, verbose=False)
-    ours = PromptTokenizer(tokenizer)
+    ours = PromptTokenizer(Tokenizer.from_str(read(default_model()).backend_tokenizer.to_str()))
     assert [ours.encode(text) for text in TEXTS[1:]] == [theirs.tokenize(t.encode(), True, False) for t in TEXTS[1:]]

@@ -12,6 +12,8 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import FrameType
+from typing import Any
 
 import pytest
 from filelock import FileLock
@@ -69,7 +71,7 @@ from rlaif_fast.journal import Journal
 write = Journal.write
 
 def often(self, *row):
-    if self._written % 20 == 0:
+    if self._stand.verdicts % 20 == 0:
         self._next = 0
     write(self, *row)
 
@@ -207,6 +209,41 @@ def _write(output: Path, numbers: range, bound: dict[str, object], *, stop: bool
             raise KeyboardInterrupt
         journal.complete()
         os.replace(journal.rows, output)
+
+
+def test_interrupted_at_any_line_of_a_write(tmp_path: Path) -> None:
+    """Ctrl-C between any two lines: what lies there is whole rows, all vouched for, and the rest follows."""
+    _write(tmp_path / "wanted", range(5), {}, stop=False)
+    stops = 0
+    while True:
+        output, lines = tmp_path / f"out{stops}", 0
+
+        def trace(frame: FrameType, event: str, _: object, last: int = stops) -> Any:
+            nonlocal lines
+            if frame.f_code not in (Journal.write.__code__, Journal._consume.__code__):
+                return trace if event == "call" else None
+            lines += event == "line"
+            if lines > last:
+                sys.settrace(None)
+                raise KeyboardInterrupt
+            return trace
+
+        sys.settrace(trace)
+        try:
+            _write(output, range(5), {}, stop=False)
+            break
+        except KeyboardInterrupt:
+            pass
+        finally:
+            sys.settrace(None)
+        rows = tmp_path / f"out{stops}.partial"
+        if rows.exists():
+            entry = json.loads(rows.with_suffix(".journal").read_text())
+            assert (entry["verdicts"], entry["bytes"]) == (rows.read_text().count("\n"), rows.stat().st_size)
+        _write(output, range(5), {}, stop=False)
+        assert output.read_bytes() == (tmp_path / "wanted").read_bytes()
+        stops += 1
+    assert stops > 40
 
 
 def test_stopped_between_any_two_steps(tmp_path: Path) -> None:

@@ -10,8 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rlaif_fast import candidates
+from rlaif_fast.labels import is_judged
 from rlaif_fast.samples import SAMPLES
-from rlaif_fast.shapes import NAMES, OWN, TRL, Row, Shape, is_judged, recognise, shape_of_fields
+from rlaif_fast.shapes import NAMES, OWN, TRL, Row, Shape, recognise, shape_of_fields
 from rlaif_fast.shapes.context import SHOWN
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -40,14 +40,14 @@ class Checkpoint:
     files: dict[str, Path]
     whole_numbers: tuple[str, ...]
 
-    def read(self, tensor: str) -> torch.Tensor:
-        """One tensor, float32."""
-        file = self.files[tensor]
-        with refused(f"{self.name}: {file.name} cannot be read", _AGAIN):
-            if file.suffix == ".safetensors":
-                with safe_open(file, "pt") as opened:
-                    return opened.get_tensor(tensor).float()
-            return _unpickled(file)[tensor].float()
+    def read(self, tensors: Iterable[str]) -> Iterator[tuple[str, torch.Tensor]]:
+        """Tensors by name, float32; each file is opened once."""
+        wanted: dict[Path, list[str]] = {}
+        for name in tensors:
+            wanted.setdefault(self.files[name], []).append(name)
+        for file, names in wanted.items():
+            with refused(f"{self.name}: {file.name} cannot be read", _AGAIN):
+                yield from ((name, value.float()) for name, value in _read(file, names))
 
 
 def open_checkpoint(name: str, path: str, arguments: dict[str, str]) -> Checkpoint:
@@ -127,6 +127,15 @@ def _tensors(file: Path) -> Iterator[tuple[str, bool]]:
         if not isinstance(value, torch.Tensor):
             raise ValueError(f"{name} is no tensor but {type(value).__name__}")
         yield str(name), not value.dtype.is_floating_point or value.dtype.itemsize < 2
+
+
+def _read(file: Path, names: list[str]) -> Iterator[tuple[str, torch.Tensor]]:
+    if file.suffix == ".safetensors":
+        with safe_open(file, "pt") as opened:
+            yield from ((name, opened.get_tensor(name)) for name in names)
+    else:
+        found = _unpickled(file)
+        yield from ((name, found[name]) for name in names)
 
 
 def _unpickled(file: Path) -> Any:

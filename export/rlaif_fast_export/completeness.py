@@ -130,8 +130,8 @@ def _check_tie(model: Any, checkpoint: Checkpoint) -> None:
         if module is not embedding and module is not head:
             continue
         weight = f"{module_name.rpartition('.')[2]}.weight"  # the loader takes prefixes off and puts them there
-        for tensor in [n for n in checkpoint.files if n == weight or n.endswith(f".{weight}")]:
-            if not torch.equal(checkpoint.read(tensor), embedding.weight):
+        for tensor, stored in checkpoint.read(n for n in checkpoint.files if n == weight or n.endswith(f".{weight}")):
+            if not torch.equal(stored, embedding.weight):
                 raise ExportError(
                     f"{checkpoint.name}: config.json ties the head to the embedding (tie_word_embeddings), but"
                     f' {tensor} differs from it; set "tie_word_embeddings": false if the head has its own weights'
@@ -144,10 +144,7 @@ def _check_frequencies(model: Any, unused: list[str], checkpoint: Checkpoint) ->
     base = getattr(model.config, "rope_theta", None)
     if base:  # old files have them before linear scaling, which divided the positions
         made += [1 / base ** (torch.arange(len(b), dtype=torch.float32) / len(b)) for b in made]
-    for tensor in unused:
-        if not tensor.endswith("inv_freq"):
-            continue
-        stored = checkpoint.read(tensor)
+    for tensor, stored in checkpoint.read(n for n in unused if n.endswith("inv_freq")):
         if not any(stored.shape == b.shape and torch.allclose(stored, b.float(), *_SAME) for b in made):
             raise ExportError(
                 f"{checkpoint.name}: {tensor} in its files differs from what config.json says of rotary positions"
@@ -156,8 +153,7 @@ def _check_frequencies(model: Any, unused: list[str], checkpoint: Checkpoint) ->
 
 
 def _check_masks(masks: list[str], checkpoint: Checkpoint) -> None:
-    for tensor in masks:
-        stored = checkpoint.read(tensor)
+    for tensor, stored in checkpoint.read(masks):
         if stored.dim() != 4 or not torch.equal(stored, torch.ones_like(stored).tril()):
             raise ExportError(
                 f"{checkpoint.name}: {tensor} in its files is no causal mask, which is all that the model could have"

@@ -48,7 +48,8 @@ TARGET = 0.6
 STEADY = 0.3
 # What the finished graph may have of both before it is verified. Where it has more, because the expectation's first
 # order was not enough, a more precise mix is taken: so many at most.
-_MEASURED, _MIXES, _CLOSER = 0.8, 6, 0.97  # a large step buys precision that costs time and that nobody asked for
+_MEASURED, _MIXES = 0.8, 6
+_CLOSER = 0.97  # a step beyond what is missing: a larger one buys precision that costs time and nobody asked for
 _REPORT = "; please report the model, with what --debug shows"
 _PAGE = 4096  # bytes; tensors start on a page, so the runtime maps them as they lie
 
@@ -91,7 +92,7 @@ def export_bundle(
     with refused(f"{source.name}: its configuration cannot be used"):
         source.config()  # what cannot be exported is said before anything else
     with (
-        refused(f"{source.name}: cannot be exported", "; please report the model, with what --debug shows"),
+        refused(f"{source.name}: cannot be exported", _REPORT, passing=OSError),  # a full disk says so itself
         scratch(output) as folder,
     ):
         build = _Build(source, fit(source, template, chat=chat), folder, int8, progress)

@@ -28,11 +28,17 @@ class GgufFile:
         name: the model's, for messages.
         keys: metadata but the tokenizer's: key -> number, text, boolean or list.
         tensors: name -> gguf's ReaderTensor.
+        reader: of the file; its metadata take seconds to read.
     """
 
     name: str
     keys: dict[str, Any]
     tensors: dict[str, Any]
+    reader: Any
+
+    def tokenizer(self) -> dict[str, Any]:
+        """The tokenizer's metadata, as ``keys``. Raises what the reader does where they are damaged."""
+        return {name: field.contents() for name, field in self.reader.fields.items() if name.startswith("tokenizer.")}
 
     @cached_property
     def architecture(self) -> str:
@@ -73,7 +79,7 @@ def open_gguf(name: str, path: Path) -> GgufFile:
         raise ExportError(
             f"{name}: {path.name} holds {keys['general.type']!r}, not a model; merge it into its model first"
         )
-    return GgufFile(name, keys, tensors)
+    return GgufFile(name, keys, tensors, reader)
 
 
 def check_gguf(model: Any, report: dict[str, Any], file: GgufFile) -> None:

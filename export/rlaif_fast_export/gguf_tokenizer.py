@@ -8,14 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-from gguf import GGUFReader, TokenType
+from gguf import TokenType
 from tokenizers import AddedToken, Tokenizer, decoders, models, normalizers, processors
 from transformers import PreTrainedTokenizerFast
 
 from rlaif_fast.errors import ExportError
+from rlaif_fast_export.failures import refused
+from rlaif_fast_export.gguf_file import GgufFile
 from rlaif_fast_export.gguf_splits import ELSEWHERE, OF_ARCHITECTURE, SPLITTINGS, UNSAID, Splitting
 
 _ADDED = (TokenType.CONTROL, TokenType.USER_DEFINED)
@@ -24,7 +25,7 @@ _BLANK = "▁"  # SentencePiece's
 _UNREAD = ("remove_extra_whitespaces", "precompiled_charsmap")
 
 
-def gguf_tokenizer(path: Path, model: str, notes: list[str] | None = None) -> Any:
+def gguf_tokenizer(file: GgufFile, notes: list[str]) -> Any:
     """The fast tokenizer of transformers, with the file's chat template and special tokens.
 
     ``notes`` gets a line on what the file leaves unsaid.
@@ -32,14 +33,14 @@ def gguf_tokenizer(path: Path, model: str, notes: list[str] | None = None) -> An
     Raises:
         ExportError: the file describes none, or one of a kind that is not known here.
     """
-    try:
-        vocabulary = _Vocabulary.of(GGUFReader(path), model)
+    with refused(f"{file.name}: its tokenizer cannot be read"):
+        vocabulary = _Vocabulary.of(file)
         tokenizer = _bpe(vocabulary) if vocabulary.kind == "gpt2" else _sentencepiece(vocabulary)
         _add_tokens(tokenizer, vocabulary)
         tokenizer.post_processor = _around(vocabulary)
-        if notes is not None and vocabulary.kind == "gpt2" and vocabulary.splitting is UNSAID:
+        if vocabulary.kind == "gpt2" and vocabulary.splitting is UNSAID:
             notes.append(
-                f"{model}: does not say how it splits text (tokenizer.ggml.pre), it is read as GPT-2's; where the"
+                f"{file.name}: does not say how it splits text (tokenizer.ggml.pre), it is read as GPT-2's; where the"
                 " original splits otherwise, convert it again with a current llama.cpp"
             )
         return PreTrainedTokenizerFast(
@@ -49,11 +50,6 @@ def gguf_tokenizer(path: Path, model: str, notes: list[str] | None = None) -> An
             add_prefix_space=vocabulary.flag("add_space_prefix", False),  # it would take it off again
             **{f"{name}_token": vocabulary.tokens[i] for name, i in vocabulary.special.items()},
         )
-    except ExportError:
-        raise
-    except Exception as error:  # the readers' own, of a file that is none: anything
-        reason = " ".join(str(error).split())[:300]
-        raise ExportError(f"{model}: its tokenizer cannot be read ({reason})") from error
 
 
 @dataclass(frozen=True)
@@ -63,10 +59,11 @@ class _Vocabulary:
     Attributes:
         kind: ``gpt2``, byte-level BPE, or ``llama``, SentencePiece's BPE.
         special: ids of the tokens that have a part to play, by ``bos``, ``eos``, ``unk``, ``pad``.
-        said: every key of the file.
+        said: every key of the tokenizer's.
     """
 
     model: str
+    architecture: str
     kind: str
     tokens: list[str]
     types: list[int]
@@ -74,9 +71,8 @@ class _Vocabulary:
     said: dict[str, Any]
 
     @classmethod
-    def of(cls, reader: GGUFReader, model: str) -> _Vocabulary:
-        said = {name: field.contents() for name, field in reader.fields.items() if name.startswith("tokenizer.")}
-        said["general.architecture"] = reader.fields["general.architecture"].contents()
+    def of(cls, file: GgufFile) -> _Vocabulary:
+        said, model = file.tokenizer(), file.name
         kind, tokens = said.get("tokenizer.ggml.model"), said.get("tokenizer.ggml.tokens")
         if kind not in ("gpt2", "llama"):
             raise ExportError(f"{model}: tokenizers of the kind {kind!r} (tokenizer.ggml.model) are not supported")
@@ -90,7 +86,7 @@ class _Vocabulary:
             raise ExportError(
                 f"{model}: has {len(tokens):,} tokens and {len(types):,} types (tokenizer.ggml.token_type)"
             )
-        return cls(model, kind, tokens, types, _special(said, kind, len(tokens), model), said)
+        return cls(model, file.architecture, kind, tokens, types, _special(said, kind, len(tokens), model), said)
 
     def flag(self, name: str, default: bool) -> bool:
         """What ``tokenizer.ggml.NAME`` says. Raises ExportError where it is neither true nor false."""
@@ -102,8 +98,7 @@ class _Vocabulary:
     @property
     def splitting(self) -> Splitting:
         """How the text is split, of byte-level BPE. Raises ExportError."""
-        architecture = self.said["general.architecture"]
-        name = self.said.get("tokenizer.ggml.pre") or OF_ARCHITECTURE.get(architecture)
+        name = self.said.get("tokenizer.ggml.pre") or OF_ARCHITECTURE.get(self.architecture)
         if name is None:
             if any(token in self.tokens for token in ELSEWHERE):
                 raise ExportError(
@@ -124,7 +119,7 @@ class _Vocabulary:
         own = [i for i, kind in enumerate(self.types) if kind not in _ADDED and kind != TokenType.UNUSED]
         last = own[-1] if own else -1
         added = [i for i in range(last + 1, len(self.types)) if self.types[i] in _ADDED]
-        unused = [i for i in range(last + 1, added[-1] if added else last + 1) if i not in set(added)]
+        unused = set(range(last + 1, added[-1])).difference(added) if added else ()
         return 1 + max([last, *unused])
 
 

@@ -82,7 +82,7 @@ class Source:
     def tokenizer(self) -> Any:
         """The fast tokenizer. Raises ExportError where the model has only a slow one."""
         if "gguf_file" in self.arguments:
-            return gguf_tokenizer(Path(self.path) / self.arguments["gguf_file"], self.name, self.notes)
+            return gguf_tokenizer(self._gguf(), self.notes)
         own = self.adapter and (self.adapter / "tokenizer.json").is_file()
         tokenizer = self._load(hf_tokenizer, str(self.adapter) if own else self.path, what="its tokenizer ")
         if not tokenizer.is_fast:

@@ -154,8 +154,7 @@ def _judge(
 
 def _label(pair: Pair) -> Label:
     from rlaif_fast.errors import EvalError
-    from rlaif_fast.labels import read_label
-    from rlaif_fast.shapes import is_judged
+    from rlaif_fast.labels import is_judged, read_label
 
     if "label" not in pair.carried and is_judged(pair.carried):
         raise EvalError(

@@ -14,8 +14,8 @@
     cells      lists and objects that stand as text in a cell
 """
 
-from rlaif_fast.shapes.kinds import OWN, TRL, is_judged, listed, recognise
+from rlaif_fast.shapes.kinds import OWN, TRL, listed, recognise
 from rlaif_fast.shapes.mapping import shape_of_fields
 from rlaif_fast.shapes.shape import NAMES, Row, Shape, Taken
 
-__all__ = ["NAMES", "OWN", "TRL", "Row", "Shape", "Taken", "is_judged", "listed", "recognise", "shape_of_fields"]
+__all__ = ["NAMES", "OWN", "TRL", "Row", "Shape", "Taken", "listed", "recognise", "shape_of_fields"]

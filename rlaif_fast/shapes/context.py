@@ -22,7 +22,7 @@ from rlaif_fast.shapes.words import (
     UNSURE_IF_LONG,
     is_there,
     plain,
-)  # fmt: skip
+)
 
 SHOWN = (*SYSTEM, *TOOLS, *HISTORY, *BEHIND)
 _LONG = 40  # characters; a text as long as this does not stand in another by chance

@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import replace
 from typing import Any
 
-from rlaif_fast.labels import Label, read_label, tied
+from rlaif_fast.labels import Label, is_judged, read_label, tied
 from rlaif_fast.shapes.asked import asked, begin_alike, is_dialogue
 from rlaif_fast.shapes.cells import decoded, items
 from rlaif_fast.shapes.mapping import read_as
@@ -37,11 +37,6 @@ def recognise(row: Mapping[str, Any]) -> Shape | None:
     if ("instruction" in row or "prompt" in row) and items(row.get("responses")) is not None:
         return RESPONSES
     return None
-
-
-def is_judged(row: Collection[str]) -> bool:
-    """Whether a row in TRL's shape was written by ``judge --to trl``, so that a judge chose."""
-    return all(name in row for name in ("soft_label", "margin", "consistent"))
 
 
 def listed(row: Mapping[str, Any], field: str, item: str | None = None) -> tuple[Row, Collection[str]]:

@@ -49,7 +49,7 @@ def check(data: bytes) -> None:
         else:
             assert torch.allclose(found, _right(), atol=1e-4), f"{how}: another model"
             return
-    assert "m" in said and len(said.splitlines()) == 1 and len(said) < 1000, f"{how}: {said}"
+    assert said.startswith("m: ") and len(said.splitlines()) == 1 and len(said) < 1000, f"{how}: {said}"
 
 
 def _folder(rng: random.Random, scratch: Path) -> tuple[Path, str]:
