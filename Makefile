@@ -17,6 +17,7 @@ lint: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	PYTHONPATH=export $(BIN)/lint-imports --no-cache
 
 # docs/cli.md is generated from the commands' own help; a test checks that it is current.
 help-text: $(READY)

@@ -22,10 +22,10 @@ from benchmarks.models import find_setup
 from benchmarks.peers import ALL, BASELINE
 from benchmarks.peers.base import Setup, Task
 from benchmarks.workers import PeerError, Worker, omp_wait_policy
-from rlaif_fast.cpu import usable_cores
+from rlaif_fast.bundle.home import DEFAULT_MODEL
 from rlaif_fast.errors import RlaifFastError
-from rlaif_fast.home import DEFAULT_MODEL
-from rlaif_fast.intake import open_pairs
+from rlaif_fast.rows.reader import open_pairs
+from rlaif_fast.runtime.cpu import usable_cores
 
 _SPARE = 1 << 30  # bytes that must stay free, or the peers would measure swapping
 

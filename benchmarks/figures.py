@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from rlaif_fast.verdict import sigmoid
+from rlaif_fast.judging.verdict import sigmoid
 
 _BUSY = 0.5  # load average a core above which times say nothing
 

@@ -10,7 +10,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from rlaif_fast.cpu import usable_cores
+from rlaif_fast.runtime.cpu import usable_cores
 
 # What decides which kernels a library takes: 8-bit and bfloat16 products.
 _MATTERS = ("avx2", "avx512f", "avx_vnni", "avx512_vnni", "avx512_bf16", "amx_tile", "amx_int8", "amx_bf16")

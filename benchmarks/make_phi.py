@@ -17,10 +17,10 @@ import torch
 from safetensors.torch import save_file
 from transformers import AutoTokenizer, PhiConfig
 
+from rlaif_fast.bundle.home import DEFAULT_MODEL
 from rlaif_fast.errors import RlaifFastError
-from rlaif_fast.home import DEFAULT_MODEL
-from rlaif_fast_export.quiet import quiet_libraries
-from rlaif_fast_export.sources import find_source
+from rlaif_fast_export.sources.quiet import quiet_libraries
+from rlaif_fast_export.sources.source import find_source
 
 _SHAPE = PhiConfig(
     vocab_size=51200,

@@ -6,11 +6,11 @@ import json
 from pathlib import Path
 
 from benchmarks.peers.base import Setup, Task, once
+from rlaif_fast.bundle.home import DEFAULT_MODEL, bundle_folder, home
 from rlaif_fast.errors import ExportError
-from rlaif_fast.home import DEFAULT_MODEL, bundle_folder, home
-from rlaif_fast.pairs import Pair
-from rlaif_fast.template import SUMMARY
-from rlaif_fast.tokens import PromptTokenizer
+from rlaif_fast.prompts.template import SUMMARY
+from rlaif_fast.prompts.tokenizer import PromptTokenizer
+from rlaif_fast.rows.pairs import Pair
 
 NEUTRAL = Pair("a", "b", "c")  # shares nothing with a real pair but the template's head
 
@@ -77,8 +77,8 @@ def _default(cache: Path) -> tuple[Path, Path | None]:
 
 
 def _widen(folder: str) -> None:
-    from rlaif_fast_export.quiet import quiet_libraries
-    from rlaif_fast_export.sources import find_source
+    from rlaif_fast_export.sources.quiet import quiet_libraries
+    from rlaif_fast_export.sources.source import find_source
 
     quiet_libraries()
     source = find_source(DEFAULT_MODEL)

@@ -24,15 +24,15 @@ from benchmarks.machine import command, machine, versions
 from benchmarks.peers.base import Setup, Task
 from benchmarks.peers.rlaif import RlaifFastIds
 from benchmarks.workers import Worker, omp_wait_policy
-from rlaif_fast.built_in import BUILT_IN, template_of
-from rlaif_fast.cpu import usable_cores
-from rlaif_fast.exemplars import read_labelled, with_exemplars, worked
-from rlaif_fast.home import DEFAULT_MODEL, bundle_folder, home
-from rlaif_fast.intake import open_pairs
-from rlaif_fast.packing import pack
-from rlaif_fast.pairs import Pair
-from rlaif_fast.template import Template
-from rlaif_fast.tokens import PromptTokenizer
+from rlaif_fast.bundle.home import DEFAULT_MODEL, bundle_folder, home
+from rlaif_fast.prompts.built_in import BUILT_IN, template_of
+from rlaif_fast.prompts.few_shot import read_labelled, with_exemplars, worked
+from rlaif_fast.prompts.template import Template
+from rlaif_fast.prompts.tokenizer import PromptTokenizer
+from rlaif_fast.rows.pairs import Pair
+from rlaif_fast.rows.reader import open_pairs
+from rlaif_fast.runtime.cpu import usable_cores
+from rlaif_fast.runtime.packing import pack
 
 SHOTS = (0, 1, 4, 8)
 

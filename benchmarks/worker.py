@@ -18,7 +18,7 @@ from typing import Any
 from benchmarks.machine import peak_memory
 from benchmarks.peers import BY_NAME
 from benchmarks.peers.base import Peer, Setup, Task, Unavailable
-from rlaif_fast.pairs import Pair
+from rlaif_fast.rows.pairs import Pair
 
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
 

@@ -23,7 +23,7 @@ from rlaif_fast.commands.score import score
 from rlaif_fast.commands.template import template
 from rlaif_fast.commands.tune import tune
 from rlaif_fast.errors import REMEDY, RlaifFastError, lacks_memory
-from rlaif_fast.showing import echo, say
+from rlaif_fast.reports.terminal import echo, say
 from rlaif_fast.version import __version__
 
 

@@ -14,8 +14,8 @@ import numpy as np
 import pytest
 
 from rlaif_fast import Judge
-from rlaif_fast.bundle import read_manifest
-from rlaif_fast.template import SUMMARY
+from rlaif_fast.bundle.folder import read_manifest
+from rlaif_fast.prompts.template import SUMMARY
 
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 os.environ.setdefault("RLAIF_FAST_ENGINE", "onnxruntime")  # what is tested of the others, their tests name
@@ -73,7 +73,7 @@ def _exported(
 ) -> Callable[[str], Path]:
     """Bundles of tiny models by name, each exported once; with a ``limit`` of the mean error at int8."""
     from rlaif_fast_export.exporter import Int8Options, export_bundle
-    from rlaif_fast_export.sources import find_source
+    from rlaif_fast_export.sources.source import find_source
 
     made: dict[str, Path] = {}
 
@@ -98,7 +98,7 @@ def tiny_bundle(tiny_folder: Callable[[str], Path], tmp_path_factory: pytest.Tem
 @pytest.fixture(scope="session")
 def tiny_limit(tiny_bundle: Callable[[str], Path]) -> Callable[[str], float]:
     """The mean error a family's int8 bundle may have, log-odds."""
-    from rlaif_fast.selftest import FAITHFUL
+    from rlaif_fast.runtime.selftest import FAITHFUL
 
     def limit(name: str) -> float:
         answers = [probe.reference for probe in read_manifest(tiny_bundle(name)).probes]
@@ -143,7 +143,7 @@ def default_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def default_bundles(rlaif_fast: Callable[..., Run], default_home: Path) -> dict[str, Path]:
     """The embedded default's bundles by precision: the one the first ``judge`` makes by itself here, and the other."""
-    from rlaif_fast.home import DEFAULT_MODEL, PRECISIONS, bundle_folder
+    from rlaif_fast.bundle.home import DEFAULT_MODEL, PRECISIONS, bundle_folder
 
     done = rlaif_fast("judge", ROOT / "examples/pairs.jsonl", "--limit", 1, home=default_home)
     assert done.status == 0, done.err

@@ -18,9 +18,9 @@ import tempfile
 from dataclasses import replace
 from pathlib import Path
 
-from rlaif_fast.bundle import entry, read_manifest, write_manifest
+from rlaif_fast.bundle.folder import entry, read_manifest, write_manifest
+from rlaif_fast.bundle.manifest import FILES, MANIFEST, MODEL, TOKENIZER
 from rlaif_fast.cli import _run
-from rlaif_fast.manifest import FILES, MANIFEST, MODEL, TOKENIZER
 
 PAIR = {"instruction": "The quick brown fox.", "response_0": "a fox", "response_1": "a dog"}
 

@@ -10,7 +10,7 @@ import torch
 import transformers
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 
-from rlaif_fast_export.families import needs_eager
+from rlaif_fast_export.sources.families import needs_eager
 from tests.chat_templates import CHATS, Chat
 
 torch.set_num_threads(1)  # tiny products: more threads only wait for each other
@@ -24,7 +24,7 @@ _COMMON: dict[str, Any] = {
 }  # fmt: skip
 _WINDOWS = {"sliding_window": 40, "layer_types": ["sliding_attention", "full_attention", "sliding_attention"]}
 
-# name -> (family as in rlaif_fast_export.families, configuration class, model class, what is particular)
+# name -> (family as in rlaif_fast_export.sources.families, configuration class, model class, what is particular)
 FAMILIES: dict[str, tuple[str, str, str, dict[str, Any]]] = {
     "phi": ("phi", "PhiConfig", "PhiForCausalLM", {"hidden_size": 128, "partial_rotary_factor": 0.5}),
     "phi-odd-rotary": ("phi", "PhiConfig", "PhiForCausalLM", {"partial_rotary_factor": 0.5, "qk_layernorm": True}),

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 _INTERRUPTED = """
 import signal, sys
 from rlaif_fast.cli import main
-from rlaif_fast.journal import Journal
+from rlaif_fast.files.journal import Journal
 
 step, count = sys.argv[1], int(sys.argv[2])
 method, calls = getattr(Journal, step), 0

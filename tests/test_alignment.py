@@ -16,13 +16,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rlaif_fast import Pair, Verdict
-from rlaif_fast.alignment import binomial, bootstrap, metrics
-from rlaif_fast.alignment.calibration import Calibration, fit, read_calibration
-from rlaif_fast.alignment.coverage import coverage, decided, thresholds
-from rlaif_fast.alignment.records import Record, Sample, half, is_verdict, record, record_of, sample_of
-from rlaif_fast.alignment.report import Report, evaluate, figures_of
 from rlaif_fast.errors import EvalError
-from rlaif_fast.reading import Row as Read
+from rlaif_fast.evaluation import binomial, bootstrap, metrics
+from rlaif_fast.evaluation.calibration import Calibration, fit, read_calibration
+from rlaif_fast.evaluation.coverage import coverage, decided, thresholds
+from rlaif_fast.evaluation.records import Record, Sample, half, is_verdict, record, record_of, sample_of
+from rlaif_fast.evaluation.report import Report, evaluate, figures_of
+from rlaif_fast.files import Row as Read
 from tests.slow_alignment import binomial_tail, recompute, worst
 from tests.verdicts import Row, random_rows, verdict_row
 

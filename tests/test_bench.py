@@ -146,8 +146,8 @@ def test_agreement_is_what_numpy_finds(finished: Finished) -> None:
 def test_the_reference_is_pytorch_on_the_same_prompts(
     finished: Finished, llama: Path, tiny_folder: Callable[[str], Path]
 ) -> None:
-    from rlaif_fast_export.reference import reference_log_odds
-    from rlaif_fast_export.sources import find_source
+    from rlaif_fast_export.reference.pytorch import reference_log_odds
+    from rlaif_fast_export.sources.source import find_source
 
     judge, lm = Judge.load(llama), find_source(str(tiny_folder("llama"))).model()
     for pair, (forward, swapped) in zip(
@@ -324,5 +324,5 @@ def test_what_cannot_be_measured_is_said_before_anything_is(
     assert "there are no pairs" in refused(str(empty))
     assert "no does not exist, make it" in refused(str(EXAMPLES), "--json", str(tmp_path / "no" / "x.json"))
     assert "no folder, no .gguf file" in refused(str(EXAMPLES), "--reference", "no such model")
-    monkeypatch.setitem(sys.modules, "rlaif_fast_export.sources", None)
+    monkeypatch.setitem(sys.modules, "rlaif_fast_export.sources.source", None)
     assert "pip install 'rlaif-fast[export]'" in refused(str(EXAMPLES), "--reference", "m")

@@ -11,10 +11,11 @@ import onnxruntime as ort
 import pytest
 from onnx import numpy_helper
 
-from rlaif_fast import Judge, Pair, RlaifFastError, wire
-from rlaif_fast.agreement import agreement
+from rlaif_fast import Judge, Pair, RlaifFastError
 from rlaif_fast.bench import measure
 from rlaif_fast.bench.rate import ShapeRate, combined, matrix_rate
+from rlaif_fast.bundle.agreement import agreement
+from rlaif_fast.runtime import onnx_product as wire
 
 
 def test_flips_are_counted_in_the_bin_of_the_references_margin() -> None:

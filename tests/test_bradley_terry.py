@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rlaif_fast.bradley_terry import DRAW, strengths
+from rlaif_fast.judging.bradley_terry import DRAW, strengths
 
 Wins = list[list[float]]
 

@@ -16,12 +16,13 @@ from typing import Any
 import pytest
 
 from rlaif_fast import BundleError, Judge, Pair
-from rlaif_fast.bundle import Bundle, entry, read_manifest, write_manifest
-from rlaif_fast.engines import EngineOptions
+from rlaif_fast.bundle.folder import Bundle, entry, read_manifest, write_manifest
+from rlaif_fast.bundle.manifest import FILES, MANIFEST, MODEL, TOKENIZER, WEIGHTS, FileEntry
 from rlaif_fast.errors import JudgeError
-from rlaif_fast.manifest import FILES, MANIFEST, MODEL, TOKENIZER, WEIGHTS, FileEntry
-from rlaif_fast.rater import Rater
-from rlaif_fast.rating import SCORE_TEMPLATES, Sample
+from rlaif_fast.judging.rater import Rater
+from rlaif_fast.prompts.score_template import SCORE_TEMPLATES
+from rlaif_fast.rows.samples import Sample
+from rlaif_fast.runtime.engines import EngineOptions
 from tests.conftest import ROOT
 
 PAIR = Pair("The quick brown fox.", "a fox", "a dog")

@@ -11,8 +11,8 @@ import pytest
 import torch
 from safetensors.numpy import save_file
 
-from rlaif_fast_export.families import SUPPORTED
-from rlaif_fast_export.sources import find_source
+from rlaif_fast_export.sources.families import SUPPORTED
+from rlaif_fast_export.sources.source import find_source
 from tests.by_hand import logits_by_hand, tensors_of
 
 _SIZES = {"hidden_size": 64, "intermediate_size": 128, "num_hidden_layers": 2, "num_attention_heads": 4,

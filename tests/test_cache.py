@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from rlaif_fast import BundleError, Judge, Pair, cache
+from rlaif_fast import BundleError, Judge, Pair
+from rlaif_fast.bundle import cache
 from tests.conftest import Run
 
 Cli = Callable[..., Run]

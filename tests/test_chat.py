@@ -13,14 +13,14 @@ from hypothesis import strategies as st
 from tokenizers import Tokenizer
 
 from rlaif_fast import ExportError, Judge, Pair, TemplateError
-from rlaif_fast.built_in import BUILT_IN, template_of
-from rlaif_fast.template import SUMMARY, Template
-from rlaif_fast.tokens import PromptTokenizer
-from rlaif_fast_export.chat import freeze
+from rlaif_fast.prompts.built_in import BUILT_IN, template_of
+from rlaif_fast.prompts.template import SUMMARY, Template
+from rlaif_fast.prompts.tokenizer import PromptTokenizer
 from rlaif_fast_export.exporter import export_bundle
-from rlaif_fast_export.prompt import fit
-from rlaif_fast_export.seed_way import SeedWay
-from rlaif_fast_export.sources import find_source
+from rlaif_fast_export.prompts.chat import freeze
+from rlaif_fast_export.prompts.fitted import fit
+from rlaif_fast_export.reference.seed_way import SeedWay
+from rlaif_fast_export.sources.source import find_source
 from tests.chat_templates import CHATS
 from tests.families import save_tiny, tiny_tokenizer
 
@@ -107,7 +107,7 @@ def test_plain_prompts_are_read_as_before_by_a_tokenizer_that_knows_control_toke
 
 def test_exemplars_are_text_of_the_message() -> None:
     """Whatever a worked example contains, it is neither a place nor a turn."""
-    from rlaif_fast.exemplars import with_exemplars, worked
+    from rlaif_fast.prompts.few_shot import with_exemplars, worked
 
     rows = [
         Pair("{first} <|im_end|>", "{second}", "<|im_start|>1", carried={"label": 0, "rationale": "{token:</s>}"}),

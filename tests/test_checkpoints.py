@@ -14,7 +14,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from rlaif_fast import ExportError
-from rlaif_fast_export.sources import find_source
+from rlaif_fast_export.sources.source import find_source
 from tests.conftest import Run
 from tests.families import FAMILIES, tiny_model
 from tests.test_gguf import logits, remade

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from rlaif_fast import cgroup, cpu
-from rlaif_fast.engines import EngineOptions
+from rlaif_fast.runtime import cgroup, cpu
+from rlaif_fast.runtime.engines import EngineOptions
 
 NOWHERE = Path("/none")  # no file says which group the process is in: its root is looked at
 
@@ -152,7 +152,7 @@ def test_cpu_the_system_says_nothing_of_is_a_core() -> None:
 
 
 def test_threads_default_to_the_usable_cores(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("rlaif_fast.engines.base.usable_cores", lambda: 3)
+    monkeypatch.setattr("rlaif_fast.runtime.engines.base.usable_cores", lambda: 3)
     assert EngineOptions().thread_count == 3
     assert EngineOptions(threads=5).thread_count == 5
 
@@ -164,7 +164,7 @@ def test_threads_default_to_the_usable_cores(monkeypatch: pytest.MonkeyPatch) ->
 def test_priority(nice: int | None, busy: bool, lowered: int) -> None:
     """In a process of its own: what is given away does not come back."""
     code = (
-        "import os; from rlaif_fast import cpu; from rlaif_fast.commands.options import give_way\n"
+        "import os; from rlaif_fast.runtime import cpu; from rlaif_fast.commands.options import give_way\n"
         f"cpu.busy = lambda: {busy}; before = os.nice(0); print(give_way({nice}), before, os.nice(0))"
     )
     told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()

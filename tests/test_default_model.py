@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 
 from rlaif_fast import Judge
-from rlaif_fast.cpu import usable_cores
-from rlaif_fast.engines import offered
-from rlaif_fast.selftest import FAITHFUL
+from rlaif_fast.runtime.cpu import usable_cores
+from rlaif_fast.runtime.engines import offered
+from rlaif_fast.runtime.selftest import FAITHFUL
 from tests.conftest import ROOT, SHARED_DATA, Run
 
 pytestmark = pytest.mark.default_model

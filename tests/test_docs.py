@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from rlaif_fast import template_file
+from rlaif_fast.prompts import template_file
 from tests.conftest import ROOT, Run
 
 

@@ -13,10 +13,10 @@ import numpy as np
 import pytest
 
 from rlaif_fast import Judge, JudgeError, Pair
-from rlaif_fast.bundle import Bundle, read_manifest
-from rlaif_fast.engines import DEFAULT, variant, variants
-from rlaif_fast.packing import pack
-from rlaif_fast.selftest import EXACT, error_limit
+from rlaif_fast.bundle.folder import Bundle, read_manifest
+from rlaif_fast.runtime.engines import DEFAULT, variant, variants
+from rlaif_fast.runtime.packing import pack
+from rlaif_fast.runtime.selftest import EXACT, error_limit
 from tests.conftest import ROOT, Run
 from tests.families import FAMILIES
 
@@ -119,8 +119,8 @@ def test_a_tree_of_a_single_token_is_judged(name: str, llama: Path) -> None:
 _PEAK = """
 import resource, sys
 from pathlib import Path
-from rlaif_fast.bundle import Bundle
-from rlaif_fast.judge import Judge
+from rlaif_fast.bundle.folder import Bundle
+from rlaif_fast.judging.judge import Judge
 from tests.test_engines import log_odds, pairs
 judge, peaks = Judge(Bundle(Path(sys.argv[1])), engine=sys.argv[2]), []
 for number in (20, 200):
@@ -172,7 +172,7 @@ def test_exact_is_not_for_other_engines(tiny_int8: Callable[[str], Path], rlaif_
 
 
 def test_a_missing_package_is_named(llama: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("rlaif_fast.engines.openvino.find_spec", lambda name: None)
+    monkeypatch.setattr("rlaif_fast.runtime.engines.openvino.find_spec", lambda name: None)
     with pytest.raises(JudgeError, match=r"pip install 'rlaif-fast\[openvino\]'"):
         Judge.load(llama, engine="openvino")
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from rlaif_fast.report.svg import even_ticks
+from rlaif_fast.reports.svg import even_ticks
 from tests.conftest import SHARED_DATA, Run
 from tests.slow_alignment import worst
 from tests.verdicts import Row, random_rows, verdict_row, write_rows

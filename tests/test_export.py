@@ -16,12 +16,12 @@ import numpy as np
 import pytest
 
 from rlaif_fast import ExportError, Judge, TemplateError
-from rlaif_fast.template import SUMMARY, Template
+from rlaif_fast.prompts.template import SUMMARY, Template
 from rlaif_fast_export import exporter
 from rlaif_fast_export.exporter import export_bundle
-from rlaif_fast_export.families import check_supported
-from rlaif_fast_export.sources import find_source
-from rlaif_fast_export.verify import fidelity
+from rlaif_fast_export.reference.verify import fidelity
+from rlaif_fast_export.sources.families import check_supported
+from rlaif_fast_export.sources.source import find_source
 from tests.families import save_tiny, tiny_model
 from tests.gguf_files import write_gguf
 
@@ -63,7 +63,7 @@ def test_a_bundle_that_deviates_is_not_kept(
 
 
 def test_a_nan_deviates() -> None:
-    from rlaif_fast_export.verify import require_exact
+    from rlaif_fast_export.reference.verify import require_exact
 
     found = fidelity(np.array([[np.nan, 0.0]]), np.zeros((1, 2)), "one pair")
     with pytest.raises(ExportError):

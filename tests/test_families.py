@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from rlaif_fast import Judge, Pair
-from rlaif_fast_export.families import SUPPORTED
 from rlaif_fast_export.passes.fused_attention import CHUNKS
-from rlaif_fast_export.reference import reference_log_odds
+from rlaif_fast_export.reference.pytorch import reference_log_odds
+from rlaif_fast_export.sources.families import SUPPORTED
 from tests.families import FAMILIES, VOCABULARY, tiny_model
 
 LIMIT = 1e-3  # |difference in log-odds|

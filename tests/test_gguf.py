@@ -10,10 +10,10 @@ import pytest
 import torch
 
 from rlaif_fast import ExportError
-from rlaif_fast_export.families import needs_eager
-from rlaif_fast_export.gguf_config import gguf_config
-from rlaif_fast_export.gguf_file import ROPE_FACTORS, GgufFile
-from rlaif_fast_export.sources import find_source
+from rlaif_fast_export.sources.families import needs_eager
+from rlaif_fast_export.sources.gguf_config import gguf_config
+from rlaif_fast_export.sources.gguf_file import ROPE_FACTORS, GgufFile
+from rlaif_fast_export.sources.source import find_source
 from tests.families import tiny_model
 from tests.gguf_files import ARCHITECTURES, tensors_of, write_gguf
 
@@ -103,9 +103,9 @@ def test_factors_of_frequencies_are_llama_3s_scaling(tmp_path: Path) -> None:
 
 def test_the_scaling_reaches_the_bundle(tmp_path: Path) -> None:
     from rlaif_fast import Judge
-    from rlaif_fast.template import SUMMARY
+    from rlaif_fast.prompts.template import SUMMARY
     from rlaif_fast_export.exporter import export_bundle
-    from rlaif_fast_export.reference import reference_log_odds
+    from rlaif_fast_export.reference.pytorch import reference_log_odds
 
     factors = np.array([1, 1, 1, 2, 4, 8, 8, 8], np.float32)
     path = write_gguf(tmp_path / "m.gguf", tiny_model("llama"), tensors={ROPE_FACTORS: factors})

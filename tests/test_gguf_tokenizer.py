@@ -17,10 +17,10 @@ from tokenizers import pre_tokenizers as pre
 from transformers.convert_slow_tokenizer import generate_merges
 
 from rlaif_fast import ExportError
-from rlaif_fast.tokens import PromptTokenizer
-from rlaif_fast_export.gguf_file import open_gguf
-from rlaif_fast_export.gguf_splits import SPLITTINGS
-from rlaif_fast_export.gguf_tokenizer import gguf_tokenizer
+from rlaif_fast.prompts.tokenizer import PromptTokenizer
+from rlaif_fast_export.sources.gguf_file import open_gguf
+from rlaif_fast_export.sources.gguf_splits import SPLITTINGS
+from rlaif_fast_export.sources.gguf_tokenizer import gguf_tokenizer
 from tests.gguf_vocabularies import PARTS, trained, write, write_bpe
 
 _CHOICE = random.Random(11)

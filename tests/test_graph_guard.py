@@ -14,10 +14,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from onnx import TensorProto, helper, numpy_helper
 
+from rlaif_fast.bundle.graph_guard import DOMAINS, check_graph
+from rlaif_fast.bundle.manifest import MODEL, WEIGHTS
+from rlaif_fast.bundle.protobuf import fields
 from rlaif_fast.errors import BundleError
-from rlaif_fast.graph_guard import DOMAINS, check_graph
-from rlaif_fast.manifest import MODEL, WEIGHTS
-from rlaif_fast.protobuf import fields
 
 SIZE = 4096  # bytes of the weights' file
 

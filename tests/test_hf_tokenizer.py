@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from rlaif_fast import ExportError
-from rlaif_fast_export.sources import find_source
+from rlaif_fast_export.sources.source import find_source
 from tests.families import save_tiny
 
 TEXT = "The quick <|im_end|> brown\n fox"

@@ -7,7 +7,7 @@ from pathlib import Path
 import platformdirs
 import pytest
 
-from rlaif_fast.home import DEFAULT_MODEL, bundle_folder, find_bundle, home
+from rlaif_fast.bundle.home import DEFAULT_MODEL, bundle_folder, find_bundle, home
 
 
 @pytest.fixture(autouse=True)

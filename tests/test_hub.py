@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 from safetensors.numpy import load_file, save_file
 
-from rlaif_fast.bundle import read_manifest
-from rlaif_fast.manifest import Manifest
+from rlaif_fast.bundle.folder import read_manifest
+from rlaif_fast.bundle.manifest import Manifest
 from tests.conftest import ROOT, Run
 from tests.hub_server import HubServer, Seen
 

@@ -15,12 +15,13 @@ import onnx
 import pytest
 import torch
 
-from rlaif_fast import BundleError, ExportError, Judge, Pair, selftest
-from rlaif_fast.bundle import Bundle, read_manifest, write_manifest
-from rlaif_fast.companion import companion
+from rlaif_fast import BundleError, ExportError, Judge, Pair
+from rlaif_fast.bundle.float32_bundle import companion
+from rlaif_fast.bundle.folder import Bundle, read_manifest, write_manifest
 from rlaif_fast.errors import FidelityError
-from rlaif_fast.exact import BUDGET, ExactJudge
-from rlaif_fast.template import SUMMARY
+from rlaif_fast.judging.exact import BUDGET, ExactJudge
+from rlaif_fast.prompts.template import SUMMARY
+from rlaif_fast.runtime import selftest
 from rlaif_fast_export import exporter
 from rlaif_fast_export.exporter import Int8Options, export_bundle
 from rlaif_fast_export.int8.forms import Kind, rounding_error, scaling
@@ -28,9 +29,9 @@ from rlaif_fast_export.int8.mix import Size, choose
 from rlaif_fast_export.int8.rounding import compensated
 from rlaif_fast_export.int8.sensitivity import Moves, expected_error
 from rlaif_fast_export.int8.steadiness import unsteadiness
-from rlaif_fast_export.reference import common_ending, reference_log_odds
-from rlaif_fast_export.sources import find_source
-from rlaif_fast_export.texts import shipped_pairs
+from rlaif_fast_export.reference.pytorch import common_ending, reference_log_odds
+from rlaif_fast_export.reference.texts import shipped_pairs
+from rlaif_fast_export.sources.source import find_source
 from tests.conftest import Run
 from tests.families import FAMILIES, tiny_model
 
@@ -82,7 +83,7 @@ def test_integers_are_the_bundles(name: str, tiny_int8: Callable[[str], Path], m
     """onnxruntime's exact kernels, which a CPU without VNNI must take, give the bits of this CPU's own."""
     judge = Judge(Bundle(tiny_int8(name)))
     here = [judge.answer(probe) for probe in judge.manifest.probes]
-    monkeypatch.setattr("rlaif_fast.engines.onnxruntime.saturates", lambda: True)
+    monkeypatch.setattr("rlaif_fast.runtime.engines.onnxruntime.saturates", lambda: True)
     exact = Judge(Bundle(tiny_int8(name)))
     assert "the exact kernels" in exact.describe()
     assert [exact.answer(probe) for probe in exact.manifest.probes] == here
@@ -96,7 +97,7 @@ def test_products_that_share_a_weight_are_refused_where_they_would_saturate(
     old = Path(shutil.copytree(tiny_int8("llama"), tmp_path / "old"))
     manifest = read_manifest(old)
     write_manifest(old, replace(manifest, passes={k: n for k, n in manifest.passes.items() if k != "own_tensors"}))
-    monkeypatch.setattr("rlaif_fast.engines.onnxruntime.saturates", lambda: True)
+    monkeypatch.setattr("rlaif_fast.runtime.engines.onnxruntime.saturates", lambda: True)
     with pytest.raises(BundleError, match="this CPU cuts off; export the model again"):
         Judge(Bundle(old))
 

@@ -17,7 +17,7 @@ import pytest
 from transformers import GenerationConfig
 
 from rlaif_fast import BundleError, Judge, Pair, PairError
-from rlaif_fast.bundle import read_manifest, write_manifest
+from rlaif_fast.bundle.folder import read_manifest, write_manifest
 from rlaif_fast.integrations import Labeler, PairwiseJudge
 from tests.conftest import ROOT
 from tests.families import tiny_model, tiny_tokenizer

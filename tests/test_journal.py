@@ -19,7 +19,7 @@ import pytest
 from filelock import FileLock
 
 from rlaif_fast import Judge, Pair, PairError, Verdict
-from rlaif_fast.journal import Journal, journal_of
+from rlaif_fast.files.journal import Journal, journal_of
 from tests.conftest import Run
 from tests.stopping import interrupted
 
@@ -66,7 +66,7 @@ def whole(llama: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, 
 _OFTEN = """
 import sys
 from rlaif_fast.cli import main
-from rlaif_fast.journal import Journal
+from rlaif_fast.files.journal import Journal
 
 write = Journal.write
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from rlaif_fast import Judge, Pair, PairError
-from rlaif_fast_export.reference import reference_log_odds
+from rlaif_fast_export.reference.pytorch import reference_log_odds
 from tests.families import CONTEXT, tiny_model, tiny_tokenizer
 
 
@@ -132,7 +132,7 @@ def test_a_prompt_of_the_whole_context_is_judged(llama_judge: Judge) -> None:
 def test_load_by_id_finds_what_was_exported(
     llama: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tiny_bundle: Callable[[str], Path]
 ) -> None:
-    from rlaif_fast.home import bundle_folder
+    from rlaif_fast.bundle.home import bundle_folder
 
     monkeypatch.setenv("RLAIF_FAST_HOME", str(tmp_path))
     folder = bundle_folder("someone/their-model")

@@ -12,10 +12,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rlaif_fast.alignment.records import record
-from rlaif_fast.labels import LeftOut, label_name, maker, read_label, said_maker
-from rlaif_fast.pairs import Pair
-from rlaif_fast.verdict import Verdict
+from rlaif_fast.evaluation.records import record
+from rlaif_fast.judging.verdict import Verdict
+from rlaif_fast.rows.pairs import Pair
+from rlaif_fast.schemas.human_labels import LeftOut, label_name, maker, read_label, said_maker
 from tests.conftest import Run
 from tests.verdicts import verdict_row, write_rows
 

@@ -13,11 +13,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rlaif_fast.agreement import MarginBin
-from rlaif_fast.bundle import read_manifest
+from rlaif_fast.bundle.agreement import MarginBin
+from rlaif_fast.bundle.folder import read_manifest
+from rlaif_fast.bundle.manifest import FILES, SCHEMA, Cost, Fidelity, FileEntry, Manifest, ModelSource, Probe
 from rlaif_fast.errors import BundleError
-from rlaif_fast.manifest import FILES, SCHEMA, Cost, Fidelity, FileEntry, Manifest, ModelSource, Probe
-from rlaif_fast.template import SUMMARY
+from rlaif_fast.prompts.template import SUMMARY
 from tests.fuzz.manifest import signed
 
 EXAMPLE = Manifest(

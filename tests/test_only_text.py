@@ -10,9 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tokenizers import AddedToken, Tokenizer, normalizers
 
-from rlaif_fast.template import SUMMARY, Template
-from rlaif_fast.tokens import PromptTokenizer, is_blank
-from rlaif_fast_export.chat import freeze
+from rlaif_fast.prompts.template import SUMMARY, Template
+from rlaif_fast.prompts.tokenizer import PromptTokenizer, is_blank
+from rlaif_fast_export.prompts.chat import freeze
 from tests.chat_templates import CHATS
 from tests.families import tiny_tokenizer
 

@@ -9,9 +9,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rlaif_fast.orders import CONFIDENCE, Floats, Plan, held_out, label_prior, least_sample, plan_auto, plan_prior
-from rlaif_fast.pairs import Pair
-from rlaif_fast.verdict import Verdict, sigmoid
+from rlaif_fast.judging.order_plan import (
+    CONFIDENCE,
+    Floats,
+    Plan,
+    held_out,
+    label_prior,
+    least_sample,
+    plan_auto,
+    plan_prior,
+)
+from rlaif_fast.judging.verdict import Verdict, sigmoid
+from rlaif_fast.rows.pairs import Pair
 
 PAIR = Pair("i", "a", "b")
 finite = st.floats(-30, 30, allow_nan=False)

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rlaif_fast.packing import HIDDEN, PackedTree, TreeBuilder, pack
+from rlaif_fast.runtime.packing import HIDDEN, PackedTree, TreeBuilder, pack
 
 Tokens = tuple[int, ...]
 _TOKENS = st.lists(st.integers(0, 2), max_size=6).map(tuple)

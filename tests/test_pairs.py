@@ -13,10 +13,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rlaif_fast.errors import PairError
-from rlaif_fast.fields import given_id
-from rlaif_fast.intake import Rejects, open_pairs
-from rlaif_fast.pairs import Pair, pair_from_row
-from rlaif_fast.verdict import Verdict
+from rlaif_fast.judging.verdict import Verdict
+from rlaif_fast.rows.fields import given_id
+from rlaif_fast.rows.pairs import Pair, pair_from_row
+from rlaif_fast.rows.reader import Rejects, open_pairs
 
 ROW = {"instruction": "i", "response_0": "a", "response_1": "b"}
 GOOD = json.dumps(ROW).encode()

@@ -10,14 +10,14 @@ import onnx_ir as ir
 import pytest
 import torch
 
-from rlaif_fast_export import passes
-from rlaif_fast_export.leaves import DOMAIN, leaves
-from rlaif_fast_export.passes.graph import PassError, emit, leaves_of, remove_dead
+from rlaif_fast_export.graph.leaves import DOMAIN, leaves
+from rlaif_fast_export.graph.nodes import PassError, emit, leaves_of, remove_dead
+from rlaif_fast_export.graph.prefix import bake_prefix
+from rlaif_fast_export.graph.trace import LabelJudge, trace
+from rlaif_fast_export.graph.weights import UnsupportedModule, Weights
+from rlaif_fast_export.passes import pipeline as passes
 from rlaif_fast_export.passes.judged_only import judged_only
 from rlaif_fast_export.passes.normal_attention import normal_attention
-from rlaif_fast_export.prefix import bake_prefix
-from rlaif_fast_export.trace import LabelJudge, trace
-from rlaif_fast_export.weights import UnsupportedModule, Weights
 from tests.families import tiny_model
 
 
@@ -116,7 +116,7 @@ def test_a_norm_of_another_formula_is_refused() -> None:
 
 def test_fused_layers_are_cut_into_the_right_rows(tmp_path: Path) -> None:
     """GPT-NeoX interleaves q, k, v head by head, GPT-2 puts them side by side: both give contiguous parts."""
-    from rlaif_fast_export.passes.plan import pieces
+    from rlaif_fast_export.graph.plan import pieces
 
     for name, first_k_row in (("gpt-neox", 16), ("gpt2", 64)):
         judge, graph = _traced(name, tmp_path)

@@ -8,9 +8,9 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rlaif_fast.manifest import Cost
-from rlaif_fast.packing import pack
-from rlaif_fast.planning import alike, plan
+from rlaif_fast.bundle.manifest import Cost
+from rlaif_fast.runtime.packing import pack
+from rlaif_fast.runtime.planning import alike, plan
 
 _TAIL = st.lists(st.integers(0, 2), min_size=1, max_size=5)
 _WINDOW = st.lists(st.lists(_TAIL, min_size=1, max_size=2), max_size=8)

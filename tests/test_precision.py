@@ -12,12 +12,12 @@ import torch
 from click.testing import CliRunner, Result
 from transformers import AutoModelForCausalLM
 
-from rlaif_fast.bundle import read_manifest
+from rlaif_fast.bundle.folder import read_manifest
 from rlaif_fast.cli import cli
 from rlaif_fast.errors import FidelityError
 from rlaif_fast_export import exporter, precision
 from rlaif_fast_export.precision import Choice, choose_precision, products_of
-from rlaif_fast_export.sources import find_source
+from rlaif_fast_export.sources.source import find_source
 from tests.conftest import Run
 from tests.families import FAMILIES
 
@@ -59,7 +59,7 @@ def test_where_memory_needs_int8_nothing_is_timed(
     tiny_folder: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(precision, "_gain", lambda *_: pytest.fail("timed"))
-    monkeypatch.setattr("rlaif_fast.memory.left", lambda: 100_000_000)
+    monkeypatch.setattr("rlaif_fast.runtime.memory.left", lambda: 100_000_000)
     choice = choose_precision(find_source(str(tiny_folder("llama"))), quiet)
     assert (
         choice.precision == "int8"

@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 
 from rlaif_fast import Judge, Pair
-from rlaif_fast.built_in import BUILT_IN, template_of
-from rlaif_fast.exemplars import with_exemplars, worked
-from rlaif_fast.template import SUMMARY, Template, Wording
+from rlaif_fast.prompts.built_in import BUILT_IN, template_of
+from rlaif_fast.prompts.few_shot import with_exemplars, worked
+from rlaif_fast.prompts.template import SUMMARY, Template, Wording
 from rlaif_fast_export.exporter import export_bundle
-from rlaif_fast_export.reference import reference_log_odds
-from rlaif_fast_export.sources import find_source
+from rlaif_fast_export.reference.pytorch import reference_log_odds
+from rlaif_fast_export.sources.source import find_source
 from tests.chat_templates import CHAT_OF
 from tests.families import FAMILIES, save_tiny, tiny_model, tiny_tokenizer
 
@@ -104,7 +104,7 @@ def test_own_template_two_shots_and_chat_together(tmp_path: Path) -> None:
 
 def test_every_built_in_template_on_one_model(tiny_folder: Callable[[str], Path]) -> None:
     """Each fits a tokenizer, with a head to bake."""
-    from rlaif_fast_export.prompt import fit
+    from rlaif_fast_export.prompts.fitted import fit
 
     for name, wording in BUILT_IN.items():
         fitted = fit(find_source(str(tiny_folder("llama"))), template_of(wording), chat=False)

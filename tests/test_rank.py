@@ -15,14 +15,14 @@ import pyarrow.parquet as pq
 import pytest
 
 from rlaif_fast import Judge, Pair, PairError
-from rlaif_fast.bradley_terry import strengths
-from rlaif_fast.candidates import Candidates, candidates_from_row, recognise
-from rlaif_fast.engines import Engine
-from rlaif_fast.packing import PackedTree
-from rlaif_fast.ranker import Ranker
-from rlaif_fast.ranking import Ranking, pairs_of
-from rlaif_fast.shapes import shape_of_fields
-from rlaif_fast_export.reference import reference_log_odds
+from rlaif_fast.judging.bradley_terry import strengths
+from rlaif_fast.judging.ranker import Ranker
+from rlaif_fast.judging.ranking import Ranking, pairs_of
+from rlaif_fast.rows.candidates import Candidates, candidates_from_row, recognise
+from rlaif_fast.runtime.engines import Engine
+from rlaif_fast.runtime.packing import PackedTree
+from rlaif_fast.schemas import field_mapping
+from rlaif_fast_export.reference.pytorch import reference_log_odds
 from tests.conftest import Run
 from tests.families import FAMILIES, tiny_model
 
@@ -191,11 +191,11 @@ def test_a_gap_in_the_columns_is_no_end() -> None:
 def test_fields_are_mapped() -> None:
     names = ("instruction", "responses", "id")
     row = {"q": "i", "answers": [{"text": "a"}, {"text": [{"role": "assistant", "content": "b"}]}], "key": 9}
-    found = candidates_from_row(shape_of_fields("instruction=q,responses=answers.*.text,id=key", names)(row))
+    found = candidates_from_row(field_mapping("instruction=q,responses=answers.*.text,id=key", names)(row))
     assert (found.instruction, found.responses, found.id) == ("i", ("a", "b"), 9)
     with pytest.raises(ValueError, match=r"has no other \('text'|has no other"):
-        shape_of_fields("responses=answers.*.other,instruction=q", names)(row)
-    assert candidates_from_row(shape_of_fields("instruction=q,responses=all.*", names)({"q": "i", "all": ["a", "b"]}))
+        field_mapping("responses=answers.*.other,instruction=q", names)(row)
+    assert candidates_from_row(field_mapping("instruction=q,responses=all.*", names)({"q": "i", "all": ["a", "b"]}))
 
 
 BAD = {

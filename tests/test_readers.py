@@ -10,10 +10,10 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from rlaif_fast.alignment.calibration import Calibration, read_calibration
 from rlaif_fast.errors import EvalError, PairError, RlaifFastError, escaped
-from rlaif_fast.journal import journal_of
-from tests.fuzz import row, shape, template
+from rlaif_fast.evaluation.calibration import Calibration, read_calibration
+from rlaif_fast.files.journal import journal_of
+from tests.fuzz import row, schema, template
 
 ANY = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=6) | st.just(10**400),
@@ -115,10 +115,10 @@ def test_any_values_of_the_usual_fields(rows: list[dict[str, Any]]) -> None:
 
 
 @settings(deadline=None, max_examples=400, suppress_health_check=[HealthCheck.too_slow])
-@given(shape.rows())
+@given(schema.rows())
 def test_any_form_of_a_row_shows_everything_once(drawn: tuple[dict[str, Any], list[str], str, str]) -> None:
     row, question, a, b = drawn
-    pair = shape.pair_of(row)
+    pair = schema.pair_of(row)
     if isinstance(pair, str):
         named = [name for name in ("document", "passage", "question") if name in row]
         assert any(f"a column {name} that may" in pair or f"{name} is no part of" in pair for name in named), pair
@@ -129,16 +129,16 @@ def test_any_form_of_a_row_shows_everything_once(drawn: tuple[dict[str, Any], li
 
 
 @settings(deadline=None, max_examples=400, suppress_health_check=[HealthCheck.too_slow])
-@given(shape.rows(), st.data())
+@given(schema.rows(), st.data())
 def test_a_damaged_row_is_right_or_refused(
     drawn: tuple[dict[str, Any], list[str], str, str], data: st.DataObject
 ) -> None:
     """A column that is gone, or has another value: what is judged all the same lacks that column's words alone."""
     row, question, a, b = drawn
     name = data.draw(st.sampled_from(sorted(row)))
-    damaged = data.draw(st.sampled_from([None, *shape.DAMAGE]))
+    damaged = data.draw(st.sampled_from([None, *schema.DAMAGE]))
     without = {key: value for key, value in row.items() if key != name}
-    pair = shape.pair_of(without if damaged is None and data.draw(st.booleans()) else without | {name: damaged})
+    pair = schema.pair_of(without if damaged is None and data.draw(st.booleans()) else without | {name: damaged})
     if isinstance(pair, str):
         assert pair.startswith("here, line 1") and len(pair.splitlines()) == 1
         return

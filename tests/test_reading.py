@@ -23,8 +23,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from rlaif_fast.errors import PairError
-from rlaif_fast.reading import Row, open_rows, strict_json
-from rlaif_fast.reading.json_array import elements
+from rlaif_fast.files import Row, open_rows, strict_json
+from rlaif_fast.files.json_array import elements
 
 VALUES: list[Any] = [{"a": "x", "n": 1}, {"a": "é \u2028 \n", "n": 2}, {"a": '"q", [z]', "n": 3}]
 Packing = Callable[[bytes], bytes]
@@ -156,7 +156,7 @@ def test_lines_that_cannot_be_read_do_not_stop_the_others(tmp_path: Path) -> Non
 
 
 def test_a_line_too_long_is_passed_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("rlaif_fast.reading.lines.LIMIT", 100)
+    monkeypatch.setattr("rlaif_fast.files.json_lines.LIMIT", 100)
     (tmp_path / "rows").write_bytes(b'"' + b"x" * 97 + b'"\n"' + b"x" * 500_000 + b'"\n"short"\n"' + b"x" * 101)
     rows = read(tmp_path / "rows")
     assert [(row.place, row.problem) for row in rows] == [

@@ -12,10 +12,13 @@ from pathlib import Path
 
 import pytest
 
-from rlaif_fast import Judge, JudgeError, Pair, cgroup, memory, passes, windows
-from rlaif_fast.bundle import Bundle
+from rlaif_fast import Judge, JudgeError, Pair
+from rlaif_fast.bundle.folder import Bundle
 from rlaif_fast.errors import REMEDY, lacks_memory
-from rlaif_fast.passes import largest_tree
+from rlaif_fast.judging import lookahead as windows
+from rlaif_fast.runtime import cgroup, memory
+from rlaif_fast.runtime import forward as passes
+from rlaif_fast.runtime.forward import largest_tree
 
 linux = pytest.mark.skipif(sys.platform != "linux", reason="limits and figures of /proc")
 WORDS = ["fox", "wizard", "jam", "lazy dog", "coherent", "main idea"]
@@ -174,10 +177,10 @@ def test_memory_that_ends_in_the_middle_loses_nothing(llama: Path, tmp_path: Pat
 _ENGINE = """
 import resource, sys
 from pathlib import Path
-from rlaif_fast.bundle import Bundle
-from rlaif_fast.engines import EngineOptions
-from rlaif_fast.engines.onnxruntime import OnnxRuntimeEngine
-from rlaif_fast.packing import pack
+from rlaif_fast.bundle.folder import Bundle
+from rlaif_fast.runtime.engines import EngineOptions
+from rlaif_fast.runtime.engines.onnxruntime import OnnxRuntimeEngine
+from rlaif_fast.runtime.packing import pack
 def limit(more):
     used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
     resource.setrlimit(resource.RLIMIT_AS, (used + more, resource.RLIM_INFINITY))

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from rlaif_fast.errors import PairError
-from rlaif_fast.targets import put, sync_file, sync_folder, target_of, write_text
+from rlaif_fast.files.targets import put, sync_file, sync_folder, target_of, write_text
 from tests.conftest import Run
 from tests.stopping import interrupted
 

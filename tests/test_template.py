@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rlaif_fast.built_in import BUILT_IN, template_of, wording_named
 from rlaif_fast.errors import TemplateError
-from rlaif_fast.template import SUMMARY, Exemplar, Prompt, Template, Wording, quoted, written
+from rlaif_fast.prompts.built_in import BUILT_IN, template_of, wording_named
+from rlaif_fast.prompts.template import SUMMARY, Exemplar, Prompt, Template, Wording, quoted, written
 
 
 def test_the_prompt_is_the_notebooks() -> None:

@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from rlaif_fast.errors import TemplateError
-from rlaif_fast.template_file import read_template
+from rlaif_fast.prompts.template_file import read_template
 from tests.conftest import ROOT
 
 GOOD = '''# comment

@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 
 from rlaif_fast import ExportError
-from rlaif_fast.template import SUMMARY, Template
-from rlaif_fast_export.prompt import fit
-from rlaif_fast_export.sources import find_source
-from rlaif_fast_export.token_ids import require_rows, require_text
+from rlaif_fast.prompts.template import SUMMARY, Template
+from rlaif_fast_export.prompts.fitted import fit
+from rlaif_fast_export.prompts.token_ids import require_rows, require_text
+from rlaif_fast_export.sources.source import find_source
 from tests.families import VOCABULARY, save_tiny
 
 Change = Callable[[dict[str, Any]], None]

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from rlaif_fast_export.sources import find_source
+from rlaif_fast_export.sources.source import find_source
 from tests.conftest import Run
 
 CODE = """

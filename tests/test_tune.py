@@ -11,13 +11,13 @@ from pathlib import Path
 import pytest
 
 from rlaif_fast import Judge
-from rlaif_fast.bundle import entry, read_manifest, write_manifest
-from rlaif_fast.choice import AUTO, Tried, Tuned, remember, remembered, resolve
-from rlaif_fast.engines import DEFAULT, variants
+from rlaif_fast.bench.tuning import _best, candidates, out_of_reach, tune, worthwhile
+from rlaif_fast.bundle.folder import entry, read_manifest, write_manifest
+from rlaif_fast.bundle.manifest import FILES, MANIFEST, MODEL
 from rlaif_fast.errors import UnfaithfulError
-from rlaif_fast.manifest import FILES, MANIFEST, MODEL
-from rlaif_fast.selftest import EXACT, FAITHFUL, error_limit
-from rlaif_fast.tuning import _best, candidates, out_of_reach, tune, worthwhile
+from rlaif_fast.runtime.engine_choice import AUTO, Tried, Tuned, remember, remembered, resolve
+from rlaif_fast.runtime.engines import DEFAULT, variants
+from rlaif_fast.runtime.selftest import EXACT, FAITHFUL, error_limit
 from rlaif_fast_export.exporter import shift_out
 from tests.conftest import ROOT, Run
 
@@ -33,7 +33,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture
 def alone(monkeypatch: pytest.MonkeyPatch) -> None:
     """A machine with onnxruntime only."""
-    monkeypatch.setattr("rlaif_fast.engines.openvino.find_spec", lambda name: None)
+    monkeypatch.setattr("rlaif_fast.runtime.engines.openvino.find_spec", lambda name: None)
 
 
 def chose(folder: Path, engine: str) -> Tuned:
@@ -104,7 +104,7 @@ def test_another_machine_version_or_bundle_knows_nothing(
         limited.setenv("ONEDNN_MAX_CPU_ISA", "AVX2")
         assert remembered(llama) is None
     with monkeypatch.context() as newer:
-        newer.setattr("rlaif_fast.choice.variants", lambda: variants()[:1])
+        newer.setattr("rlaif_fast.runtime.engine_choice.variants", lambda: variants()[:1])
         assert remembered(llama) is None
     assert remembered(llama) is not None
 

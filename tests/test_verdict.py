@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rlaif_fast.pairs import Pair
-from rlaif_fast.verdict import Verdict, log_odds, sigmoid
+from rlaif_fast.judging.verdict import Verdict, log_odds, sigmoid
+from rlaif_fast.rows.pairs import Pair
 
 PAIR = Pair("i", "zero", "one", id="x")
 KEYS = ["id", "instruction", "chosen", "rejected", "label", "p1", "p2", "p1_by_order", "consistent", "truncated"]

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from rlaif_fast.home import DEFAULT_MODEL
+from rlaif_fast.bundle.home import DEFAULT_MODEL
 from tests.conftest import ROOT
 
 _NUMBER = re.compile(r"\d+\.\d+")

@@ -17,10 +17,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from rlaif_fast import writing
 from rlaif_fast.errors import PairError
-from rlaif_fast.reading import open_rows
-from rlaif_fast.writing import Keep, check_target, convert, target_kind, trl_row
+from rlaif_fast.files import open_rows, writing
+from rlaif_fast.files.writing import Keep, check_target, convert, target_kind, trl_row
 from tests.verdicts import Row, random_rows, verdict_row, write_rows
 
 KINDS = ["jsonl", "json", "csv", "tsv", "parquet", "jsonl.gz", "csv.gz", "parquet.zst", "json.zst"]

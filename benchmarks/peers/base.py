@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from rlaif_fast.pairs import Pair
+from rlaif_fast.rows.pairs import Pair
 
 
 class Unavailable(Exception):

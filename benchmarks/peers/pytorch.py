@@ -7,8 +7,8 @@ from typing import Any
 
 from benchmarks.machine import has_bf16
 from benchmarks.peers.base import Setup, TwoPasses, missing
-from rlaif_fast.pairs import Pair
-from rlaif_fast.template import SUMMARY
+from rlaif_fast.prompts.template import SUMMARY
+from rlaif_fast.rows.pairs import Pair
 
 
 class SeedWay(TwoPasses):

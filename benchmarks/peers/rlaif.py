@@ -8,8 +8,8 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from benchmarks.peers.base import Peer, Setup, Task, Unavailable
-from rlaif_fast.engines import DEFAULT
-from rlaif_fast.pairs import Pair
+from rlaif_fast.rows.pairs import Pair
+from rlaif_fast.runtime.engines import DEFAULT
 
 
 class RlaifFast(Peer):
@@ -39,7 +39,7 @@ class RlaifFast(Peer):
             raise Unavailable(f"the export failed: {lines[-1]}")
 
     def load(self, setup: Setup) -> None:
-        from rlaif_fast.judge import Judge
+        from rlaif_fast.judging.judge import Judge
 
         self._judge = Judge.load(self._bundle(setup), threads=setup.threads, engine=self._engine)
 
@@ -64,7 +64,7 @@ class RlaifFastIds(Peer):
     what = "a bundle of rlaif-fast, both prompts of a pair in one pass"
 
     def load(self, setup: Setup) -> None:
-        from rlaif_fast.judge import Judge
+        from rlaif_fast.judging.judge import Judge
 
         self._judge = Judge.load(setup.bundle, threads=setup.threads, spin=False)
 

@@ -13,32 +13,32 @@ import numpy as np
 import onnx_ir as ir
 from tokenizers import Tokenizer
 
-from rlaif_fast.bundle import Bundle, entry, write_manifest
+from rlaif_fast.bundle.folder import Bundle, entry, write_manifest
+from rlaif_fast.bundle.manifest import FILES, MODEL, TOKENIZER, WEIGHTS, Manifest, Probe
 from rlaif_fast.errors import ExportError
-from rlaif_fast.judge import Judge
-from rlaif_fast.manifest import FILES, MODEL, TOKENIZER, WEIGHTS, Manifest, Probe
-from rlaif_fast.pairs import Pair
-from rlaif_fast.rater import Rater
-from rlaif_fast.rating import ScoreTemplate
-from rlaif_fast.selftest import FAITHFUL
-from rlaif_fast.template import Template
-from rlaif_fast_export import passes
-from rlaif_fast_export.draft import draft
-from rlaif_fast_export.failures import refused
+from rlaif_fast.judging.judge import Judge
+from rlaif_fast.judging.rater import Rater
+from rlaif_fast.prompts.score_template import ScoreTemplate
+from rlaif_fast.prompts.template import Template
+from rlaif_fast.rows.pairs import Pair
+from rlaif_fast.runtime.selftest import FAITHFUL
+from rlaif_fast_export.graph.prefix import LayerPrefix, bake_prefix
+from rlaif_fast_export.graph.trace import LabelJudge, trace
+from rlaif_fast_export.graph.weights import UnsupportedModule, Weights
 from rlaif_fast_export.int8.mix import Mix
 from rlaif_fast_export.int8.offset import shift_out
 from rlaif_fast_export.int8.own_tensors import own_tensors
 from rlaif_fast_export.int8.quantize import Calibrated, Int8, calibrate
 from rlaif_fast_export.int8.steadiness import unsteadiness
-from rlaif_fast_export.oracle import Answers, Oracle, ask, ask_for_int8
-from rlaif_fast_export.prefix import LayerPrefix, bake_prefix
-from rlaif_fast_export.prompt import FittedPrompt, fit
-from rlaif_fast_export.publication import publish, scratch
-from rlaif_fast_export.reference import Asker, ScoreAsker
-from rlaif_fast_export.sources import Source
-from rlaif_fast_export.trace import LabelJudge, trace
-from rlaif_fast_export.verify import error_bound, fidelity, require_exact, require_faithful, require_steady
-from rlaif_fast_export.weights import UnsupportedModule, Weights
+from rlaif_fast_export.passes import pipeline as passes
+from rlaif_fast_export.prompts.fitted import FittedPrompt, fit
+from rlaif_fast_export.reference.oracle import Answers, Oracle, ask, ask_for_int8
+from rlaif_fast_export.reference.pytorch import Asker, ScoreAsker
+from rlaif_fast_export.reference.verify import error_bound, fidelity, require_exact, require_faithful, require_steady
+from rlaif_fast_export.sources.failures import refused
+from rlaif_fast_export.sources.source import Source
+from rlaif_fast_export.writing.draft import draft
+from rlaif_fast_export.writing.publication import publish, scratch
 
 Progress = Callable[[str, float], None]  # (what is being done, share of it done in [0, 1])
 # What the mix is chosen for, as a share of the largest mean error: the expectation is made on the texts that the

@@ -25,10 +25,10 @@ from torch import nn
 from transformers import AutoModelForCausalLM
 from transformers.pytorch_utils import Conv1D
 
-from rlaif_fast import memory
-from rlaif_fast.cpu import usable_cores
-from rlaif_fast.saturation import EXACT_PRODUCTS, saturates
-from rlaif_fast_export.sources import Source
+from rlaif_fast.runtime import memory
+from rlaif_fast.runtime.cpu import usable_cores
+from rlaif_fast.runtime.saturation import EXACT_PRODUCTS, saturates
+from rlaif_fast_export.sources.source import Source
 
 WORTH = 1.25  # times as fast as float32: less, and exactness is the better buy
 _TOKENS = 384  # of a pass

@@ -1,10 +1,5 @@
-"""The instrument behind ``rlaif-fast bench``: how fast a bundle judges, and how faithfully.
+"""Benchmarks: how fast a bundle judges, and how faithfully; which engine suits this machine.
 
-::
-
-    measure    times, interleaved with the reference; fresh processes for cold start and memory
-    rate       the machine's own matrix rate at the bundle's shapes: the floor beside the speed
-    report     every figure in one dataclass; JSON, Markdown, terminal
-    html       the report as one self-contained page
-    gate       thresholds, and what misses them
+In come pairs and a bundle, out come a report (JSON, Markdown, HTML), thresholds that were missed, an engine's name.
+Imports ``judging`` and below; the reference runs in the exporter's half.
 """

@@ -6,14 +6,14 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from rlaif_fast.agreement import flipped
 from rlaif_fast.bench.plots import latency_plot, margin_plot, scatter_plot
 from rlaif_fast.bench.report import Report
-from rlaif_fast.report.html import figure, page
+from rlaif_fast.bundle.agreement import flipped
+from rlaif_fast.reports.html import figure, page
 
 
 def to_html(report: Report) -> str:
-    """See :func:`rlaif_fast.report.html.page`."""
+    """See :func:`rlaif_fast.reports.html.page`."""
     return page(
         report.title, made_by="rlaif-fast bench", where=report.where, warnings=report.warnings, tiles=_tiles(report),
         figures=_figures(report), tables=report.tables(), command=report.command,

@@ -17,11 +17,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from rlaif_fast import processor
-from rlaif_fast.cpu import usable_cores
-from rlaif_fast.engines import DEFAULT
 from rlaif_fast.errors import BenchError
-from rlaif_fast.pairs import Pair
+from rlaif_fast.rows.pairs import Pair
+from rlaif_fast.runtime import processor
+from rlaif_fast.runtime.cpu import usable_cores
+from rlaif_fast.runtime.engines import DEFAULT
 
 Side = Callable[[Pair], Sequence[float]]  # a judge: log-odds of response_0, forward and swapped
 Progress = Callable[[str, float], None]
@@ -97,7 +97,7 @@ def fresh_judge(folder: Path, first: Pair, longest: Pair, threads: int, engine: 
 
 def fresh_reference(model: str, folder: Path, first: Pair, longest: Pair, threads: int) -> Fresh:
     """The same of a fresh PyTorch, which tells itself how long it took to load the model."""
-    judge = [sys.executable, "-m", "rlaif_fast_export.seed_way", model, str(folder), str(threads)]
+    judge = [sys.executable, "-m", "rlaif_fast_export.reference.seed_way", model, str(folder), str(threads)]
     with tempfile.TemporaryDirectory() as scratch:
         a, b = _row_file(first, Path(scratch, "first")), _row_file(longest, Path(scratch, "longest"))
         peak = _run([*judge, b]).peak_mb
@@ -107,7 +107,7 @@ def fresh_reference(model: str, folder: Path, first: Pair, longest: Pair, thread
 
 _LOAD = """
 import sys, time
-from rlaif_fast.judge import Judge
+from rlaif_fast.judging.judge import Judge
 started = time.perf_counter()
 Judge.load(sys.argv[1], threads=int(sys.argv[2]), engine=sys.argv[3])
 print(time.perf_counter() - started)

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from rlaif_fast.agreement import MarginBin
-from rlaif_fast.report.svg import (
+from rlaif_fast.bundle.agreement import MarginBin
+from rlaif_fast.reports.svg import (
     TOP,
     WIDTH,
     across,
@@ -25,7 +25,7 @@ from rlaif_fast.report.svg import (
     x_axis,
     y_axis,
 )
-from rlaif_fast.report.tables import margin_text
+from rlaif_fast.reports.tables import margin_text
 
 _BINS = 40
 

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 import onnxruntime as ort
 
-from rlaif_fast import wire
-from rlaif_fast.saturation import saturates
+from rlaif_fast.runtime import onnx_product as wire
+from rlaif_fast.runtime.saturation import saturates
 
 _MOST_RUNS, _LEAST_RUNS = 15, 3
 _SECONDS = 0.5  # of timed runs a shape, unless that is fewer than the least

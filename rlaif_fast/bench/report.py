@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from rlaif_fast.agreement import Agreement
 from rlaif_fast.bench.measure import Fresh
 from rlaif_fast.bench.rate import MatrixRate
-from rlaif_fast.report.tables import Table, margin_text
+from rlaif_fast.bundle.agreement import Agreement
+from rlaif_fast.reports.tables import Table, margin_text
 
 SCHEMA = 1
 

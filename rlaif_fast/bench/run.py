@@ -16,27 +16,27 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from rlaif_fast.agreement import agreement
 from rlaif_fast.bench.gate import Baseline
 from rlaif_fast.bench.measure import Progress, Side, doubts, fresh_judge, fresh_reference, interleave, machine
 from rlaif_fast.bench.rate import matrix_rate
 from rlaif_fast.bench.report import Grouped, PairArrays, Report, latency, speedup, work
-from rlaif_fast.bundle import Bundle
-from rlaif_fast.choice import resolve
-from rlaif_fast.cpu import usable_cores
-from rlaif_fast.engines import DEFAULT, EngineOptions, variant
+from rlaif_fast.bundle.agreement import agreement
+from rlaif_fast.bundle.folder import Bundle
+from rlaif_fast.bundle.manifest import WEIGHTS, Manifest
 from rlaif_fast.errors import BenchError, ExportError
-from rlaif_fast.intake import open_pairs
-from rlaif_fast.judge import Judge
-from rlaif_fast.manifest import WEIGHTS, Manifest
-from rlaif_fast.packing import TreeBuilder
-from rlaif_fast.pairs import Pair
-from rlaif_fast.verdict import Verdict
+from rlaif_fast.judging.judge import Judge
+from rlaif_fast.judging.verdict import Verdict
+from rlaif_fast.rows.pairs import Pair
+from rlaif_fast.rows.reader import open_pairs
+from rlaif_fast.runtime.cpu import usable_cores
+from rlaif_fast.runtime.engine_choice import resolve
+from rlaif_fast.runtime.engines import DEFAULT, EngineOptions, variant
+from rlaif_fast.runtime.packing import TreeBuilder
 from rlaif_fast.version import __version__
 
 if TYPE_CHECKING:
-    from rlaif_fast_export.seed_way import SeedWay
-    from rlaif_fast_export.sources import Source
+    from rlaif_fast_export.reference.seed_way import SeedWay
+    from rlaif_fast_export.sources.source import Source
 
 
 @dataclass(frozen=True)
@@ -157,8 +157,8 @@ def _source(reference: str | None) -> Source | None:
     # slower was measured, which would pass for a speedup. It is read when torch is loaded; a user's own wins.
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     try:
-        from rlaif_fast_export.quiet import quiet_libraries
-        from rlaif_fast_export.sources import find_source
+        from rlaif_fast_export.sources.quiet import quiet_libraries
+        from rlaif_fast_export.sources.source import find_source
     except ImportError as error:
         raise ExportError(
             f"--reference needs the exporter ({error.name} is missing); pip install 'rlaif-fast[export]'"
@@ -168,7 +168,7 @@ def _source(reference: str | None) -> Source | None:
 
 
 def _seed_way(source: Source, manifest: Manifest, threads: int) -> SeedWay:
-    from rlaif_fast_export.seed_way import SeedWay
+    from rlaif_fast_export.reference.seed_way import SeedWay
 
     return SeedWay(source, manifest.pair_template, threads)
 

@@ -1,1 +1,1 @@
-"""The commands, one a file. Each parses, calls the library and prints; heavy imports wait for the call."""
+"""Commands: parse options, call, print. Imports every room; heavy ones inside the functions, so --help is quick."""

@@ -53,10 +53,10 @@ def bench(
     from rlaif_fast.commands.default import bundle_folder_of
     from rlaif_fast.commands.reports import check_reports, command_line
     from rlaif_fast.commands.tune import settled
-    from rlaif_fast.console import Steps
-    from rlaif_fast.report.tables import print_tables
-    from rlaif_fast.showing import say
-    from rlaif_fast.targets import write_text
+    from rlaif_fast.files.targets import write_text
+    from rlaif_fast.reports.console import Steps
+    from rlaif_fast.reports.tables import print_tables
+    from rlaif_fast.reports.terminal import say
 
     wanted = ((json_file, Report.to_json), (markdown_file, Report.to_markdown), (html_file, to_html))
     check_reports(

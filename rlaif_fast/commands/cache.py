@@ -16,7 +16,7 @@ def cache() -> None:
 @cache.command()
 def path() -> None:
     """Print the cache folder's path. RLAIF_FAST_HOME moves it."""
-    from rlaif_fast.home import home
+    from rlaif_fast.bundle.home import home
 
     click.echo(os.fsencode(home()))
 
@@ -25,8 +25,8 @@ def path() -> None:
 @click.option("--json", "as_json", is_flag=True, help="As JSON: bytes, and seconds since 1970.")
 def list_(as_json: bool) -> None:
     """What the cache folder holds, how large it is, when it was made and last read."""
-    from rlaif_fast.cache import entries
-    from rlaif_fast.showing import echo
+    from rlaif_fast.bundle.cache import entries
+    from rlaif_fast.reports.terminal import echo
 
     found = entries()
     if as_json:
@@ -50,9 +50,9 @@ def remove(names: tuple[str, ...], everything: bool, yes: bool) -> None:
 
     Asks first. What a process has open is refused; a link is taken away, and what it leads to is left alone.
     """
-    from rlaif_fast import cache as folder
+    from rlaif_fast.bundle import cache as folder
     from rlaif_fast.errors import BundleError, escaped
-    from rlaif_fast.showing import fitting, say
+    from rlaif_fast.reports.terminal import fitting, say
 
     if everything == bool(names):
         raise click.UsageError("give names, as `rlaif-fast cache list` shows them, or --all")

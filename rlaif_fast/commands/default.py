@@ -6,9 +6,9 @@ import subprocess
 import sys
 from pathlib import Path
 
+from rlaif_fast.bundle.home import DEFAULT_MODEL, default_bundle, find_bundle
 from rlaif_fast.errors import ExportError
-from rlaif_fast.home import DEFAULT_MODEL, default_bundle, find_bundle
-from rlaif_fast.showing import say
+from rlaif_fast.reports.terminal import say
 
 
 def bundle_folder_of(bundle: str | None, template: str = "summary") -> Path:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
-    from rlaif_fast.alignment.records import Record
+    from rlaif_fast.evaluation.records import Record
 
 _FILE = click.Path(dir_okay=False, path_type=Path)
 
@@ -29,11 +29,11 @@ def diff(
     Pairs are matched by id, and their texts must be the same. Where the rows carry labels, both files are held against
     them as well; ties are left out.
     """
-    from rlaif_fast.alignment.compare import compare
     from rlaif_fast.commands.reports import check_reports, command_line
-    from rlaif_fast.report.tables import print_tables
-    from rlaif_fast.showing import echo, say
-    from rlaif_fast.targets import write_text
+    from rlaif_fast.evaluation.compare import compare
+    from rlaif_fast.files.targets import write_text
+    from rlaif_fast.reports.tables import print_tables
+    from rlaif_fast.reports.terminal import echo, say
 
     if a == b == "-":
         raise click.UsageError("one of the two can be standard input")
@@ -51,8 +51,8 @@ def diff(
 
 
 def _records(path: str) -> list[Record]:
-    from rlaif_fast.alignment.records import record_of
-    from rlaif_fast.reading import open_rows
+    from rlaif_fast.evaluation.records import record_of
+    from rlaif_fast.files import open_rows
 
     with open_rows(path) as source:
         return [record_of(row) for row in source.rows()]

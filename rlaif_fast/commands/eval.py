@@ -13,13 +13,13 @@ import click
 from rlaif_fast.commands.options import columns
 
 if TYPE_CHECKING:
-    from rlaif_fast.alignment.records import Record, Sample
-    from rlaif_fast.alignment.report import Fit
-    from rlaif_fast.judge import Judge
-    from rlaif_fast.labels import Label, LeftOut
-    from rlaif_fast.manifest import Manifest
-    from rlaif_fast.pairs import Pair
-    from rlaif_fast.reading import Row, Source
+    from rlaif_fast.bundle.manifest import Manifest
+    from rlaif_fast.evaluation.records import Record, Sample
+    from rlaif_fast.evaluation.report import Fit
+    from rlaif_fast.files import Row, Source
+    from rlaif_fast.judging.judge import Judge
+    from rlaif_fast.rows.pairs import Pair
+    from rlaif_fast.schemas.human_labels import Label, LeftOut
 
 _FILE = click.Path(dir_okay=False, path_type=Path)
 _LEAST = 10  # pairs in each half of a fit
@@ -53,14 +53,14 @@ def evaluate(
     judged on the way; or verdicts that `judge` wrote of such pairs. Ties and empty labels are counted and left out.
     For a long set judge first: a stopped `judge -o` goes on where it was.
     """
-    from rlaif_fast.alignment.html import to_html
-    from rlaif_fast.alignment.records import is_verdict, nothing_labelled, sample_of
-    from rlaif_fast.alignment.report import evaluate as report_on
     from rlaif_fast.commands.reports import check_reports, command_line
-    from rlaif_fast.labels import LeftOut
-    from rlaif_fast.reading import open_rows
-    from rlaif_fast.report.tables import print_tables
-    from rlaif_fast.targets import write_text
+    from rlaif_fast.evaluation.html import to_html
+    from rlaif_fast.evaluation.records import is_verdict, nothing_labelled, sample_of
+    from rlaif_fast.evaluation.report import evaluate as report_on
+    from rlaif_fast.files import open_rows
+    from rlaif_fast.files.targets import write_text
+    from rlaif_fast.reports.tables import print_tables
+    from rlaif_fast.schemas.human_labels import LeftOut
 
     check_reports((fit_file, json_file, html_file), [labelled])
     judge: dict[str, Any] | None = None
@@ -101,9 +101,9 @@ def evaluate(
 
 def _checked_origin(records: list[Record], bundle: str, name: str, threads: int) -> Manifest:
     """The manifest of the bundle that is said to have judged given verdicts: rows do not say, so it is asked."""
-    from rlaif_fast.alignment.origin import check_origin
-    from rlaif_fast.cpu import busy
-    from rlaif_fast.judge import Judge
+    from rlaif_fast.evaluation.origin import check_origin
+    from rlaif_fast.judging.judge import Judge
+    from rlaif_fast.runtime.cpu import busy
 
     judge = Judge.load(bundle, threads=threads, spin=not busy())
     check_origin(records, judge, name)
@@ -112,8 +112,8 @@ def _checked_origin(records: list[Record], bundle: str, name: str, threads: int)
 
 def _judged(rows: Iterator[Row], left_out: LeftOut) -> Iterator[Record]:
     """Verdicts whose label is 0 or 1; the others are counted."""
-    from rlaif_fast.alignment.records import has_label, record_of
     from rlaif_fast.errors import EvalError
+    from rlaif_fast.evaluation.records import has_label, record_of
 
     for row in rows:
         found = record_of(row)
@@ -129,15 +129,15 @@ def _judge(
     source: Source, bundle: str | None, fields: str | None, carry: Collection[str], limit: int | None, on_long: str,
     threads: int, left_out: LeftOut,
 ) -> tuple[Judge, list[Record]]:  # fmt: skip
-    from rlaif_fast.alignment.records import nothing_labelled, record
     from rlaif_fast.commands.default import bundle_folder_of
-    from rlaif_fast.console import progress_of
-    from rlaif_fast.cpu import busy
-    from rlaif_fast.intake import intake_of
-    from rlaif_fast.judge import Judge
-    from rlaif_fast.showing import say
+    from rlaif_fast.evaluation.records import nothing_labelled, record
+    from rlaif_fast.judging.judge import Judge
+    from rlaif_fast.reports.console import progress_of
+    from rlaif_fast.reports.terminal import say
+    from rlaif_fast.rows.reader import row_reader
+    from rlaif_fast.runtime.cpu import busy
 
-    intake = intake_of(source, fields, say, carry=carry)
+    intake = row_reader(source, fields, say, carry=carry)
     # Said before a model is loaded.
     pairs = [pair for pair in islice(intake.pairs(), limit) if not left_out(_label(pair))]
     if not pairs:
@@ -154,7 +154,7 @@ def _judge(
 
 def _label(pair: Pair) -> Label:
     from rlaif_fast.errors import EvalError
-    from rlaif_fast.labels import is_judged, read_label
+    from rlaif_fast.schemas.human_labels import is_judged, read_label
 
     if "label" not in pair.carried and is_judged(pair.carried):
         raise EvalError(
@@ -177,10 +177,10 @@ def _fit(sample: Sample, records: list[Record], digest: str, name: str) -> Fit:
     """Fitted on one half of the instructions, looked at on the other."""
     import numpy as np
 
-    from rlaif_fast.alignment.calibration import Calibration, fit
-    from rlaif_fast.alignment.records import half
-    from rlaif_fast.alignment.report import Fit, figures_of
     from rlaif_fast.errors import EvalError
+    from rlaif_fast.evaluation.calibration import Calibration, fit
+    from rlaif_fast.evaluation.records import half
+    from rlaif_fast.evaluation.report import Fit, figures_of
 
     fitted_on = np.array([half(one.instruction) == 0 for one in records])
     if min(fitted_on.sum(), (~fitted_on).sum()) < _LEAST:

@@ -11,10 +11,10 @@ import click
 
 from rlaif_fast.commands.prompt_options import CHAT, chosen_template, prompt_options, score_template
 from rlaif_fast.errors import ExportError, TemplateError
-from rlaif_fast.targets import folder_of
+from rlaif_fast.files.targets import folder_of
 
 if TYPE_CHECKING:
-    from rlaif_fast.pairs import Pair
+    from rlaif_fast.rows.pairs import Pair
 
 _CALIBRATION = 256  # pairs of a file: each takes a forward and a backward pass or two
 
@@ -70,9 +70,9 @@ def export(
     cache and environment variables apply. The bundle is verified against PyTorch before it is kept, and its
     path is the last line on standard output.
     """
-    from rlaif_fast.console import Steps
+    from rlaif_fast.bundle.home import bundle_folder
     from rlaif_fast.errors import FidelityError
-    from rlaif_fast.home import bundle_folder
+    from rlaif_fast.reports.console import Steps
 
     score = score_template(template, exemplars, shots, chat)
     if calibrate or max_delta:
@@ -95,12 +95,12 @@ def export(
     if output or (chat != "auto" and precision != "auto"):  # said before seconds of imports
         free_folder(precision, chat == "yes")
     try:
-        from rlaif_fast.selftest import FAITHFUL
-        from rlaif_fast_export.chat import has_chat_template
+        from rlaif_fast.runtime.selftest import FAITHFUL
         from rlaif_fast_export.exporter import Int8Options, export_bundle
         from rlaif_fast_export.precision import choose_precision
-        from rlaif_fast_export.quiet import quiet_libraries
-        from rlaif_fast_export.sources import find_source
+        from rlaif_fast_export.prompts.chat import has_chat_template
+        from rlaif_fast_export.sources.quiet import quiet_libraries
+        from rlaif_fast_export.sources.source import find_source
     except ImportError as error:
         raise ExportError(
             f"the exporter is not installed ({error.name} is missing); pip install 'rlaif-fast[export]'"
@@ -142,7 +142,7 @@ def export(
 
 
 def _pairs(path: str | None) -> list[Pair] | None:
-    from rlaif_fast.intake import open_pairs
+    from rlaif_fast.rows.reader import open_pairs
 
     if path is None:
         return None

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
-    from rlaif_fast.choice import Tried
-    from rlaif_fast.manifest import Fidelity, Manifest
+    from rlaif_fast.bundle.manifest import Fidelity, Manifest
+    from rlaif_fast.runtime.engine_choice import Tried
 
 
 @click.command()
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 @click.option("--json", "as_json", is_flag=True, help="The manifest as JSON.")
 def inspect(bundle: str, check: bool, as_json: bool) -> None:
     """Show what BUNDLE is: its model, prompt, graph and fidelity. Checks its files."""
-    from rlaif_fast.bundle import Bundle
-    from rlaif_fast.home import find_bundle
+    from rlaif_fast.bundle.folder import Bundle
+    from rlaif_fast.bundle.home import find_bundle
 
     opened = Bundle(find_bundle(bundle))
     opened.verified()
@@ -30,8 +30,8 @@ def inspect(bundle: str, check: bool, as_json: bool) -> None:
         return
     from rich.table import Table
 
-    from rlaif_fast.console import stdout
-    from rlaif_fast.showing import cell
+    from rlaif_fast.reports.console import stdout
+    from rlaif_fast.reports.terminal import cell
 
     table = Table(show_header=False, box=None, pad_edge=False)
     table.add_column(style="bold", no_wrap=True)
@@ -39,10 +39,10 @@ def inspect(bundle: str, check: bool, as_json: bool) -> None:
     for name, value in _lines(opened.manifest):
         table.add_row(name, cell(value))
     if check:
-        from rlaif_fast import selftest
-        from rlaif_fast.judge import Judge
-        from rlaif_fast.rater import Rater
-        from rlaif_fast.template import Template
+        from rlaif_fast.judging.judge import Judge
+        from rlaif_fast.judging.rater import Rater
+        from rlaif_fast.prompts.template import Template
+        from rlaif_fast.runtime import selftest
 
         judge = Judge(opened) if isinstance(opened.manifest.template, Template) else Rater(opened)
         worst = selftest.check(opened.manifest, judge.answer)
@@ -58,7 +58,7 @@ def _lines(manifest: Manifest) -> list[tuple[str, str]]:
     megabytes = sum(f.bytes for f in manifest.files.values()) / 1e6
     layers = counts["fused_attention"] + counts["attention_of_judged"]
     norms = counts["fused_norms"] + counts["single_norms"]
-    from rlaif_fast.template import Template
+    from rlaif_fast.prompts.template import Template
 
     unit = "log-odds" if isinstance(manifest.template, Template) else "score"
     labels = zip(manifest.template.labels, manifest.label_ids, strict=True)
@@ -90,7 +90,7 @@ def _lines(manifest: Manifest) -> list[tuple[str, str]]:
 
 def _tuned(folder: Path) -> list[tuple[str, str]]:
     """What `tune` measured on this machine, a row a variant; nothing where it was never run."""
-    from rlaif_fast.choice import remembered
+    from rlaif_fast.runtime.engine_choice import remembered
 
     table = remembered(folder)
     if table is None:

@@ -13,12 +13,12 @@ from rlaif_fast.commands import orders as fewer
 from rlaif_fast.commands.options import give_way, reading, running
 
 if TYPE_CHECKING:
-    from rlaif_fast.alignment.calibration import Calibration
-    from rlaif_fast.exact import ExactJudge
-    from rlaif_fast.judge import Judge, Orders
-    from rlaif_fast.pairs import Pair
-    from rlaif_fast.verdict import Verdict
-    from rlaif_fast.writing import Keep
+    from rlaif_fast.evaluation.calibration import Calibration
+    from rlaif_fast.files.writing import Keep
+    from rlaif_fast.judging.exact import ExactJudge
+    from rlaif_fast.judging.judge import Judge, Orders
+    from rlaif_fast.judging.verdict import Verdict
+    from rlaif_fast.rows.pairs import Pair
 
 
 @click.command()
@@ -66,10 +66,10 @@ def judge(
     from rlaif_fast.commands.default import bundle_folder_of
     from rlaif_fast.commands.show import show_pairs
     from rlaif_fast.commands.table import print_table
-    from rlaif_fast.commands.work import Work, print_lines
-    from rlaif_fast.intake import open_pairs
-    from rlaif_fast.showing import say
-    from rlaif_fast.writing import Keep, check_target, convert
+    from rlaif_fast.files.writing import Keep, check_target, convert
+    from rlaif_fast.judging.run import Work, print_lines
+    from rlaif_fast.reports.terminal import say
+    from rlaif_fast.rows.reader import open_pairs
 
     if mark and not (min_margin or only_consistent):
         raise click.UsageError("--mark needs --min-margin or --only-consistent")
@@ -140,15 +140,15 @@ def judge(
 
 def _load(folder: Path, threads: int, spin: bool, engine: str) -> Judge:
     from rlaif_fast.commands.tune import opened
-    from rlaif_fast.judge import Judge
+    from rlaif_fast.judging.judge import Judge
 
     return opened(Judge, folder, engine, threads=threads, spin=spin)
 
 
 def _exact(fast: Judge, folder: Path, threads: int, spin: bool) -> ExactJudge | None:
     """The judge of ``--exact``; None where the bundle is exact by itself."""
-    from rlaif_fast.companion import companion
-    from rlaif_fast.exact import ExactJudge
+    from rlaif_fast.bundle.float32_bundle import companion
+    from rlaif_fast.judging.exact import ExactJudge
 
     if fast.manifest.error_bound is None:
         return None
@@ -156,7 +156,7 @@ def _exact(fast: Judge, folder: Path, threads: int, spin: bool) -> ExactJudge | 
 
 
 def _calibration(path: Path | None, judge: Judge) -> Calibration | None:
-    from rlaif_fast.alignment.calibration import read_calibration
+    from rlaif_fast.evaluation.calibration import read_calibration
 
     if path is None:
         return None
@@ -180,7 +180,7 @@ def _form(to: str, keep: Keep) -> Callable[[Verdict], str | None]:
     """A verdict as the line that standard output gets; None where it gets none."""
     import json
 
-    from rlaif_fast.writing import trl_row
+    from rlaif_fast.files.writing import trl_row
 
     def form(verdict: Verdict) -> str | None:
         row: dict[str, Any] | None = keep(verdict.row())

@@ -67,7 +67,7 @@ def running(command: F) -> F:
 
 def give_way(nice: int | None) -> bool:
     """Set the process's priority; whether the machine is in use by others."""
-    from rlaif_fast.cpu import busy
+    from rlaif_fast.runtime.cpu import busy
 
     polite = busy()
     level = (_POLITE if polite else 0) if nice is None else nice

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any, cast
 import click
 
 if TYPE_CHECKING:
-    from rlaif_fast.commands.work import Tally, Work
-    from rlaif_fast.frugal import FrugalJudge
-    from rlaif_fast.judge import Judge
-    from rlaif_fast.pairs import Pair
+    from rlaif_fast.judging.fewer_orders import FrugalJudge
+    from rlaif_fast.judging.judge import Judge
+    from rlaif_fast.judging.run import Tally, Work
+    from rlaif_fast.rows.pairs import Pair
 
 CHOICES = ("both", "forward", "prior", "auto")
 _SAMPLED = ("prior", "auto")
@@ -33,7 +33,7 @@ def frugal_judge(
     judge: Judge, work: Work[Pair], orders: str, sample: int | None, disagreement: float | None
 ) -> FrugalJudge | None:
     """The judge over a sample of the work's pairs; None where ``orders`` needs none."""
-    from rlaif_fast.frugal import DISAGREEMENT, FrugalJudge, Mode, default_sample
+    from rlaif_fast.judging.fewer_orders import DISAGREEMENT, FrugalJudge, Mode, default_sample
 
     if orders not in _SAMPLED:
         return None

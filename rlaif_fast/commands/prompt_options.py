@@ -10,9 +10,9 @@ import click
 from rlaif_fast.errors import TemplateError
 
 if TYPE_CHECKING:
-    from rlaif_fast.rating import ScoreTemplate
-    from rlaif_fast.template import Template
-    from rlaif_fast.template_file import TemplateSource
+    from rlaif_fast.prompts.score_template import ScoreTemplate
+    from rlaif_fast.prompts.template import Template
+    from rlaif_fast.prompts.template_file import TemplateSource
 
 F = TypeVar("F", bound=Callable[..., Any])
 _MOST = 64  # worked examples: far beyond what helps
@@ -38,7 +38,7 @@ def prompt_options(command: F) -> F:
 
 def score_template(name: str, exemplars: str | None, shots: int | None, chat: str) -> ScoreTemplate | None:
     """The score template of that name, which is taken as it stands; None where the name is none of one."""
-    from rlaif_fast.rating import SCORE_TEMPLATES
+    from rlaif_fast.prompts.score_template import SCORE_TEMPLATES
 
     score = SCORE_TEMPLATES.get(name)
     if score is not None and (exemplars or shots or chat == "yes"):
@@ -52,11 +52,11 @@ def chosen_template(name_or_file: str, exemplars: str | None, shots: int | None)
     Raises:
         TemplateError, PairError: naming file and line.
     """
-    from rlaif_fast.built_in import template_of
-    from rlaif_fast.exemplars import balance_line, read_labelled, with_exemplars, worked
-    from rlaif_fast.labels import LeftOut
-    from rlaif_fast.showing import say
-    from rlaif_fast.template_file import TemplateSource, read_template
+    from rlaif_fast.prompts.built_in import template_of
+    from rlaif_fast.prompts.few_shot import balance_line, read_labelled, with_exemplars, worked
+    from rlaif_fast.prompts.template_file import TemplateSource, read_template
+    from rlaif_fast.reports.terminal import say
+    from rlaif_fast.schemas.human_labels import LeftOut
 
     if (exemplars is None) != (shots is None):
         raise click.UsageError("--exemplars FILE and --shots N go together")

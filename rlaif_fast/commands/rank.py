@@ -12,9 +12,9 @@ import click
 from rlaif_fast.commands.options import give_way, reading, running
 
 if TYPE_CHECKING:
-    from rlaif_fast.candidates import Candidates
-    from rlaif_fast.judge import Orders
-    from rlaif_fast.ranking import Ranking, Which
+    from rlaif_fast.judging.judge import Orders
+    from rlaif_fast.judging.ranking import Ranking, Which
+    from rlaif_fast.rows.candidates import Candidates
 
 
 @click.command()
@@ -47,13 +47,13 @@ def rank(
     from rlaif_fast.commands.default import bundle_folder_of
     from rlaif_fast.commands.show import show_candidates
     from rlaif_fast.commands.tune import opened
-    from rlaif_fast.commands.work import Work, print_lines
-    from rlaif_fast.intake import open_candidates
-    from rlaif_fast.judge import Judge
-    from rlaif_fast.ranker import Ranker
-    from rlaif_fast.ranking import pairs_of
-    from rlaif_fast.showing import say
-    from rlaif_fast.writing import check_target, convert
+    from rlaif_fast.files.writing import check_target, convert
+    from rlaif_fast.judging.judge import Judge
+    from rlaif_fast.judging.ranker import Ranker
+    from rlaif_fast.judging.ranking import pairs_of
+    from rlaif_fast.judging.run import Work, print_lines
+    from rlaif_fast.reports.terminal import say
+    from rlaif_fast.rows.reader import open_candidates
 
     if which is not None and to != "pairs":
         raise click.UsageError("--pairs needs --to pairs")
@@ -117,7 +117,7 @@ def _lines(ranking: Ranking, spread: Any) -> str | None:
     """What standard output gets of a ranking; None for nothing."""
     import json
 
-    from rlaif_fast.writing import trl_row
+    from rlaif_fast.files.writing import trl_row
 
     if spread is None:
         return ranking.to_json()

@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 
 from rlaif_fast.errors import RlaifFastError
-from rlaif_fast.targets import streams, target_of
+from rlaif_fast.files.targets import streams, target_of
 
 
 def check_reports(paths: Iterable[Path | None], inputs: Sequence[str]) -> None:

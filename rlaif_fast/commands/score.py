@@ -11,7 +11,8 @@ import click
 from rlaif_fast.commands.options import give_way, reading, running
 
 if TYPE_CHECKING:
-    from rlaif_fast.rating import Rating, Sample
+    from rlaif_fast.judging.rating import Rating
+    from rlaif_fast.rows.samples import Sample
 
 
 @click.command()
@@ -36,11 +37,11 @@ def score(
     from rlaif_fast.commands.default import bundle_folder_of
     from rlaif_fast.commands.show import show_samples
     from rlaif_fast.commands.tune import opened
-    from rlaif_fast.commands.work import Work, print_lines
-    from rlaif_fast.intake import open_samples
-    from rlaif_fast.rater import Rater
-    from rlaif_fast.showing import say
-    from rlaif_fast.writing import Keep, check_target, convert
+    from rlaif_fast.files.writing import Keep, check_target, convert
+    from rlaif_fast.judging.rater import Rater
+    from rlaif_fast.judging.run import Work, print_lines
+    from rlaif_fast.reports.terminal import say
+    from rlaif_fast.rows.reader import open_samples
 
     if show is not None and output is not None:
         raise click.UsageError("--show is printed and scores nothing; leave --output out")

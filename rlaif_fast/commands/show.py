@@ -8,33 +8,34 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from rlaif_fast.bundle import read_manifest
-from rlaif_fast.candidates import Candidates
-from rlaif_fast.console import stderr
+from rlaif_fast.bundle.folder import read_manifest
+from rlaif_fast.bundle.home import DEFAULT_MODEL, default_bundle, find_bundle
+from rlaif_fast.bundle.manifest import TOKENIZER, Manifest
 from rlaif_fast.errors import escaped
-from rlaif_fast.home import DEFAULT_MODEL, default_bundle, find_bundle
-from rlaif_fast.intake import Intake, Rejects
-from rlaif_fast.manifest import TOKENIZER, Manifest
-from rlaif_fast.pairs import Pair
-from rlaif_fast.rating import SCORE_TEMPLATES, Sample
-from rlaif_fast.template import SUMMARY, Prompt, Template, control
-from rlaif_fast.tokens import PromptTokenizer
+from rlaif_fast.prompts.score_template import SCORE_TEMPLATES
+from rlaif_fast.prompts.template import SUMMARY, Prompt, Template, control
+from rlaif_fast.prompts.tokenizer import PromptTokenizer
+from rlaif_fast.reports.console import stderr
+from rlaif_fast.rows.candidates import Candidates
+from rlaif_fast.rows.pairs import Pair
+from rlaif_fast.rows.reader import Rejects, RowReader
+from rlaif_fast.rows.samples import Sample
 
 if TYPE_CHECKING:
-    from rlaif_fast.intake import Rejected
+    from rlaif_fast.rows.reader import Rejected
 
 I = TypeVar("I", Pair, Sample, Candidates)  # noqa: E741
 Prompts = list[tuple[str, str]]  # (what it is, its text)
 
 
-def show_pairs(intake: Intake, bundle: str | None, count: int, orders: str, skip: bool) -> int:
+def show_pairs(intake: RowReader, bundle: str | None, count: int, orders: str, skip: bool) -> int:
     """Print the prompts of the first ``count`` pairs; how many rows were skipped. Raises PairError, BundleError."""
     model = _Model(bundle, "summary")
     template = model.manifest.pair_template if model.manifest else SUMMARY
     return _show(intake, intake.pairs, count, skip, model, lambda pair: _of_pair(template, pair, orders))
 
 
-def show_candidates(intake: Intake, bundle: str | None, count: int, orders: str, skip: bool) -> int:
+def show_candidates(intake: RowReader, bundle: str | None, count: int, orders: str, skip: bool) -> int:
     """As :func:`show_pairs`: the first two responses of each row."""
     model = _Model(bundle, "summary")
     template = model.manifest.pair_template if model.manifest else SUMMARY
@@ -51,7 +52,7 @@ def show_candidates(intake: Intake, bundle: str | None, count: int, orders: str,
     return _show(intake, intake.candidates, count, skip, model, prompts)
 
 
-def show_samples(intake: Intake, bundle: str | None, count: int, skip: bool) -> int:
+def show_samples(intake: RowReader, bundle: str | None, count: int, skip: bool) -> int:
     """As :func:`show_pairs`, where a row has one response."""
     model = _Model(bundle, "score-summary")
     template = model.manifest.score_template if model.manifest else SCORE_TEMPLATES["score-summary"]
@@ -90,7 +91,7 @@ def _of_pair(template: Template, pair: Pair, orders: str) -> Prompts:
 
 
 def _show(
-    intake: Intake, read: Callable[..., Iterator[I]], count: int, skip: bool, model: _Model,
+    intake: RowReader, read: Callable[..., Iterator[I]], count: int, skip: bool, model: _Model,
     prompts: Callable[[I], Prompts],
 ) -> int:  # fmt: skip
     rejects = Rejects(None, stderr().print) if skip else None
@@ -104,7 +105,7 @@ def _show(
     return rejects.count if rejects else 0
 
 
-def _columns(intake: Intake) -> list[str]:
+def _columns(intake: RowReader) -> list[str]:
     """A line on the columns of the row that was read last."""
     taken = intake.taken
     if taken is None:

@@ -6,9 +6,9 @@ from collections.abc import Iterable
 
 from rich.table import Table
 
-from rlaif_fast.console import stdout
-from rlaif_fast.showing import cell
-from rlaif_fast.verdict import Verdict
+from rlaif_fast.judging.verdict import Verdict
+from rlaif_fast.reports.console import stdout
+from rlaif_fast.reports.terminal import cell
 
 _SHORT = 64  # characters of a text that are shown
 

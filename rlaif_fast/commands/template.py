@@ -8,13 +8,13 @@ import click
 
 from rlaif_fast.commands.prompt_options import CHAT, chosen_template, prompt_options, score_template
 from rlaif_fast.errors import ExportError, TemplateError
-from rlaif_fast.showing import echo, say
+from rlaif_fast.reports.terminal import echo, say
 
 if TYPE_CHECKING:
-    from rlaif_fast.rating import ScoreTemplate
-    from rlaif_fast.template import Template
-    from rlaif_fast.template_file import TemplateSource
-    from rlaif_fast_export.prompt import FittedPrompt
+    from rlaif_fast.prompts.score_template import ScoreTemplate
+    from rlaif_fast.prompts.template import Template
+    from rlaif_fast.prompts.template_file import TemplateSource
+    from rlaif_fast_export.prompts.fitted import FittedPrompt
 
 _PAIR = ("<the instruction>", "<the response shown first>", "<the response shown second>")
 _SAMPLE = ("<the instruction>", "<the response>")
@@ -29,8 +29,8 @@ def template() -> None:
 @template.command("list")
 def list_() -> None:
     """The built-in templates and the first line of each; those that begin with score- rate a single response."""
-    from rlaif_fast.built_in import BUILT_IN
-    from rlaif_fast.rating import SCORE_TEMPLATES
+    from rlaif_fast.prompts.built_in import BUILT_IN
+    from rlaif_fast.prompts.score_template import SCORE_TEMPLATES
 
     texts = {name: wording.head for name, wording in BUILT_IN.items()}
     texts |= {name: score.text for name, score in SCORE_TEMPLATES.items()}
@@ -92,10 +92,10 @@ def _chat_needs_model(chat: str, model: str | None) -> None:
 
 def _fitted(read: TemplateSource | None, chosen: Template | ScoreTemplate, model: str, chat: str) -> FittedPrompt:
     try:
-        from rlaif_fast_export.chat import has_chat_template
-        from rlaif_fast_export.prompt import fit
-        from rlaif_fast_export.quiet import quiet_libraries
-        from rlaif_fast_export.sources import find_source
+        from rlaif_fast_export.prompts.chat import has_chat_template
+        from rlaif_fast_export.prompts.fitted import fit
+        from rlaif_fast_export.sources.quiet import quiet_libraries
+        from rlaif_fast_export.sources.source import find_source
     except ImportError as error:
         raise ExportError(
             f"--model needs the exporter ({error.name} is missing); pip install 'rlaif-fast[export]'"

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, TypeVar
 import click
 
 if TYPE_CHECKING:
-    from rlaif_fast.choice import Tried, Tuned
-    from rlaif_fast.judge import Judge
-    from rlaif_fast.rater import Rater
+    from rlaif_fast.judging.judge import Judge
+    from rlaif_fast.judging.rater import Rater
+    from rlaif_fast.runtime.engine_choice import Tried, Tuned
 
 J = TypeVar("J", "Judge", "Rater")
 
@@ -28,11 +28,11 @@ def tune(bundle: str | None, max_delta: float | None, threads: int) -> None:
     model, where that is there and faster on this machine. What is chosen is what --engine auto, the default, takes from
     then on; without BUNDLE it is the embedded default's.
     """
-    from rlaif_fast.choice import remember
+    from rlaif_fast.bench.tuning import tune as try_all
     from rlaif_fast.commands.default import bundle_folder_of
-    from rlaif_fast.console import Steps
-    from rlaif_fast.showing import echo
-    from rlaif_fast.tuning import tune as try_all
+    from rlaif_fast.reports.console import Steps
+    from rlaif_fast.reports.terminal import echo
+    from rlaif_fast.runtime.engine_choice import remember
 
     folder = bundle_folder_of(bundle)
     with Steps().shown() as steps:
@@ -49,8 +49,8 @@ def opened(kind: type[J], folder: Path, engine: str, *, threads: int, spin: bool
     Where onnxruntime alone is there, nothing is tried, unless its answers are not the bundle's on this machine: then
     the float32 bundle of the same model takes over, and it is said. Raises RlaifFastError of every kind.
     """
-    from rlaif_fast.choice import AUTO, remembered
     from rlaif_fast.errors import UnfaithfulError
+    from rlaif_fast.runtime.engine_choice import AUTO, remembered
 
     folder, engine = settled(folder, engine, threads)
     try:
@@ -64,9 +64,9 @@ def opened(kind: type[J], folder: Path, engine: str, *, threads: int, spin: bool
 
 def settled(folder: Path, engine: str, threads: int) -> tuple[Path, str]:
     """The bundle and the engine to load: as asked, but what ``auto`` means is found out where it may matter."""
-    from rlaif_fast.choice import AUTO, remembered
-    from rlaif_fast.showing import say
-    from rlaif_fast.tuning import worthwhile
+    from rlaif_fast.bench.tuning import worthwhile
+    from rlaif_fast.reports.terminal import say
+    from rlaif_fast.runtime.engine_choice import AUTO, remembered
 
     if engine != AUTO or remembered(folder) is not None or not worthwhile(folder):
         return folder, engine
@@ -76,9 +76,9 @@ def settled(folder: Path, engine: str, threads: int) -> tuple[Path, str]:
 
 def _tune_and_say(folder: Path, threads: int) -> tuple[Path, str]:
     """The bundle and the variant chosen, which a read-only cache folder does not keep."""
-    from rlaif_fast.choice import remember
-    from rlaif_fast.showing import say
-    from rlaif_fast.tuning import tune as try_all
+    from rlaif_fast.bench.tuning import tune as try_all
+    from rlaif_fast.reports.terminal import say
+    from rlaif_fast.runtime.engine_choice import remember
 
     table = try_all(folder, lambda *_: None, asked=False, threads=threads)
     remember(folder, table)
@@ -89,8 +89,8 @@ def _tune_and_say(folder: Path, threads: int) -> tuple[Path, str]:
 
 def _say_missing(folder: Path) -> None:
     """What could be tried besides, were the float32 bundle there; on standard error."""
-    from rlaif_fast.showing import say
-    from rlaif_fast.tuning import out_of_reach
+    from rlaif_fast.bench.tuning import out_of_reach
+    from rlaif_fast.reports.terminal import say
 
     names = out_of_reach(folder)
     if names:
@@ -111,8 +111,8 @@ def _line(table: Tuned) -> str:
 def _print(table: Tuned) -> None:
     from rich.table import Table
 
-    from rlaif_fast.console import stdout
-    from rlaif_fast.showing import cell
+    from rlaif_fast.reports.console import stdout
+    from rlaif_fast.reports.terminal import cell
 
     shown = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
     shown.add_column("engine", no_wrap=True)

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Literal
 
-from rlaif_fast.judge import Judge, Orders
-from rlaif_fast.pairs import Pair
-from rlaif_fast.verdict import Verdict
+from rlaif_fast.judging.judge import Judge, Orders
+from rlaif_fast.judging.verdict import Verdict
+from rlaif_fast.rows.pairs import Pair
 
 OnLong = Literal["error", "truncate"]
 

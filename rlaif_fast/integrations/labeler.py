@@ -7,15 +7,15 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
-from rlaif_fast.bundle import read_manifest
+from rlaif_fast.bundle.folder import read_manifest
+from rlaif_fast.bundle.home import find_bundle
 from rlaif_fast.errors import BundleError, PairError
-from rlaif_fast.home import find_bundle
 from rlaif_fast.integrations.batch import OnLong, judged
-from rlaif_fast.judge import Judge, Orders
-from rlaif_fast.pairs import TEXTS, Pair, pair_from_row
-from rlaif_fast.shapes import OWN
-from rlaif_fast.shapes.context import is_looked_at
-from rlaif_fast.verdict import COLUMNS
+from rlaif_fast.judging.judge import Judge, Orders
+from rlaif_fast.judging.verdict import COLUMNS
+from rlaif_fast.rows.pairs import TEXTS, Pair, pair_from_row
+from rlaif_fast.schemas import OWN
+from rlaif_fast.schemas.question_columns import is_looked_at
 
 
 class Columns(Protocol):

@@ -9,8 +9,8 @@ from typing import Literal, overload
 
 from rlaif_fast.errors import PairError
 from rlaif_fast.integrations.batch import OnLong, judged
-from rlaif_fast.judge import Judge
-from rlaif_fast.pairs import Pair
+from rlaif_fast.judging.judge import Judge
+from rlaif_fast.rows.pairs import Pair
 
 
 class PairwiseJudge:

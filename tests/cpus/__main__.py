@@ -22,10 +22,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from rlaif_fast.bundle import read_manifest
+from rlaif_fast.bundle.folder import read_manifest
+from rlaif_fast.bundle.manifest import WEIGHTS
 from rlaif_fast.errors import RlaifFastError
-from rlaif_fast.manifest import WEIGHTS
-from rlaif_fast.selftest import differences
+from rlaif_fast.runtime.selftest import differences
 from tests.cpus import bundles
 from tests.cpus.answers import shortest
 from tests.cpus.emulated import CLASSES, PROJECT, Kind, MissingTool, command, require

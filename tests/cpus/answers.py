@@ -13,11 +13,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from rlaif_fast.bundle import Bundle
-from rlaif_fast.engines import EngineOptions
+from rlaif_fast.bundle.folder import Bundle
+from rlaif_fast.bundle.manifest import Probe
 from rlaif_fast.errors import RlaifFastError
-from rlaif_fast.judge import Judge
-from rlaif_fast.manifest import Probe
+from rlaif_fast.judging.judge import Judge
+from rlaif_fast.runtime.engines import EngineOptions
 
 
 def shortest(probes: Sequence[Probe], limit: int) -> list[Probe]:

@@ -8,10 +8,10 @@ import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from rlaif_fast.bundle import read_manifest
+from rlaif_fast.bundle.folder import read_manifest
+from rlaif_fast.bundle.home import DEFAULT_MODEL
+from rlaif_fast.bundle.manifest import MANIFEST
 from rlaif_fast.errors import BundleError
-from rlaif_fast.home import DEFAULT_MODEL
-from rlaif_fast.manifest import MANIFEST
 from tests.cpus.emulated import PROJECT, MissingTool
 
 
@@ -24,9 +24,9 @@ def families() -> list[str]:
 
 def tiny(names: Iterable[str], state: Path) -> Iterator[Path]:
     """Bundles of tiny models. However unfaithful: it is asked whether another processor says the same."""
-    from rlaif_fast.template import SUMMARY
+    from rlaif_fast.prompts.template import SUMMARY
     from rlaif_fast_export.exporter import Int8Options, export_bundle
-    from rlaif_fast_export.sources import find_source
+    from rlaif_fast_export.sources.source import find_source
     from tests.families import save_tiny
 
     for name in names:

@@ -16,7 +16,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from rlaif_fast.errors import ExportError
-from rlaif_fast_export.sources import find_source
+from rlaif_fast_export.sources.source import find_source
 from tests.families import save_tiny, tiny_model
 from tests.gguf_files import keys_of, tensors_of, write_gguf
 from tests.test_gguf import logits

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from rlaif_fast.bundle.manifest import Manifest, _digest, _head
 from rlaif_fast.commands.inspect import _lines
 from rlaif_fast.errors import BundleError
-from rlaif_fast.manifest import Manifest, _digest, _head
 
 
 def signed(rest: bytes) -> bytes:

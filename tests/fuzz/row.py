@@ -8,12 +8,12 @@ import tempfile
 from pathlib import Path
 
 from rlaif_fast.errors import PairError
-from rlaif_fast.intake import Intake, Rejects
-from rlaif_fast.rating import Rating
-from rlaif_fast.reading import Source
-from rlaif_fast.reading.opening import _rows
-from rlaif_fast.reading.unpacking import unpacked
-from rlaif_fast.verdict import Verdict
+from rlaif_fast.files import Source
+from rlaif_fast.files.compression import unpacked
+from rlaif_fast.files.opening import _rows
+from rlaif_fast.judging.rating import Rating
+from rlaif_fast.judging.verdict import Verdict
+from rlaif_fast.rows.reader import Rejects, RowReader
 
 KINDS = ("jsonl", "json", "csv", "tsv")
 _FOLDER = tempfile.TemporaryDirectory()
@@ -32,10 +32,10 @@ def check(data: bytes) -> None:
         return Source("here", kind, False, lambda: _rows("here", kind, stream))
 
     rejects = Rejects(path, str)
-    for pair in Intake(source()).pairs(rejected=rejects):
+    for pair in RowReader(source()).pairs(rejected=rejects):
         row = json.loads(Verdict(pair, (0.5, -0.25)).to_json())
         assert (row["instruction"], row["chosen"]) == (pair.instruction, pair.response_0)
-    for sample in Intake(source()).samples(rejected=rejects):
+    for sample in RowReader(source()).samples(rejected=rejects):
         assert json.loads(Rating(sample, (0.1,) * 10, 1.0).to_json())["response"] == sample.response
     if rejects.count:
         lines = path.read_bytes().splitlines()

@@ -5,10 +5,10 @@ from __future__ import annotations
 import tempfile
 from pathlib import Path
 
-from rlaif_fast.built_in import template_of
 from rlaif_fast.errors import PairError, TemplateError
-from rlaif_fast.template import Template
-from rlaif_fast.template_file import read_template
+from rlaif_fast.prompts.built_in import template_of
+from rlaif_fast.prompts.template import Template
+from rlaif_fast.prompts.template_file import read_template
 
 _FOLDER = tempfile.TemporaryDirectory()
 

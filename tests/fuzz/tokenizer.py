@@ -13,12 +13,12 @@ from typing import Any
 from tokenizers import Tokenizer, pre_tokenizers
 
 from rlaif_fast.errors import BundleError, ExportError, TemplateError
-from rlaif_fast.template import SUMMARY
-from rlaif_fast.tokens import PromptTokenizer
-from rlaif_fast_export.gguf_file import open_gguf
-from rlaif_fast_export.gguf_tokenizer import gguf_tokenizer
-from rlaif_fast_export.prompt import fit
-from rlaif_fast_export.sources import find_source
+from rlaif_fast.prompts.template import SUMMARY
+from rlaif_fast.prompts.tokenizer import PromptTokenizer
+from rlaif_fast_export.prompts.fitted import fit
+from rlaif_fast_export.sources.gguf_file import open_gguf
+from rlaif_fast_export.sources.gguf_tokenizer import gguf_tokenizer
+from rlaif_fast_export.sources.source import find_source
 from tests.families import VOCABULARY, save_tiny
 from tests.gguf_vocabularies import PARTS, trained, write_bpe
 

@@ -1,1 +1,1 @@
-"""Int8 that keeps the verdicts: what to observe, how to round, and which products deserve more than 8 bits."""
+"""Int8: calibrate on prompts, round with error compensation, choose which products pay. Imports ``graph``."""

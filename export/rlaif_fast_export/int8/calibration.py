@@ -8,10 +8,10 @@ from dataclasses import dataclass
 
 import torch
 
+from rlaif_fast_export.graph.trace import LabelJudge
+from rlaif_fast_export.graph.weights import Weights
 from rlaif_fast_export.int8.gradients import backward, gradient_of, recorded
 from rlaif_fast_export.int8.products import Group
-from rlaif_fast_export.trace import LabelJudge
-from rlaif_fast_export.weights import Weights
 
 _FLOOR = 0.3  # of a token's weight is the same for all: no token is worth nothing
 

@@ -7,9 +7,9 @@ from contextlib import contextmanager
 
 import torch
 
+from rlaif_fast_export.graph.trace import LabelJudge
+from rlaif_fast_export.graph.weights import Weights
 from rlaif_fast_export.int8.products import Group
-from rlaif_fast_export.trace import LabelJudge
-from rlaif_fast_export.weights import Weights
 
 
 def backward(judge: LabelJudge, prompt: Sequence[int]) -> float:

@@ -9,7 +9,7 @@ import onnx
 import onnx_ir as ir
 from onnx import numpy_helper
 
-from rlaif_fast_export.passes.graph import constant
+from rlaif_fast_export.graph.nodes import constant
 
 _OFFSET = "label_offset"
 

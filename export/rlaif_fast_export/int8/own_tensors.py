@@ -1,6 +1,6 @@
 """A weight and a zero point of its own for every int8 product of a graph on disk.
 
-Where a CPU's products of uint8 and int8 saturate, onnxruntime has exact ones (rlaif_fast/saturation.py): it
+Where a CPU's products of uint8 and int8 saturate, onnxruntime has exact ones (rlaif_fast/runtime/saturation.py): it
 rewrites the constants of each product when the session is made, under names made of theirs. So two products must
 not share one, and a zero point that is left out corrupts memory before onnxruntime 1.32
 (microsoft/onnxruntime#32051). The copies are entries of the graph only: they lie at the same place in the weights'

@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 import onnx_ir as ir
 import torch
 
+from rlaif_fast_export.graph.nodes import leaves_of, text
+from rlaif_fast_export.graph.plan import critical_of, is_critical, pieces
+from rlaif_fast_export.graph.weights import Piece
 from rlaif_fast_export.int8.rounding import Rounded
-from rlaif_fast_export.passes.graph import leaves_of, text
-from rlaif_fast_export.passes.plan import critical_of, is_critical, pieces
-from rlaif_fast_export.weights import Piece
 
 _FLOAT = ("label_head",)  # two rows: nothing to gain
 

@@ -8,14 +8,14 @@ from dataclasses import dataclass
 import onnx_ir as ir
 import torch
 
+from rlaif_fast_export.graph.trace import LabelJudge
+from rlaif_fast_export.graph.weights import Weights
 from rlaif_fast_export.int8.calibration import observe, token_worth
 from rlaif_fast_export.int8.forms import SHARES, Kind, scaling
 from rlaif_fast_export.int8.mix import Mix, Size, choose
 from rlaif_fast_export.int8.products import Group, RoundedGroup, groups
 from rlaif_fast_export.int8.rounding import compensated
 from rlaif_fast_export.int8.sensitivity import Moves, sensitivity
-from rlaif_fast_export.trace import LabelJudge
-from rlaif_fast_export.weights import Weights
 
 _PROMPTS_WEIGHED = 16  # a backward pass each
 _GRAM_BYTES = 2**30  # Gram matrices held at once: at least this, at most half of what the weights take

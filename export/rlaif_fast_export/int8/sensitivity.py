@@ -14,11 +14,11 @@ from dataclasses import dataclass, field
 
 import torch
 
+from rlaif_fast_export.graph.trace import LabelJudge
+from rlaif_fast_export.graph.weights import Weights
 from rlaif_fast_export.int8.forms import SHARES, Kind, rounding_error
 from rlaif_fast_export.int8.gradients import backward, gradient_of, recorded
 from rlaif_fast_export.int8.products import Group, RoundedGroup
-from rlaif_fast_export.trace import LabelJudge
-from rlaif_fast_export.weights import Weights
 
 
 @dataclass

@@ -15,9 +15,9 @@ from dataclasses import replace
 import numpy as np
 import numpy.typing as npt
 
-from rlaif_fast.bundle import Bundle
-from rlaif_fast.engines import DEFAULT, EngineOptions, variant
-from rlaif_fast.packing import PackedTree, pack
+from rlaif_fast.bundle.folder import Bundle
+from rlaif_fast.runtime.engines import DEFAULT, EngineOptions, variant
+from rlaif_fast.runtime.packing import PackedTree, pack
 
 _NOISE = 1e-6  # of an attention score, where a token sees another
 

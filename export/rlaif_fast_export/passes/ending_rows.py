@@ -15,10 +15,10 @@ from __future__ import annotations
 
 import onnx_ir as ir
 
-from rlaif_fast_export.leaves import DOMAIN
+from rlaif_fast_export.graph.leaves import DOMAIN
+from rlaif_fast_export.graph.nodes import emit, ints, is_leaf, is_op, remove_dead
+from rlaif_fast_export.graph.plan import mark_critical
 from rlaif_fast_export.passes.fused_attention import CHUNKS
-from rlaif_fast_export.passes.graph import emit, ints, is_leaf, is_op, remove_dead
-from rlaif_fast_export.passes.plan import mark_critical
 
 Streams = tuple[ir.Value, ir.Value]  # rows before the endings, rows from there on
 

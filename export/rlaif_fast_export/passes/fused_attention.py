@@ -24,8 +24,8 @@ from typing import Any
 import numpy as np
 import onnx_ir as ir
 
-from rlaif_fast.manifest import MINIMUM_TREE, TREE_PER_CONTEXT
-from rlaif_fast_export.passes.graph import (
+from rlaif_fast.bundle.manifest import MINIMUM_TREE, TREE_PER_CONTEXT
+from rlaif_fast_export.graph.nodes import (
     MS,
     PassError,
     constant,
@@ -39,9 +39,9 @@ from rlaif_fast_export.passes.graph import (
     replace,
     text,
 )  # fmt: skip
-from rlaif_fast_export.passes.plan import rotates_inside
-from rlaif_fast_export.prefix import LayerPrefix
-from rlaif_fast_export.weights import Weights
+from rlaif_fast_export.graph.plan import rotates_inside
+from rlaif_fast_export.graph.prefix import LayerPrefix
+from rlaif_fast_export.graph.weights import Weights
 
 CHUNKS = MINIMUM_TREE - 1  # and one more part where the endings are a stream of their own
 _HIDDEN = np.float32(np.finfo(np.float32).min / 2)  # added twice it is still finite

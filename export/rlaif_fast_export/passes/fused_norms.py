@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import onnx_ir as ir
 
-from rlaif_fast_export.passes.graph import MS, emit, is_op, real, remove_dead, replace
+from rlaif_fast_export.graph.nodes import MS, emit, is_op, real, remove_dead, replace
 
 
 def fused_norms(model: ir.Model) -> int:

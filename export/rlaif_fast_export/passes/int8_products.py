@@ -17,10 +17,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 import onnx_ir as ir
 
+from rlaif_fast_export.graph.nodes import MS, constant, emit, ints, is_leaf, is_op
+from rlaif_fast_export.graph.plan import Folded, fold_into, folded, pieces, weight_name
+from rlaif_fast_export.graph.weights import Weights, lazy_tensor
 from rlaif_fast_export.int8.forms import LOWEST, STEPS, TERM, TERM_RATIO, Kind
-from rlaif_fast_export.passes.graph import MS, constant, emit, ints, is_leaf, is_op
-from rlaif_fast_export.passes.plan import Folded, fold_into, folded, pieces, weight_name
-from rlaif_fast_export.weights import Weights, lazy_tensor
 
 if TYPE_CHECKING:  # it imports the graph's helpers from this package
     from rlaif_fast_export.int8.quantize import Int8, Product

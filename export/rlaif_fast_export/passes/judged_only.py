@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import onnx_ir as ir
 
-from rlaif_fast_export.passes.graph import PassError, emit, is_leaf, is_op, leaves_of, remove_dead, replace
+from rlaif_fast_export.graph.nodes import PassError, emit, is_leaf, is_op, leaves_of, remove_dead, replace
 
 # Operators that treat every token alike: Gather on the token axis commutes with them.
 _TOKENWISE_LEAVES = ("Linear", "LayerNorm", "RMSNorm", "Activation")

@@ -14,11 +14,11 @@ from collections import Counter
 import numpy as np
 import onnx_ir as ir
 
-from rlaif_fast_export.leaves import ACTIVATIONS, DOMAIN
-from rlaif_fast_export.passes.graph import MS, PassError, constant, emit, remove_dead, replace, text
+from rlaif_fast_export.graph.leaves import ACTIVATIONS, DOMAIN
+from rlaif_fast_export.graph.nodes import MS, PassError, constant, emit, remove_dead, replace, text
+from rlaif_fast_export.graph.plan import folded, pieces, weight_name
+from rlaif_fast_export.graph.weights import Weights
 from rlaif_fast_export.passes.int8_products import Int8Products
-from rlaif_fast_export.passes.plan import folded, pieces, weight_name
-from rlaif_fast_export.weights import Weights
 
 
 def lowering(model: ir.Model, weights: Weights, products: Int8Products | None = None) -> Counter[str]:

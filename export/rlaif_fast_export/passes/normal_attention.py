@@ -17,8 +17,8 @@ from dataclasses import dataclass
 
 import onnx_ir as ir
 
-from rlaif_fast_export.leaves import DOMAIN
-from rlaif_fast_export.passes.graph import (
+from rlaif_fast_export.graph.leaves import DOMAIN
+from rlaif_fast_export.graph.nodes import (
     PassError,
     emit,
     integer,
@@ -31,8 +31,8 @@ from rlaif_fast_export.passes.graph import (
     replace,
     text,
 )  # fmt: skip
-from rlaif_fast_export.passes.plan import emit_linear, pieces
-from rlaif_fast_export.weights import Piece, Weights
+from rlaif_fast_export.graph.plan import emit_linear, pieces
+from rlaif_fast_export.graph.weights import Piece, Weights
 
 
 @dataclass

@@ -11,9 +11,9 @@ from __future__ import annotations
 
 import onnx_ir as ir
 
-from rlaif_fast_export.passes.graph import is_leaf, leaves_of, remove_dead, text
-from rlaif_fast_export.passes.plan import emit_linear, pieces, rotates_inside
-from rlaif_fast_export.weights import Weights
+from rlaif_fast_export.graph.nodes import is_leaf, leaves_of, remove_dead, text
+from rlaif_fast_export.graph.plan import emit_linear, pieces, rotates_inside
+from rlaif_fast_export.graph.weights import Weights
 
 
 def packed_qkv(model: ir.Model, weights: Weights) -> int:

@@ -1,0 +1,74 @@
+"""Graph passes, one a file, and the order they run in.
+
+A pass states what it requires and ensures, and returns a count. :func:`run` holds the counts
+against what the model's configuration says they must be: a pass that silently matched nothing
+fails the export.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+import onnx_ir as ir
+
+from rlaif_fast_export.graph.nodes import PassError, leaves_of, only_leaves
+from rlaif_fast_export.graph.prefix import LayerPrefix
+from rlaif_fast_export.graph.weights import Weights
+from rlaif_fast_export.int8.offset import add_offset
+from rlaif_fast_export.passes.ending_rows import ending_rows
+from rlaif_fast_export.passes.fused_attention import fused_attention
+from rlaif_fast_export.passes.fused_norms import fused_norms
+from rlaif_fast_export.passes.int8_products import Int8Products
+from rlaif_fast_export.passes.judged_only import judged_only
+from rlaif_fast_export.passes.lowering import lowering
+from rlaif_fast_export.passes.normal_attention import normal_attention
+from rlaif_fast_export.passes.packed_qkv import packed_qkv
+
+if TYPE_CHECKING:  # it imports the graph's helpers from this package
+    from rlaif_fast_export.int8.quantize import Int8
+
+__all__ = ["PassError", "run"]
+
+
+def run(
+    model: ir.Model, weights: Weights, prefix: Sequence[LayerPrefix], maximum_length: int,
+    choose_int8: Callable[[ir.Model], Int8] | None = None, ending: int = 0,
+) -> dict[str, int]:  # fmt: skip
+    """Turn a graph of leaves into the bundle's graph, in place; what each pass did, by name.
+
+    ``choose_int8`` is asked once the products are final; without it they stay in float32. With it,
+    the last ``ending`` tokens of a prompt are computed more precisely than the others.
+    """
+    graph, layers = model.graph, len(prefix)
+    counts = {"normal_attention": normal_attention(model, weights)}
+    _expect(counts, "normal_attention", layers)
+    counts["judged_only"] = judged_only(model)
+    if counts["judged_only"] < 3:  # at least the last attention, its projection and the head
+        raise PassError(f"judged_only moved {counts['judged_only']} operators: the last layer was not cut")
+    counts["packed_qkv"] = packed_qkv(model, weights)
+    if choose_int8 is not None:
+        counts["ending_rows"] = ending_rows(model, ending)
+    norms = len(leaves_of(graph, "RMSNorm")) + len(leaves_of(graph, "LayerNorm"))
+    counts["fused_attention"], counts["attention_of_judged"] = fused_attention(model, weights, prefix, maximum_length)
+    _expect(counts, "fused_attention", layers - 1)
+    _expect(counts, "attention_of_judged", 1)
+    products = None if choose_int8 is None else Int8Products(graph, choose_int8(model), weights)
+    lowered = lowering(model, weights, products)
+    if lowered["LayerNorm"] + lowered["RMSNorm"] != norms:
+        raise PassError("a norm was lost on the way")
+    if products is not None:
+        if products.counts.total() != lowered["Linear"] - 1:
+            raise PassError("a product besides the label head was left in float32")
+        counts |= products.counts
+        add_offset(graph)
+    counts |= {f"lowered_{kind.lower()}": n for kind, n in sorted(lowered.items())}
+    counts["fused_norms"] = fused_norms(model)
+    counts["single_norms"] = norms - counts["fused_norms"]
+    only_leaves(graph, ())
+    return counts
+
+
+def _expect(counts: dict[str, int], name: str, wanted: int) -> None:
+    if counts[name] != wanted:
+        raise PassError(f"{name} matched {counts[name]} times, expected {wanted}")

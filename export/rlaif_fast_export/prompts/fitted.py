@@ -1,0 +1,64 @@
+"""A template fitted to a model: its chat template around it, its tokens for the labels and the head."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from tokenizers import Tokenizer
+
+from rlaif_fast.errors import ExportError
+from rlaif_fast.prompts.score_template import ScoreTemplate
+from rlaif_fast.prompts.template import Template
+from rlaif_fast.prompts.tokenizer import PromptTokenizer
+from rlaif_fast_export.prompts.chat import freeze
+from rlaif_fast_export.prompts.token_ids import require_rows, require_text
+from rlaif_fast_export.sources.failures import refused
+from rlaif_fast_export.sources.families import maximum_length
+from rlaif_fast_export.sources.source import Source
+
+
+@dataclass(frozen=True)
+class FittedPrompt:
+    """What of a prompt depends on the model."""
+
+    template: Template | ScoreTemplate
+    tokenizer: PromptTokenizer
+    tokenizer_json: str  # the model's own, unchanged
+    label_ids: tuple[int, ...]
+    prefix_ids: list[int]  # of the head, which is baked
+    longest: int  # tokens a prompt may have
+
+    @property
+    def pair_template(self) -> Template:
+        """The template of a judge of pairs."""
+        assert isinstance(self.template, Template)
+        return self.template
+
+
+def fit(source: Source, template: Template | ScoreTemplate, *, chat: bool) -> FittedPrompt:
+    """Raises ExportError, and TemplateError where a label is not one token behind the prompt."""
+    fast = source.tokenizer()
+    if chat:
+        if isinstance(template, ScoreTemplate):
+            raise ExportError(f"template {template.name}: a score's prompt is not put into a chat template")
+        template = freeze(template, fast, source.name)
+    own = fast.backend_tokenizer.to_str()
+    with refused(f"{source.name}: its tokenizer cannot be used"):
+        tokenizer = PromptTokenizer(Tokenizer.from_str(own))
+        require_text(own, source.name)
+    longest, prefix_ids = maximum_length(source.config()), tokenizer.prefix_ids(template)
+    if not prefix_ids:
+        raise ExportError(f"template {template.name}: its head must be at least one token long")
+    if len(prefix_ids) >= longest:
+        raise ExportError(
+            f"template {template.name}: its head has {len(prefix_ids):,} tokens, {source.name} takes {longest:,} with"
+            " the pair; show fewer examples (--shots) or shorter ones"
+        )
+    label_ids: tuple[int, ...]
+    if isinstance(template, ScoreTemplate):
+        template, label_ids = tokenizer.score_ids(template)
+    else:
+        label_ids = tokenizer.label_ids(template)
+    prompt = template.render("a", "b") if isinstance(template, ScoreTemplate) else template.render("a", "b", "c")
+    require_rows(own, [*tokenizer.encode(prompt), *label_ids], source.config().vocab_size, source.name)
+    return FittedPrompt(template, tokenizer, own, label_ids, prefix_ids, longest)

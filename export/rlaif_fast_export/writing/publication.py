@@ -1,0 +1,54 @@
+"""A bundle appears whole or not at all: it is made in a folder beside its place, and moved there."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from rlaif_fast.files.targets import sync_file
+
+
+@contextmanager
+def scratch(output: Path) -> Iterator[Path]:
+    """A folder beside ``output`` that is gone afterwards, whatever happens but a kill; that, the next export mends."""
+    output.parent.mkdir(parents=True, exist_ok=True)
+    prefix = f".{output.name}.partial-"
+    for left in output.parent.glob(f"{prefix}*"):
+        if not _alive(left.name.removeprefix(prefix)):
+            shutil.rmtree(left, ignore_errors=True)
+    folder = output.parent / f"{prefix}{os.getpid()}"
+    folder.mkdir()
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _alive(pid: str) -> bool:
+    try:
+        os.kill(int(pid), 0)
+    except (ProcessLookupError, ValueError):
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+def publish(folder: Path, output: Path) -> None:
+    """Move the finished bundle to its place; an older one goes only once the new one stands."""
+    for path in folder.iterdir():
+        with open(path, "rb") as stream:
+            sync_file(stream.fileno())
+    old = output.with_name(f".{output.name}.old-{os.getpid()}")
+    if output.exists():
+        output.rename(old)
+    try:
+        folder.rename(output)
+    except OSError:
+        if old.exists():
+            old.rename(output)
+        raise
+    shutil.rmtree(old, ignore_errors=True)

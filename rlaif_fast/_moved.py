@@ -1,0 +1,51 @@
+"""Modules that documentation named under other paths until 0.1; importing one warns, and goes with the next release."""
+
+from __future__ import annotations
+
+import sys
+import warnings
+from collections.abc import Sequence
+from importlib import import_module
+from importlib.abc import Loader, MetaPathFinder
+from importlib.machinery import ModuleSpec
+from types import ModuleType
+
+MOVED = {
+    f"rlaif_fast.{before}": f"rlaif_fast.{now}"
+    for before, now in {
+        "candidates": "rows.candidates",
+        "engines": "runtime.engines",
+        "exact": "judging.exact",
+        "frugal": "judging.fewer_orders",
+        "judge": "judging.judge",
+        "manifest": "bundle.manifest",
+        "pairs": "rows.pairs",
+        "ranker": "judging.ranker",
+        "ranking": "judging.ranking",
+        "rater": "judging.rater",
+        "rating": "judging.rating",
+        "samples": "rows.samples",
+        "template": "prompts.template",
+        "verdict": "judging.verdict",
+    }.items()
+}
+
+
+class _Moved(MetaPathFinder, Loader):
+    def find_spec(
+        self,
+        fullname: str,
+        path: Sequence[str] | None = None,
+        target: ModuleType | None = None,  # noqa: ARG002
+    ) -> ModuleSpec | None:
+        return ModuleSpec(fullname, self) if fullname in MOVED else None
+
+    def exec_module(self, module: ModuleType) -> None:
+        now = MOVED[module.__name__]
+        warnings.warn(f"{module.__name__} is {now} now", DeprecationWarning, stacklevel=2)
+        sys.modules[module.__name__] = import_module(now)
+
+
+def install() -> None:
+    """Let the paths of before be imported."""
+    sys.meta_path.append(_Moved())

@@ -1,0 +1,50 @@
+"""The float32 bundle of the model that an int8 bundle is of: exact, and what an engine that rounds begins from."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from rlaif_fast.bundle.folder import read_manifest
+from rlaif_fast.bundle.home import bundle_folder
+from rlaif_fast.bundle.manifest import Manifest
+from rlaif_fast.errors import BundleError
+
+
+def companion(folder: Path, manifest: Manifest) -> Path:
+    """Where the float32 bundle of an int8 one is: beside it, or in the cache folder. Raises BundleError."""
+    name = folder.resolve().name
+    beside = folder.with_name(name.removesuffix("-int8") + "-fp32")
+    cached = bundle_folder(manifest.model.id, "fp32", manifest.template.name, manifest.model.revision)
+    for path in (beside, cached, bundle_folder(manifest.model.id, "fp32", manifest.template.name)):
+        if path.is_dir():
+            return path
+    raise BundleError(
+        f"{manifest.name}: --exact needs the float32 bundle too, which is neither at {beside} nor at {cached};"
+        " export the model with --precision fp32"
+    )
+
+
+def float32_of(folder: Path, manifest: Manifest) -> tuple[Path, Manifest] | None:
+    """The companion of an int8 bundle and its manifest; None where there is none, or it is another judge's."""
+    if manifest.precision != "int8":
+        return None
+    try:
+        beside = companion(folder, manifest)
+        found = read_manifest(beside)
+    except BundleError:
+        return None
+    return (beside, found) if same_judge(manifest, found) else None
+
+
+def same_judge(a: Manifest, b: Manifest) -> bool:
+    """Whether two bundles are of one model and prompt, whatever their precision."""
+    return (
+        a.template == b.template
+        and a.label_ids == b.label_ids
+        and a.prefix_ids == b.prefix_ids
+        and len(a.probes) == len(b.probes)
+        and all(
+            max(abs(x - y) for x, y in zip(p.reference, q.reference, strict=True)) < 1e-3
+            for p, q in zip(a.probes, b.probes, strict=True)
+        )
+    )

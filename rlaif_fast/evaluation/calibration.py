@@ -1,0 +1,150 @@
+"""Temperature and position offset: fitted on labelled verdicts, kept in a file, applied to later ones.
+
+In an order, let x be the log-odds of the response shown first. Calibrated it is a * x + b. 1/a is the temperature
+(Guo et al. 2017, arXiv 1706.04599); b takes away the leaning to the first position, as PriDe does with its prior
+(Zheng et al. 2023, arXiv 2309.03882). Seen from response_0, b is added in the forward order and subtracted in the
+swapped one, so exchanging the responses exchanges p1 and p2, as before. As a is positive, a label averaged over both
+orders does not change, only how sure p1 is; a label of one order does.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from rlaif_fast.errors import EvalError
+from rlaif_fast.evaluation.records import Floats, Sample
+from rlaif_fast.judging.verdict import Verdict
+
+SCHEMA = 1
+_LIMITS = (1e-3, 1e3)  # of a
+_LARGEST = 1e6  # of a and b in a file; a NaN is not below it either
+_LONGEST = 1 << 20  # bytes of a file; what is cut off is no JSON
+_GRID = 601  # values of log a that are tried before bisection
+_STEPS = 80
+_FLAT = 1e-12  # of the log loss: a judge that is right about every pair leaves nothing to tell two temperatures by
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """See the module.
+
+    Attributes:
+        bundle: digest of the bundle it belongs to.
+        a: factor of the log-odds; the temperature's inverse.
+        b: added to the log-odds of the response shown first.
+        fitted: on what, for people and for later questions.
+    """
+
+    bundle: str
+    a: float
+    b: float
+    fitted: Mapping[str, Any]
+
+    def __call__(self, verdict: Verdict) -> Verdict:
+        """The verdict with calibrated log-odds in every order it has."""
+        added = (self.b, -self.b)
+        odds = tuple(self.a * d + b for d, b in zip(verdict.log_odds_by_order, added, strict=False))
+        return replace(verdict, log_odds_by_order=odds)
+
+    def on(self, sample: Sample) -> Sample:
+        """The same for arrays."""
+        p1 = _sigmoid(self.a * sample.log_odds + self.b * np.array([1.0, -1.0]))
+        return replace(sample, by_order=p1, p1=np.nanmean(p1, 1))
+
+    @property
+    def digest(self) -> str:
+        """sha256 of what it does."""
+        return hashlib.sha256(json.dumps([self.bundle, self.a, self.b]).encode()).hexdigest()
+
+    @property
+    def at_limit(self) -> bool:
+        """Whether the best temperature lies outside of what is tried: the log-odds told nothing, or everything."""
+        return self.a in _LIMITS
+
+    def to_json(self) -> str:
+        return json.dumps({"schema": SCHEMA, **asdict(self)}, indent=1, allow_nan=False) + "\n"
+
+    def require_bundle(self, digest: str, path: Path) -> None:
+        """Raise EvalError where it belongs to another bundle."""
+        if self.bundle != digest:
+            raise EvalError(f"{path}: fitted to another bundle; fit one to this bundle with `rlaif-fast eval --fit`")
+
+
+def read_calibration(path: Path) -> Calibration:
+    """The calibration in a file of ``eval --fit``. Raises EvalError."""
+    try:
+        with open(path, "rb") as stream:
+            raw = json.loads(stream.read(_LONGEST).decode())
+        schema, bundle, a, b, fitted = (raw[name] for name in ("schema", "bundle", "a", "b", "fitted"))
+    except OSError as error:
+        raise EvalError(f"{path}: cannot be read ({error.strerror})") from None
+    except (ValueError, KeyError, TypeError, RecursionError):
+        raise EvalError(f"{path}: no calibration, give a file written by `rlaif-fast eval --fit`") from None
+    if type(schema) is not int or schema != SCHEMA:
+        raise EvalError(f"{path}: schema {schema!r}, this version reads {SCHEMA}; fit it again")
+    numbers = all(isinstance(x, int | float) and not isinstance(x, bool) and abs(x) <= _LARGEST for x in (a, b))
+    if not (numbers and a > 0 and isinstance(bundle, str) and isinstance(fitted, dict)):
+        raise EvalError(f"{path}: no whole calibration (a must be above 0, b a number); fit it again")
+    return Calibration(bundle, float(a), float(b), fitted)
+
+
+def fit(sample: Sample) -> tuple[float, float]:
+    """(a, b) for pairs judged in both orders.
+
+    b / a is minus the mean log-odds of the response shown first, over all prompts; it needs no label. Then a is where
+    the log loss of p1 is least, among 0.001 to 1,000.
+
+    Raises:
+        EvalError: a pair was judged in one order only, where position and response cannot be told apart.
+    """
+    odds = sample.log_odds
+    if np.isnan(odds).any():
+        raise EvalError("a calibration is fitted to both orders; judge with --orders both")
+    lean = float((odds @ [0.5, -0.5]).mean())
+    centred = (odds - lean * np.array([1.0, -1.0])) * np.where(sample.human_0, 1.0, -1.0)[:, None]
+    a = _least(centred)
+    return a, -a * lean
+
+
+def _least(signed: Floats) -> float:
+    """The a > 0 with the least log loss; ``signed`` [n, 2] are log-odds of what people prefer."""
+    grid = np.geomspace(*_LIMITS, _GRID)
+    losses = np.array([_loss(a, signed) for a in grid])
+    as_good = losses <= losses.min() + _FLAT
+    if as_good[0] or as_good[-1]:
+        return _LIMITS[0 if as_good[0] else 1]
+    best = int(np.argmin(losses))
+    low, high = float(grid[best - 1]), float(grid[best + 1])
+    for _ in range(_STEPS):
+        middle = (low + high) / 2
+        low, high = (middle, high) if _slope(middle, signed) < 0 else (low, middle)
+    return (low + high) / 2
+
+
+def _loss(a: float, signed: Floats) -> float:
+    """-mean log of the mean over orders of sigmoid(a * signed), less log 2."""
+    return -float(np.logaddexp.reduce(_log_sigmoid(a * signed), axis=1).mean())
+
+
+def _slope(a: float, signed: Floats) -> float:
+    """Derivative of :func:`_loss`."""
+    logs = _log_sigmoid(a * signed)
+    weights = np.exp(logs - np.logaddexp.reduce(logs, axis=1, keepdims=True))
+    return -float((weights * signed * _sigmoid(-a * signed)).sum(1).mean())
+
+
+def _log_sigmoid(x: Floats) -> Floats:
+    logs: Floats = -np.logaddexp(0.0, -x)
+    return logs
+
+
+def _sigmoid(x: Floats) -> Floats:
+    p: Floats = np.exp(_log_sigmoid(x))
+    return p

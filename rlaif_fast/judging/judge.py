@@ -1,0 +1,87 @@
+"""The judge: pairs in, verdicts out. Joins template, tokens, packing and engine."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from rlaif_fast.bundle.folder import Bundle
+from rlaif_fast.bundle.manifest import Probe
+from rlaif_fast.judging.lookahead import windows
+from rlaif_fast.judging.session import Session, shown
+from rlaif_fast.judging.verdict import Verdict, log_odds
+from rlaif_fast.rows.pairs import Pair
+from rlaif_fast.runtime.engines import DEFAULT, EngineOptions
+
+Orders = Literal["both", "forward"]
+WINDOW = 32  # pairs looked at together for shared instructions, where the source may be slow
+
+
+class Judge(Session[Pair]):
+    """A judge over one bundle. Not safe for use from several threads at once.
+
+    ::
+
+        judge = Judge.load("smollm2-135m-instruct")
+        verdict = judge.judge(Pair("Explain gravity.", "Mass attracts mass.", "It is a fruit."))
+        verdict.p1  # probability in [0, 1] that response_0 is preferred, averaged over both orders
+    """
+
+    _alone = "the responses alone are"
+
+    def __init__(self, bundle: Bundle, options: EngineOptions = EngineOptions(), engine: str = DEFAULT) -> None:
+        """Raises BundleError where the bundle is not made for pairs, JudgeError where the engine is not to be had."""
+        self._template = bundle.manifest.pair_template
+        super().__init__(bundle, options, engine)
+
+    def answer(self, probe: Probe | Pair) -> tuple[float, ...]:
+        """Log-odds of a probe's response_0, shown first, then second."""
+        return self.judge(Pair(probe.instruction, probe.response_0, probe.response_1)).log_odds_by_order
+
+    def judge(self, pair: Pair, orders: Orders = "both") -> Verdict:
+        """The verdict of one pair: one forward pass. Raises PairError, JudgeError."""
+        return next(self.judge_many([pair], orders))
+
+    def judge_many(
+        self, pairs: Iterable[Pair], orders: Orders = "both", *, window: int = WINDOW, done: int = 0
+    ) -> Iterator[Verdict]:
+        """Verdicts in the order of ``pairs``, which may be endless: a bounded window is read ahead.
+
+        Args:
+            pairs: consumed lazily.
+            orders: ``both`` averages over the two orders; ``forward`` shows response_0 first only.
+            window: pairs read ahead, at least 1; fewer where their texts are 16 MB together. With a float32 bundle
+                those among them on the same instruction share a pass; verdicts do not depend on it beyond rounding
+                (1e-4 in log-odds).
+            done: how many pairs at the beginning have their verdicts already; the others get theirs in the same
+                company, so to the last digit what they would be had all been judged at once.
+
+        Raises:
+            PairError: a prompt is longer than the model's context.
+            JudgeError: the runtime failed.
+        """
+        for ahead in windows(pairs, window):
+            if done < len(ahead):
+                found = self._passes.of_window(ahead, lambda pair: self.prompt_tokens(pair, orders), done)
+                yield from (Verdict(pair, log_odds(logits.tolist())) for pair, logits in found)
+            done = max(0, done - len(ahead))
+
+    def prompt_tokens(self, pair: Pair, orders: Orders = "both") -> list[list[int]]:
+        """Token ids of the pair's prompts, one an order. Raises PairError where one is too long."""
+        return self._fitting(pair, self._encode(pair, orders))
+
+    def _encode(self, pair: Pair, orders: Orders = "both") -> list[list[int]]:
+        render = self._template.render
+        instruction = shown(pair)
+        prompts = [render(instruction, pair.response_0, pair.response_1)]
+        if orders == "both":
+            prompts.append(render(instruction, pair.response_1, pair.response_0))
+        return self._tokenizer.encode_many(prompts)
+
+    def log_odds_of(self, sequences: Sequence[Sequence[int]]) -> npt.NDArray[np.float64]:
+        """log(p1/p2) [n] of token sequences as they are, packed into one tree: for tests and benchmarks."""
+        logits = self._passes.logits(sequences).astype(np.float64)
+        return logits[:, 0] - logits[:, 1]

@@ -1,0 +1,90 @@
+"""What people see drawn: tables, and bars on a terminal while something takes long."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import IO, TypeVar, cast
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
+from rich.text import Text
+
+from rlaif_fast.errors import escaped
+from rlaif_fast.reports.terminal import Shown
+
+T = TypeVar("T")
+
+
+def stdout() -> Console:
+    """For tables. Texts are texts: neither markup nor names of emoji are looked for in them."""
+    return Console(file=cast(IO[str], Shown(sys.stdout, spare=False)), highlight=False, markup=False, emoji=False)
+
+
+def stderr() -> Console:
+    """As :func:`stdout`; where nobody listens any more, what is said is lost and nothing else."""
+    file = cast(IO[str], Shown(sys.stderr, spare=True))
+    return Console(file=file, stderr=True, highlight=False, markup=False, emoji=False, soft_wrap=True)
+
+
+class _Rate(ProgressColumn):
+    def render(self, task: Task) -> Text:
+        return Text(f"{task.speed:.1f} pairs/s" if task.speed else "", style="progress.data.speed")
+
+
+def progress_of(items: Iterable[T], total: int | None, done: int = 0) -> Iterator[T]:
+    """Pass ``items`` on under a progress bar with rate and time left; no bar where nobody looks."""
+    console = stderr()
+    if not console.is_terminal:
+        yield from items
+        return
+    columns = (TextColumn("judging"), BarColumn(), MofNCompleteColumn(), _Rate(), TimeRemainingColumn())
+    with Progress(*columns, console=console, transient=True) as progress:
+        task = progress.add_task("", total=total, completed=done)
+        for item in items:
+            yield item
+            progress.advance(task)
+
+
+class Steps:
+    """Reports the steps of an export: ``steps(what, share)`` as often as wanted.
+
+    A terminal shows a bar; a log gets one line a step, with its seconds.
+    """
+
+    def __init__(self) -> None:
+        self._what = ""
+        self._since = time.monotonic()
+        self._console = stderr()
+        self._bar: Progress | None = None
+
+    @contextmanager
+    def shown(self) -> Iterator[Steps]:
+        if self._console.is_terminal:
+            columns = TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:>3.0f} %")
+            with Progress(*columns, console=self._console, transient=True) as self._bar:
+                self._task = self._bar.add_task("", total=1.0)
+                yield self
+                self._finish()
+        else:
+            yield self
+            self._finish()
+
+    def __call__(self, what: str, share: float) -> None:
+        if what != self._what:
+            self._finish()
+            self._what, self._since = what, time.monotonic()
+        if self._bar:
+            self._bar.update(self._task, description=what, completed=share)
+
+    def say(self, line: str) -> None:
+        """A line that stays, behind the step that is going on."""
+        self._finish()
+        self._what = ""
+        self._console.print(escaped(line))
+
+    def _finish(self) -> None:
+        if self._what:
+            self._console.print(f"  {self._what}: {time.monotonic() - self._since:.1f} s", style="dim")

@@ -1,0 +1,121 @@
+"""The fields of rows: what a row in must have, and where what it carries goes in a row out."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
+
+from rlaif_fast.errors import PairError
+from rlaif_fast.schemas.human_labels import label_name
+
+
+def free_names(carried: Mapping[str, Any], own: Collection[str]) -> dict[str, str]:
+    """The output's name of each carried field; a person's ``label`` becomes ``human_label``, before others.
+
+    A label that the row says is no person's becomes ``file_label``.
+    """
+    names: dict[str, str] = {}
+    given = label_name(carried)
+    for name in sorted(carried, key=lambda name: name != "label"):
+        kept = given if name == "label" else name
+        while kept in own or kept in names.values() or (kept not in (name, given) and kept in carried):
+            kept = f"input_{kept}"
+        names[name] = kept
+    return names
+
+
+def given_id(row: Any) -> Any:
+    """The id of a parsed row; None where it has none: it is missing, null, NaN (also as pandas writes it) or blank."""
+    key = row.get("id") if isinstance(row, dict) else None
+    blank = isinstance(key, str) and key.strip().lower() in ("", "nan", "<na>")
+    return None if blank or (isinstance(key, float) and not math.isfinite(key)) else key
+
+
+def checked_row(
+    row: Any, texts: Sequence[str], place: int | None, where: str, lists: Sequence[str] = ()
+) -> tuple[Any, str, dict[str, Any]]:
+    """(id, what messages begin with, carried fields) of a parsed row.
+
+    Args:
+        texts: its fields of text.
+        lists: its fields that are lists of texts.
+
+    Raises:
+        PairError: not an object; a text missing, not a string, empty, with a NUL or not valid Unicode; an id that
+            is no scalar; a carried field that JSON cannot hold.
+
+    An id that is null, NaN or blank is none. NaN and infinities in carried fields become null: JSON has no others.
+    """
+    at_row = where or "the row"
+    if not isinstance(row, dict):
+        raise PairError(f"{at_row}: a row is a JSON object, this is {_kind(row)}")
+    key, at = row.get("id"), at_row
+    if isinstance(key, dict | list):
+        raise PairError(f"{at_row}: id is {_kind(key)}, make it a string or a number")
+    if given_id(row) is None:
+        key = place
+    else:
+        at = f"{at_row}, id {key!r}"
+    for name in (*texts, *lists):
+        if name not in row:
+            raise PairError(f"{at}: field {name!r} is missing (the row has {', '.join(map(repr, row)) or 'none'})")
+    for name in texts:
+        _check_text(row[name], name, at)
+    for name in lists:
+        if not isinstance(row[name], list):
+            raise PairError(f"{at}: field {name!r} is {_kind(row[name])}, it must be an array of strings")
+        for place_in, text in enumerate(row[name]):
+            _check_text(text, f"{name}.{place_in}", at)
+    carried = {name: value for name, value in row.items() if name not in (*texts, *lists, "id")}
+    try:  # what the verdict's row could not hold is said now, not hours later
+        try:
+            _written([key, carried])
+        except UnicodeEncodeError:
+            raise
+        except ValueError:
+            carried = _finite(carried)
+            _written([key, carried])
+    except UnicodeEncodeError:
+        raise PairError(f"{at}: a carried field has a lone surrogate, not valid Unicode") from None
+    except (ValueError, TypeError, RecursionError) as error:
+        raise PairError(f"{at}: a carried field cannot be written as JSON ({_reason(error)})") from None
+    return key, at, carried
+
+
+def _written(value: Any) -> bytes:
+    return json.dumps(value, allow_nan=False, ensure_ascii=False).encode()
+
+
+def _finite(value: Any) -> Any:
+    """``value`` with null for what is no number of JSON's."""
+    if isinstance(value, dict):
+        return {name: _finite(inner) for name, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(inner) for inner in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _check_text(value: Any, name: str, at: str) -> None:
+    if not isinstance(value, str):
+        raise PairError(f"{at}: field {name!r} is {_kind(value)}, it must be a string")
+    if not value.strip():
+        raise PairError(f"{at}: field {name!r} is empty, remove the row or fill it")
+    try:
+        value.encode()
+    except UnicodeEncodeError as error:
+        raise PairError(
+            f"{at}: field {name!r} has a lone surrogate at character {error.start}, not valid Unicode"
+        ) from None
+    if "\0" in value:
+        raise PairError(f"{at}: field {name!r} has a NUL at character {value.index(chr(0))}, remove it")
+
+
+def _kind(value: Any) -> str:
+    names = {dict: "an object", list: "an array", str: "a string", bool: "a boolean", type(None): "null"}
+    return names.get(type(value), "a number")
+
+
+def _reason(error: Exception) -> str:
+    return "nested too deeply" if isinstance(error, RecursionError) else str(error)

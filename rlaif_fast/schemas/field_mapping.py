@@ -1,0 +1,103 @@
+"""The shape that ``--fields`` names."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
+
+from rlaif_fast.schemas.cells import decoded, items
+from rlaif_fast.schemas.prompt_split import asked
+from rlaif_fast.schemas.schema import NAMES, Row, RowSchema
+
+
+def field_mapping(text: str, names: Sequence[str] = NAMES) -> RowSchema:
+    """The shape of ``instruction=prompt,response_0=completions.0,…``; a field that is not named has its own name.
+
+    ``a+b`` is the texts of both, a line each.
+
+    Raises:
+        ValueError: no such mapping.
+    """
+    paths = {name: name for name in names if name != "id"}
+    seen: set[str] = set()
+    for part in text.split(","):
+        name, equals, path = (piece.strip() for piece in part.partition("="))
+        if not equals or not path or "" in path.split("."):
+            raise ValueError(f"{part.strip()!r} is no NAME=PATH, as in instruction=prompt,response_0=completions.0")
+        if name not in names:
+            raise ValueError(f"{name!r} is none of {', '.join(names)}")
+        if name in seen:
+            raise ValueError(f"{name} is named twice")
+        seen.add(name)
+        paths[name] = path
+    responses = [name for name in paths if name.startswith("response")]
+
+    def read(row: Mapping[str, Any]) -> tuple[Row, Collection[str]]:
+        found = {name: _joined(row, path) for name, path in paths.items() if name != "id"}
+        texts = read_as(found, responses)
+        if "id" in paths and (key := _id(row, paths["id"])) is not None:
+            texts["id"] = key
+        return texts, [path for name in paths for path in _parts(row, paths[name])]
+
+    return RowSchema("fields", "reading " + ", ".join(f"{path} as {name}" for name, path in paths.items()), read)
+
+
+def read_as(found: Row, responses: Sequence[str]) -> Row:
+    """The contract's fields with conversations as text.
+
+    Args:
+        responses: names of the fields with a response each, or of the one list ``responses``.
+    """
+    if "instruction" not in found or any(name not in found for name in responses):
+        return dict(found)
+    if list(responses) == ["responses"]:
+        many = items(found["responses"])
+        if many is None:
+            return dict(found)
+        names = [f"responses.{place}" for place in range(len(many))]
+        question, texts = asked(found["instruction"], many, ["instruction", *names]) if many else (None, [])
+        return found | {"responses": texts} | ({"instruction": question} if many else {})
+    question, texts = asked(found["instruction"], [found[name] for name in responses], ["instruction", *responses])
+    return found | {"instruction": question} | dict(zip(responses, texts, strict=True))
+
+
+def _parts(row: Mapping[str, Any], path: str) -> list[str]:
+    return [path] if path in row else path.split("+")
+
+
+def _joined(row: Mapping[str, Any], path: str) -> Any:
+    """What stands at a path, or at several that are joined by ``+``."""
+    values = [_at(row, part.strip()) for part in _parts(row, path)]
+    if len(values) == 1:
+        return values[0]
+    if not all(isinstance(value, str) for value in values):
+        raise ValueError(f"has no texts at {path}")
+    return "\n".join(value for value in values if value.strip())
+
+
+def _id(row: Mapping[str, Any], path: str) -> Any:
+    try:
+        return _at(row, path)
+    except ValueError:
+        return None
+
+
+def _at(row: Mapping[str, Any], path: str) -> Any:
+    if path in row:
+        return row[path]
+    value: Any = row
+    parts = path.split(".")
+    for place, part in enumerate(parts):
+        if isinstance(value, str):
+            value = decoded(value)
+        if isinstance(value, Mapping) and part in value:
+            value = value[part]
+        elif part == "*" and isinstance(value, list):
+            rest = ".".join(parts[place + 1 :])
+            return [_at(item, rest) for item in value] if rest else value
+        elif isinstance(value, list) and re.fullmatch(r"[0-9]{1,9}", part) and int(part) < len(value):
+            value = value[int(part)]
+        else:
+            raise ValueError(f"has no {path}" if part == path else f"has no {path} ({part!r} is not there)")
+    return value
