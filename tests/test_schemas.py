@@ -636,7 +636,7 @@ def test_a_prompt_does_not_hold_an_answer_that_is_judged() -> None:
         ({"Sys-Prompt": "Be kind."}, "Be kind.\n\nHuman: i"),
         ({"available_tools": [{"name": "w"}]}, 'Tools: [{"name": "w"}]\n\nHuman: i'),
         ({"Input": "x", "Context": "c"}, "i\nx\nc"),
-        ({"source": "web", "title": "T", "text": LONG, "code": "en", "schema": "v1", "table": None}, "i"),
+        ({"source": "web", "title": "T", "text": "short", "code": "en", "schema": "v1", "table": None}, "i"),
         ({"messages": [user("i"), reply("another answer")]}, "i"),
         ({"instruction": "One of these?\nNeon\nIron\nYes or no.", "input": "Neon"},
          "One of these?\nNeon\nIron\nYes or no.\nNeon"),
@@ -653,6 +653,7 @@ def test_columns_by_other_names(more: Row, wanted: str) -> None:
 @pytest.mark.parametrize(
     "more",
     [
+        {"text": LONG}, {"initial_reason_steps": "Step 1: 2"}, {"starter_code": "def f():"}, {"dialog": "A: hi"},
         {"choices": ["Neon", "Iron"]}, {"options": {"text": ["Neon", "Iron"]}}, {"post": LONG}, {"code": "a\nb"},
         {"table": [[1, "x"]]}, {"turns": [user("Q?"), reply("A")]}, {"raw": json.dumps([user("Q?")])},
         {"conversations": [user("What is X?"), reply("Y"), user("i")]}, {"image_path": "x.png"}, {"Images": ["x"]},

@@ -48,7 +48,7 @@ def _table(batches: Callable[[], Iterable[Any]], kind: str) -> Found:
                 for value in batch.slice(first, 64).to_pylist():
                     number += 1
                     yield number, _plain(value), None
-    except (arrow.ArrowException, OSError, ValueError) as error:
+    except (arrow.ArrowException, OSError, ValueError, OverflowError) as error:
         yield number + 1, None, f"damaged {kind} ({str(error).splitlines()[0][:200] if str(error) else 'cut off'})"
 
 

@@ -87,10 +87,16 @@ def _sets(folder: Path) -> dict[str, dict[str, list[Part]]]:
     return sets
 
 
+def _is_hidden(part: str) -> bool:
+    return part.startswith((".", "__MACOSX"))
+
+
 def _data_files(folder: Path) -> list[Path]:
     """Those in the folder and the two levels below it."""
     paths = [path for depth in ("*", "*/*", "*/*/*") for path in folder.glob(depth)]
-    shown = [path for path in paths if not any(part.startswith(".") for part in path.relative_to(folder).parts)]
+    shown = [
+        path for path in paths if not any(part.startswith((".", "__MACOSX")) for part in path.relative_to(folder).parts)
+    ]
     found = [path for path in shown if ending_of(path.name) in ENDINGS and path.is_file()]
     found = [path for path in found if ending_of(path.name) != ".json" or _has_rows(path)]
     return sorted(found, key=lambda path: natural(str(path)))

@@ -60,7 +60,10 @@ def checked_row(
         at = f"{at_row}, id {key!r}"
     for name in (*texts, *lists):
         if name not in row:
-            raise PairError(f"{at}: field {name!r} is missing (the row has {', '.join(map(repr, row)) or 'none'})")
+            advice = f"; say where it is with --fields {name}=…" if row else ""
+            raise PairError(
+                f"{at}: field {name!r} is missing (the row has {', '.join(map(repr, row)) or 'none'}){advice}"
+            )
     for name in texts:
         _check_text(row[name], name, at)
     for name in lists:

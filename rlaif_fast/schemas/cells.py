@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import ast
+import io
 import json
 import re
+import tokenize
 import warnings
+from itertools import pairwise
 from typing import Any
 
-_OPENS = re.compile(
-    r"""\s*(?:array\(\s*)?\[\s*\{|\s*\{\s*['"](?:role|content|from|value)['"]\s*:\s*(?:array\(\s*)?\["""
-)
+_NAMED = r"""\{\s*['"](?:role|content|from|value)['"]\s*:"""
+_OPENS = re.compile(rf"""\s*(?:array\(\s*)?\[\s*\{{|\s*{_NAMED}\s*(?:array\(\s*)?\[|\s*{_NAMED}[^\n]*\}}\s*\n\s*\{{""")
+_BEGINS = re.compile(rf"""\s*(?:array\(\s*)?\[\s*{_NAMED}""")
+_JOINED = re.compile(r"""(['"])\1""")
 _KEYS = (re.compile(r"""['"](?:role|from)['"]\s*:"""), re.compile(r"""['"](?:content|value)['"]\s*:"""))
-_HEAD = 2000  # characters in which a list of messages shows that it is one
 
 
 def decoded(text: str) -> Any:
@@ -31,14 +34,27 @@ def _literal(text: str) -> Any:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # an escape that Python does not know is a text's own backslash
         try:
-            return ast.literal_eval(text)
+            found = ast.literal_eval(text)
+            # Two literals side by side are one to Python; here somebody doubled a quote, as CSV does.
+            return None if _JOINED.search(text) and _joins(text) else found
         except (ValueError, SyntaxError, TypeError, RecursionError, MemoryError):
             return None
 
 
+def _joins(text: str) -> bool:
+    kinds = [token.type for token in tokenize.generate_tokens(io.StringIO(text).readline)]
+    return (tokenize.STRING, tokenize.STRING) in pairwise(kinds)
+
+
 def looks_like_messages(text: str) -> bool:
     """Whether somebody wrote messages here, in whatever notation (NumPy's, say, which cannot be read back)."""
-    return bool(_OPENS.match(text)) and all(key.search(text[:_HEAD]) for key in _KEYS)
+    return bool(_BEGINS.match(text)) or (bool(_OPENS.match(text)) and all(key.search(text) for key in _KEYS))
+
+
+def turn_texts(value: Any) -> list[str] | None:
+    """The texts of a list of texts, also as text in a cell; None for anything else."""
+    found = decoded(value) if isinstance(value, str) else value
+    return found if isinstance(found, list) and found and all(isinstance(text, str) for text in found) else None
 
 
 def items(value: Any) -> list[Any] | None:

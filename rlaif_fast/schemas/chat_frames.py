@@ -9,6 +9,9 @@ _ALPACA = r"Below is an instruction that describes a task[^\n]*\n+(?:[^\n]*appro
 _FRAMES = tuple(
     (re.compile(opens), re.compile(closes))
     for opens, closes in (
+        (r"\s*(?:<\|begin_of_text\|>)?\s*<\|start_header_id\|>user<\|end_header_id\|>\s*",
+         r"\s*<\|eot_id\|>\s*<\|start_header_id\|>assistant<\|end_header_id\|>\s*"),
+        (r"\s*(?:<bos>)?\s*<start_of_turn>user\s*", r"\s*<end_of_turn>\s*<start_of_turn>model\s*"),
         (r"\s*<\|im_start\|>user\s*", r"\s*<\|im_end\|>\s*<\|im_start\|>assistant\s*"),
         (r"\s*<\|user\|>\s*", r"\s*(?:<\|end\|>|</s>)?\s*<\|assistant\|>\s*"),
         (r"\s*(?:<s>)?\s*\[INST\]\s*", r"\s*\[/INST\]\s*"),
@@ -18,7 +21,10 @@ _FRAMES = tuple(
         (r"\s*(?:Question|Q|Prompt|Instruction): *\s*", r"\s+(?:Answer|A|Response): *\s*"),
     )
 )  # fmt: skip
-_END = re.compile(r"\s*(?:<\|im_end\|>|<\|end\|>|</s>|<\|endoftext\|>)\s*$")
+_END = re.compile(
+    r"\s*(?:<\|im_end\|>|<\|end\|>|</s>|<\|endoftext\|>|<\|eot_id\|>|<\|end_of_text\|>|<end_of_turn>|<eos>)\s*$"
+)
+_TEMPLATE = re.compile(rf"\s*(?:<\|[a-z_]+\|>|<start_of_turn>|<bos>|<s>|\[INST\]|### ?[A-Z][a-z]+:|{_ALPACA})")
 
 
 def unframed(prompt: str, texts: Sequence[str]) -> list[str] | None:
@@ -31,3 +37,9 @@ def unframed(prompt: str, texts: Sequence[str]) -> list[str] | None:
             rest = (text[match.end() :] for text, match in zip(texts, found, strict=True) if match)
             return [_END.sub("", text) for text in rest]
     return None
+
+
+def within_template(prompt: str, text: str) -> bool:
+    """Whether ``text`` begins as a chat template does, and has the prompt behind that."""
+    words = " ".join(prompt.split())
+    return bool(words and _TEMPLATE.match(text)) and words in " ".join(text.split())

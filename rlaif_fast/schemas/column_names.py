@@ -7,6 +7,7 @@ from typing import Any
 
 SYSTEM = (
     "system", "system_prompt", "system_message", "system_instruction", "system_instructions", "sys_prompt", "preamble",
+    "system_msg", "system_text", "custom_system_prompt",
 )  # fmt: skip
 TOOLS = ("tools", "functions", "available_tools", "available_functions", "tool_definitions", "function_definitions")
 HISTORY = ("history", "chat_history", "conversation_history", "dialogue_history", "dialog_history", "message_history")
@@ -18,13 +19,37 @@ MEDIA = (
 DOCUMENTS = (
     "passage", "passages", "document", "documents", "article", "articles", "background", "reference_text",
     "source_text", "retrieved_contexts", "contexts", "attachment", "attachments", "experimental_attachments",
+    "doc", "docs", "ctx", "additional_context", "extra_context", "context_text", "search_results", "chunks", "snippets",
+    "retrieved_documents", "retrieved_docs", "retrieved_passages", "knowledge_base", "evidence", "supporting_facts",
+    "transcript", "premise", "premises", "source_document", "source_code", "buggy_code", "starter_code", "sql_schema",
+    "上下文",
 )  # fmt: skip
 QUESTIONS = ("prompt", "instruction", "question", "query")
 CHOICES = ("choices", "options")
-UNSURE = (*QUESTIONS, *DOCUMENTS, *CHOICES, "conversation", "dialogue")
-UNSURE_IF_LONG = ("post", "body", "paragraph", "paragraphs", "code", "table", "tables", "schema")
+BEGUN = ("initial_reason_steps", "prefix", "prefill", "response_prefix", "assistant_prefix")  # the answer's beginning
+TURNS = (
+    "conversation", "dialogue", "dialog", "previous_turns", "previous_messages", "prior_turns", "conversation_context",
+    "dialogue_context", "dialog_context", "chat_context",
+)  # fmt: skip
+ASKED = (
+    "sys",
+    "inputs",
+    "input_text",
+    "user_input",
+    "user_prompt",
+    "user_query",
+    "problem",
+    "problem_statement",
+    "输入",
+)
+UNSURE = (*QUESTIONS, *DOCUMENTS, *CHOICES, *BEGUN, *TURNS, *ASKED)
+UNSURE_IF_LONG = (
+    "post", "body", "paragraph", "paragraphs", "code", "table", "tables", "schema", "text", "abstract", "email",
+    "knowledge", "claim", "persona", "character", "scenario", "test_cases", "selftext", "story", "news", "facts",
+    "examples", "demonstrations", "few_shot", "tool_list", "tool_description", "tool_descriptions",
+)  # fmt: skip
 CALLS = ("tool_calls", "function_call", "function_calls", "tool_call")
-THOUGHTS = ("reasoning_content", "reasoning", "thinking")
+THOUGHTS = ("reasoning_content", "reasoning", "thinking", "thoughts", "reasoning_details")
 INSIDE = (*DOCUMENTS, "context", "contexts", "file", "files")  # of a message
 _NOTHING = ("[]", "{}", "null", "None")
 

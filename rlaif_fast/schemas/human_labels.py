@@ -23,8 +23,7 @@ _MODELS = re.compile(
     r"|alpaca.?eval|command-r|rlaif|reward|\bo[1-9]\b|\bphi\b|llm|\bai\b|model",
     re.IGNORECASE,
 )
-_SCORES = (("score_chosen", "score_rejected"), ("chosen_score", "rejected_score"),
-           ("chosen-rating", "rejected-rating"), ("chosen_rating", "rejected_rating"))  # fmt: skip
+_SCORED = re.compile(r"score|rating|reward", re.IGNORECASE)
 _WHOSE: dict[Maker, str] = {
     "people": "people", "file": "the file's preferences", "model": "a model's preferences",
 }  # fmt: skip
@@ -101,14 +100,19 @@ def said_maker(row: Mapping[str, Any]) -> Maker | None:
     texts = [text for value in named for text in (value if isinstance(value, list) else [value])]
     if any(isinstance(text, str) and _MODELS.search(text) for text in texts):
         return "model"
-    return "file" if any(one in row and other in row for one, other in _SCORES) else None
+    return "file" if _scores(row) else None
 
 
 def tied(row: Mapping[str, Any]) -> bool:
     """Whether a row of ``chosen`` and ``rejected`` says that none was: equal scores, or a status "tie"."""
-    scores = ((_score(row.get(one)), _score(row.get(other))) for one, other in _SCORES)
-    status = row.get("status")
-    return status in ("tie", "tied") or any(one is not None and one == other for one, other in scores)
+    said = any(row.get(name) in ("tie", "tied") for name in ("status", "winner"))
+    return said or any(one is not None and one == other for one, other in _scores(row))
+
+
+def _scores(row: Mapping[str, Any]) -> list[tuple[float | None, float | None]]:
+    """The scores of (chosen, rejected), under every pair of names such as ``score_chosen`` and ``score_rejected``."""
+    names = [(name, name.replace("chosen", "rejected")) for name in row if "chosen" in name and _SCORED.search(name)]
+    return [(_score(row[one]), _score(row[other])) for one, other in names if other in row]
 
 
 def _score(value: Any) -> float | None:

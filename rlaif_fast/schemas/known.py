@@ -14,7 +14,7 @@ from rlaif_fast.schemas.prompt_split import asked, begin_alike, is_dialogue
 from rlaif_fast.schemas.schema import NAMES, Row, RowSchema
 
 _CHOICES = (("chosen", "rejected"), ("chosen_response", "rejected_response"), ("response_j", "response_k"))
-_PROMPTS = ("prompt", "instruction", "question", "query", "conversations", "input")
+_PROMPTS = ("prompt", "instruction", "question", "query", "conversations", "messages", "input")
 
 
 def recognise(row: Mapping[str, Any]) -> RowSchema | None:
@@ -85,7 +85,7 @@ def _chosen(row: Mapping[str, Any], repeats: bool = True) -> tuple[Row, Collecti
     texts = [row[chosen], row[rejected]]
     if prompt is None and not any(isinstance(text, list | dict) or _has_prompt(text) for text in texts):
         raise ValueError("has no prompt")
-    if prompt in ("input", "conversations") and begin_alike(texts):
+    if prompt in ("input", "conversations", "messages") and begin_alike(texts):
         prompt = None  # a part of the question, as beside an instruction; or the whole with a response
     question, texts = asked(row.get(prompt or ""), texts, [prompt or "prompt", chosen, rejected], repeats)
     if question is None and prompt is None:
@@ -151,9 +151,13 @@ def _alpacaeval(row: Mapping[str, Any]) -> tuple[Row, Collection[str]]:
         if name not in row:
             raise ValueError(f"has no {name}")
     found = read_as({of: row[name] for of, name in zip(NAMES, names, strict=False)}, NAMES[1:3])
-    if "preference" in row and "label" not in row:
-        found |= _preference(row["preference"])
-    return found, names
+    if "label" in row and _label(row["label"]) != 1:
+        found["label"] = row["label"]
+    else:
+        # Label 1: that output_2 is preferred, counted from 0, or that output_1 is, by its number: nobody can tell.
+        found |= {"input_label": row["label"]} if "label" in row else {}
+        found |= _preference(row["preference"]) if "preference" in row else {}
+    return found, (*names, "label") if "label" in row else names
 
 
 def _preference(value: Any) -> Row:

@@ -13,9 +13,19 @@ TEXTS = ("content", "value", "text", "parts")
 _KINDS = ("text", "input_text", "output_text", "refusal", "thinking")
 
 
-def content_of(message: Mapping[str, Any]) -> Any:
-    """What stands under the first key of a content that has something, or is there."""
-    return next((message[key] for key in TEXTS if message.get(key) is not None), None)
+def content_of(message: Mapping[str, Any], name: str) -> Any:
+    """What stands under the first key of a content that has something, or is there.
+
+    Raises:
+        ValueError: a content that cannot be read, or two that differ.
+    """
+    there = [message[key] for key in TEXTS if message.get(key) is not None]
+    full = [value for value in there if value != [] and not (isinstance(value, str) and not value.strip())]
+    texts = {" ".join(text_of(value, name).split()) for value in full if isinstance(value, str | list | dict)}
+    if len(texts) > 1:
+        keys = [key for key in TEXTS if message.get(key) in full]
+        raise ValueError(f"{name} has a message whose {' and '.join(keys)} differ; remove one")
+    return next(iter(full or there), None)
 
 
 def refuse_unseen(message: Mapping[str, Any], name: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -25,6 +26,7 @@ _ROLES = {
     "ipython": "tool", "observation": "tool", "tool_response": "tool", "function_response": "tool",
 }  # fmt: skip
 _CALLS = ("function_call", "tool_call")  # roles of ShareGPT
+_ASKING = ("user", "human", "prompter")
 _KNOWN = {"user", "assistant", "system", "tool", *_ROLES, *_CALLS}
 _SPEAKERS = {"user": "Human", "assistant": "Assistant"}
 _WHOLE = ("messages", "conversations", "conversation")
@@ -47,7 +49,7 @@ class Turn:
     @property
     def key(self) -> tuple[str, str]:
         """What turns are compared by: blanks do not matter."""
-        return self.role, " ".join(self.text.split())
+        return self.role, " ".join(unicodedata.normalize("NFC", self.text).split())
 
 
 def turns_of(value: Any, name: str) -> list[Turn] | None:
@@ -74,7 +76,8 @@ def turns_of(value: Any, name: str) -> list[Turn] | None:
         return None
     if not all(map(_is_message, value)):
         raise ValueError(f"{name} is no list of messages with a role and a text as content")
-    return [_turn(message, name) for message in value]
+    speakers = {message.get("name") for message in value if _role(message).strip().lower() in _ASKING}
+    return [_turn(message, name, named=len(speakers) > 1) for message in value]
 
 
 def rendered(turns: Sequence[Turn]) -> str:
@@ -165,10 +168,10 @@ def _role(message: Mapping[str, Any]) -> Any:
     return found
 
 
-def _turn(message: Mapping[str, Any], name: str) -> Turn:
+def _turn(message: Mapping[str, Any], name: str, named: bool) -> Turn:
     spelled = _role(message).strip()
     refuse_unseen(message, name)
-    content, calls = content_of(message), calls_of(message, name)
+    content, calls = content_of(message, name), calls_of(message, name)
     if content is None and isinstance(message.get("refusal"), str):
         content = message["refusal"]
     if content is None and not calls:
@@ -177,7 +180,7 @@ def _turn(message: Mapping[str, Any], name: str) -> Turn:
     if spelled.lower() in _CALLS:
         calls, text, spelled = [f"Tool call: {text}"], "", "assistant"
     role = _ROLES.get(spelled.lower(), spelled.lower())
-    if role == "tool" and isinstance(message.get("name"), str) and message["name"]:
+    if (role == "tool" or (named and role == "user")) and isinstance(message.get("name"), str) and message["name"]:
         text = f"{message['name']}: {text}"
     thoughts = [
         f"<think>\n{thought.strip()}\n</think>" for thought in thoughts_of(message, name) if thought not in text

@@ -6,7 +6,8 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-from rlaif_fast.schemas.chat_frames import unframed
+from rlaif_fast.schemas.cells import turn_texts
+from rlaif_fast.schemas.chat_frames import unframed, within_template
 from rlaif_fast.schemas.messages import Turn, rendered, split_system, turns_of
 
 _ASKS = re.compile(r"\s*(?:Human|User): ?")
@@ -27,6 +28,7 @@ def asked(prompt: Any, responses: Sequence[Any], names: Sequence[str], repeats: 
         ValueError: messages that cannot be read, or no prompt to be found.
     """
     response_names = names[1:]
+    prompt, responses = _unwrapped(prompt, responses, names)
     sides = [turns_of(text, name) for text, name in zip(responses, response_names, strict=True)]
     if any(side is None for side in sides):
         if any(sides):
@@ -69,7 +71,36 @@ def _of_texts(prompt: Any, texts: list[Any], names: Sequence[str], repeats: bool
         for shown in dict.fromkeys([question, *([turns[-1].text] if turns else [])]):
             ends = [_end_of(shown, text) for text in texts]
             if all(end is not None for end in ends):
-                return question, [text[end:].lstrip() for text, end in zip(texts, ends, strict=True)]
+                return question, [_behind(text, end) for text, end in zip(texts, ends, strict=True)]
+        if all(within_template(question, text) for text in texts):
+            raise ValueError(
+                f"{_listed(names[1:])} begin with {names[0]} in a chat template that is not known here; take it away"
+            )
+    return question, texts
+
+
+def _behind(text: str, end: int | None) -> str:
+    """What follows a prompt: without blank lines, and with the indentation of what may be code."""
+    rest = text[end:]
+    lines = re.match(r"(?:[ \t]*\r?\n)+(?=[ \t]{2}|\t)", rest)
+    return rest[lines.end() :] if lines else rest.lstrip()
+
+
+def _unwrapped(prompt: Any, responses: Sequence[Any], names: Sequence[str]) -> tuple[Any, list[Any]]:
+    """Texts that are lists of one text each (LMSYS's turns, as lists or as text in a cell) without the lists.
+
+    Raises:
+        ValueError: lists of several: each response answers all turns.
+    """
+    lists = [turn_texts(value) for value in (prompt, *responses)]
+    sizes = [len(found) for found in lists if found is not None]
+    if len(sizes) < len(lists):
+        return prompt, list(responses)
+    if max(sizes) > 1:
+        raise ValueError(
+            f"{_listed(names)} are lists of {max(sizes)} turns, of which only a last one can be judged; write messages"
+        )
+    question, *texts = [text for found in lists if found is not None for text in found]
     return question, texts
 
 
@@ -142,12 +173,15 @@ def _of_turns(prompt: Any, sides: list[list[Turn]], names: Sequence[str]) -> tup
         and any(_keys(side) == _keys(question) for side in others)
     ):
         question = []  # a whole conversation, named as its prompt too
+    opened = bool(question) and all(_begins(side, question) for side in others)
     repeated = next((side[: len(question)] for side in others if _begins(side, question)), question)
     bare = [side[len(question) :] if _begins(side, question) else side for side in others]
     before: list[Turn] = []
     if len(bare) > 1 or not question or bare[0][0].role == "user":  # a single response to a prompt is all of it
         bare, before = _shared(bare)
-    question = _joined(repeated, before)  # its turns as the responses spell them: a prompt column has blanks at its end
+    # Its turns as the responses spell them: a prompt column has blanks at its end. One that was taken off the
+    # beginning may be quoted behind it, which is another turn.
+    question = [*repeated, *before] if opened else _joined(repeated, before)
     if not question and not system:
         raise ValueError(f"has no prompt, and {_listed(names[1:])} begin with no message in common")
     if question and question[-1].role == "assistant" and any(side[-1].key == question[-1].key for side in bare):
@@ -188,7 +222,7 @@ def _joined(question: list[Turn], before: list[Turn]) -> list[Turn]:
             return question[:-size] + before
     if len(question) == 1 and before:
         text, said = question[0].key[1], [turn.key[1] for turn in before]
-        if any(within(text, other) for other in said):
+        if any(within(text, turn.key[1]) for turn in before if turn.role != "assistant"):
             return before
         if all(within(other, text) for other in said):
             return question

@@ -82,6 +82,8 @@ def _may_belong(kind: str, value: Any, asked: str, seen: str) -> bool:
     if kind in CHOICES:
         flat = " ".join(asked.split())
         return not all(within(" ".join(text.split()), flat) for text in _leaves(value))
+    if kind in UNSURE and not isinstance(value, str) and all(within(" ".join(t.split()), seen) for t in _leaves(value)):
+        return False
     if kind in UNSURE:
         return not _stands_in(_plain(value), asked, kind)
     if kind in UNSURE_IF_LONG and (not isinstance(value, str) or len(value) >= _LONG or "\n" in value.strip()):
@@ -93,8 +95,9 @@ def _are_seen(value: Any, seen: str) -> bool:
     """Whether a column's messages, if it has any, are shown already; a last answer is a response more."""
     try:
         turns = turns_of(value, "") if isinstance(value, str | list | dict) else None
-    except ValueError:
-        return False
+    except ValueError:  # a list of objects: of messages that cannot be read, or of anything
+        objects = [item for item in items(value) or [] if isinstance(item, dict)]
+        return not any({"role", "from", "content"} & set(item) for item in objects)
     if turns and turns[-1].role == "assistant":
         turns = turns[:-1]
     return all(within(turn.key[1], seen) for turn in turns or () if turn.text.strip())
@@ -107,7 +110,9 @@ def _leaves(value: Any) -> list[str]:
         return _leaves(written) if written is not None else [value]
     if isinstance(value, dict):
         value = value["text"] if "text" in value else list(value.values())
-    return [text for inner in value for text in _leaves(inner)] if isinstance(value, list) else [str(value)]
+    if isinstance(value, list):
+        return [text for inner in value for text in _leaves(inner)]
+    return [] if value is None else [str(value)]
 
 
 def _text(name: str, kind: str, value: Any) -> str:
@@ -158,6 +163,8 @@ def _stands_in(text: str, instruction: str, kind: str) -> bool:
     A short one may stand there by chance, as one of the words to choose from.
     """
     lines, shown = f"\n{_lines(text.strip())}\n", f"\n{_lines(instruction.strip())}\n"
+    if shown.endswith(f": {lines[1:]}") or f"\nHuman: {lines[1:]}" in shown:  # a label's, or a turn's
+        return True
     if shown.endswith(lines) or (shown.startswith(lines) and kind not in BEHIND):
         return True
     if re.search(rf"\n\W*{kind.replace('_', '[ _]')}\W*{re.escape(lines.strip())}\n", shown, re.IGNORECASE):
