@@ -15,6 +15,7 @@ from rlaif_fast.errors import ExportError
 from rlaif_fast_export.sources.checkpoint import require_content
 from rlaif_fast_export.sources.completeness import check_finite, check_report
 from rlaif_fast_export.sources.failures import refused
+from rlaif_fast_export.sources.gguf_reader import GgufReader, lent
 
 ROPE_FACTORS = "rope_freqs.weight"  # what each rotary frequency is divided by: Llama 3's scaling, as a tensor
 _HEAD = "output.weight"
@@ -28,13 +29,13 @@ class GgufFile:
         name: the model's, for messages.
         keys: metadata but the tokenizer's: key -> number, text, boolean or list.
         tensors: name -> gguf's ReaderTensor.
-        reader: of the file; its metadata take seconds to read.
+        reader: of the file.
     """
 
     name: str
     keys: dict[str, Any]
     tensors: dict[str, Any]
-    reader: Any
+    reader: GgufReader
 
     def tokenizer(self) -> dict[str, Any]:
         """The tokenizer's metadata, as ``keys``. Raises what the reader does where they are damaged."""
@@ -59,11 +60,9 @@ class GgufFile:
 
 def open_gguf(name: str, path: Path) -> GgufFile:
     """Raises ExportError where ``path`` is damaged, cut off, one part of several, or no causal LM."""
-    from gguf import GGUFReader
-
     require_content(name, path)
     with refused(f"{name}: {path.name} is damaged or incomplete", "; download the file again"):
-        reader = GGUFReader(path)
+        reader = GgufReader(path)
         keys = {
             key: field.contents() for key, field in reader.fields.items() if not key.startswith(("tokenizer.", "GGUF."))
         }
@@ -84,7 +83,8 @@ def open_gguf(name: str, path: Path) -> GgufFile:
 
 def check_gguf(model: Any, report: dict[str, Any], file: GgufFile) -> None:
     """As ``check_complete`` of ``completeness``; raises ExportError for every tensor left out."""
-    known = {*get_gguf_hf_weights_map(model), _HEAD}
+    with lent(file.reader):
+        known = {*get_gguf_hf_weights_map(model), _HEAD}
     unknown = sorted(set(file.tensors) - known - {ROPE_FACTORS})
     check_report(model, {**report, "unexpected_keys": unknown}, file.name, file.tensors)
     check_finite(model, file.name)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import re
+from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
@@ -23,6 +24,7 @@ from rlaif_fast_export.sources.failures import refused
 from rlaif_fast_export.sources.families import check_supported, needs_eager
 from rlaif_fast_export.sources.gguf_config import gguf_config
 from rlaif_fast_export.sources.gguf_file import GgufFile, check_gguf, open_gguf, scale_rotary
+from rlaif_fast_export.sources.gguf_reader import lent
 from rlaif_fast_export.sources.gguf_tokenizer import gguf_tokenizer
 from rlaif_fast_export.sources.hf_tokenizer import hf_tokenizer
 
@@ -55,7 +57,7 @@ class Source:
     unused: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
-    @cache  # noqa: B019 (a source lives as long as its export; GGUF metadata takes seconds to read)
+    @cache  # noqa: B019 (a source lives as long as its export)
     def config(self) -> Any:
         """The configuration, checked to be of a supported family. Raises ExportError."""
         if "gguf_file" in self.arguments:
@@ -100,10 +102,11 @@ class Source:
         checkpoint = None if is_gguf else open_checkpoint(self.name, self.path, self.arguments)
         if checkpoint:
             require_floats(checkpoint, config.model_type)
-        model, report = self._load(
-            AutoModelForCausalLM.from_pretrained, config=config, dtype=torch.float32, output_loading_info=True,
-            ignore_mismatched_sizes=True, **attention,
-        )  # fmt: skip
+        with lent(self._gguf().reader) if is_gguf else nullcontext():
+            model, report = self._load(
+                AutoModelForCausalLM.from_pretrained, config=config, dtype=torch.float32, output_loading_info=True,
+                ignore_mismatched_sizes=True, **attention,
+            )  # fmt: skip
         with refused(f"{self.name}: its weights cannot be checked"):
             if checkpoint is None:
                 check_gguf(model, report, self._gguf())
