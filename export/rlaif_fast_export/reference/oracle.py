@@ -10,12 +10,13 @@ import numpy as np
 
 from rlaif_fast.bundle.manifest import Fidelity
 from rlaif_fast.rows.pairs import Pair
-from rlaif_fast_export.reference.pytorch import Asker, ScoreAsker, common_ending, in_bfloat16
+from rlaif_fast_export.reference.bfloat16 import in_bfloat16, quick_products
+from rlaif_fast_export.reference.pytorch import Asker, ScoreAsker, common_ending
 from rlaif_fast_export.reference.texts import shipped_pairs
 from rlaif_fast_export.reference.verify import fidelity
 
 Answers = np.ndarray[Any, np.dtype[np.float64]]  # log-odds of response_0, or scores: [pairs, 2]
-# Held-out pairs that bfloat16 is asked: it is for comparison only, and most CPUs merely emulate it, six times slower.
+# Held-out pairs that bfloat16 is asked: it is for comparison only.
 _BFLOAT16_PAIRS = 8
 
 
@@ -63,7 +64,8 @@ def ask_for_int8(
     found.judged = asker.fitting(shipped_pairs("heldout"))
     found.of_judged = _answers(lm, asker, found.judged, "PyTorch", progress)
     some = found.judged[:_BFLOAT16_PAIRS]
-    rough = _answers(in_bfloat16(lm), asker, some, "PyTorch in bfloat16", progress)
+    with quick_products():
+        rough = _answers(in_bfloat16(lm), asker, some, "PyTorch in bfloat16", progress)
     found.bfloat16 = fidelity(rough, found.of_judged[: len(some)], f"{len(some)} held-out pairs in both orders")
     texts = asker.fitting(shipped_pairs("calibration") if calibration is None else calibration)
     found.calibration = [asker.prompts(pair)[number % 2] for number, pair in enumerate(texts)]  # the orders in turn

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -10,7 +9,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch import nn
 
 from rlaif_fast.errors import ExportError
 from rlaif_fast.judging.rating import rating_of
@@ -36,12 +34,6 @@ def reference_log_odds(
             logits = lm(input_ids=torch.tensor([list(ids)]), use_cache=False, logits_to_keep=1).logits[0, -1]
             found.append(float(logits[first].double() - logits[second].double()))
     return np.array(found)
-
-
-def in_bfloat16(lm: Any) -> Any:
-    """A copy of ``lm`` with bfloat16 parameters, made one by one; the buffers stay as they are."""
-    done = {id(p): nn.Parameter(p.detach().bfloat16(), requires_grad=False) for p in lm.parameters()}
-    return copy.deepcopy(lm, dict(done))
 
 
 @dataclass

@@ -1,0 +1,56 @@
+"""A model in its own bfloat16, whose error is the measure for int8's, at float32's speed where the CPU has none.
+
+Without bfloat16 instructions PyTorch's products take six times as long as float32's, and more on some CPUs
+(pytorch/pytorch#146508). They round their inputs and outputs and add up in float32, so the same comes of products
+of the same rounded values in float32, rounded at the end; only the order of the sums differs.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import nn
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_map_only
+
+_PRODUCTS = {
+    torch.ops.aten.linear, torch.ops.aten.mm, torch.ops.aten.addmm, torch.ops.aten.bmm, torch.ops.aten.baddbmm,
+    torch.ops.aten.matmul, torch.ops.aten._scaled_dot_product_flash_attention_for_cpu,
+}  # fmt: skip
+
+
+def in_bfloat16(lm: Any) -> Any:
+    """A copy of ``lm`` with bfloat16 parameters, made one by one; the buffers stay as they are."""
+    done = {id(p): nn.Parameter(p.detach().bfloat16(), requires_grad=False) for p in lm.parameters()}
+    return copy.deepcopy(lm, dict(done))
+
+
+@contextmanager
+def quick_products() -> Iterator[None]:
+    """Products of bfloat16 tensors are computed in float32 where that is the quicker way on this CPU."""
+    if torch.ops.mkldnn._is_mkldnn_bf16_supported():
+        yield
+    else:
+        with InFloat32():
+            yield
+
+
+class InFloat32(TorchDispatchMode):
+    """Computes products of bfloat16 tensors in float32 and rounds what comes out."""
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        given = [a for a in (*args, *kwargs.values()) if isinstance(a, torch.Tensor)]
+        if func.overloadpacket not in _PRODUCTS or not any(a.dtype == torch.bfloat16 for a in given):
+            return func(*args, **kwargs)
+        args, kwargs = tree_map_only(torch.Tensor, _wide, (args, kwargs))
+        found = func(*args, **kwargs)
+        return (found[0].bfloat16(), *found[1:]) if isinstance(found, tuple) else found.bfloat16()
+
+
+def _wide(value: torch.Tensor) -> torch.Tensor:
+    return value.float() if value.dtype == torch.bfloat16 else value
