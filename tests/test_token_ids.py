@@ -8,15 +8,21 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tokenizers import Tokenizer
 
 from rlaif_fast import ExportError
 from rlaif_fast.prompts.template import SUMMARY, Template
+from rlaif_fast.prompts.tokenizer import PromptTokenizer
 from rlaif_fast_export.prompts.fitted import fit
-from rlaif_fast_export.prompts.token_ids import require_rows, require_text
+from rlaif_fast_export.prompts.token_ids import BareTokenizer, require_rows, require_text
 from rlaif_fast_export.sources.source import find_source
 from tests.families import VOCABULARY, save_tiny
 
 Change = Callable[[dict[str, Any]], None]
+
+
+def both(content: str) -> tuple[BareTokenizer, PromptTokenizer]:
+    return BareTokenizer.of(content, "tiny"), PromptTokenizer(Tokenizer.from_str(content))
 
 
 def changed(tmp_path: Path, change: Change, template: Template = SUMMARY, tokenizer: str = "bytes") -> None:
@@ -96,9 +102,10 @@ def test_every_word_counts_where_whole_words_are_looked_up() -> None:
         "version": "1.0", "added_tokens": [],
         "model": {"type": "WordLevel", "vocab": {"a": 0, "word": 7}, "unk_token": "a"},
     })  # fmt: skip
-    require_rows(own, [0], 8, "tiny")
+    bare, prompts = both(own)
+    require_rows(bare, prompts, [0], 8)
     with pytest.raises(ExportError, match=r"^tiny: token 7 \('word'\)"):
-        require_rows(own, [0], 7, "tiny")
+        require_rows(bare, prompts, [0], 7)
 
 
 def unigram(*names: str) -> str:
@@ -113,4 +120,4 @@ def unigram(*names: str) -> str:
 
 def test_a_control_token_that_letters_make() -> None:
     with pytest.raises(ExportError, match=r"^tiny: its tokenizer reads the letters '</s>' in a text as"):
-        require_text(unigram("</s>"), "tiny")
+        require_text(*both(unigram("</s>")))

@@ -11,7 +11,7 @@ from rlaif_fast.prompts.score_template import ScoreTemplate
 from rlaif_fast.prompts.template import Template
 from rlaif_fast.prompts.tokenizer import PromptTokenizer
 from rlaif_fast_export.prompts.chat import freeze
-from rlaif_fast_export.prompts.token_ids import require_rows, require_text
+from rlaif_fast_export.prompts.token_ids import BareTokenizer, require_rows, require_text
 from rlaif_fast_export.sources.failures import refused
 from rlaif_fast_export.sources.families import maximum_length
 from rlaif_fast_export.sources.source import Source
@@ -44,8 +44,8 @@ def fit(source: Source, template: Template | ScoreTemplate, *, chat: bool) -> Fi
         template = freeze(template, fast, source.name)
     own = fast.backend_tokenizer.to_str()
     with refused(f"{source.name}: its tokenizer cannot be used"):
-        tokenizer = PromptTokenizer(Tokenizer.from_str(own))
-        require_text(own, source.name)
+        tokenizer, bare = PromptTokenizer(Tokenizer.from_str(own)), BareTokenizer.of(own, source.name)
+        require_text(bare, tokenizer)
     longest, prefix_ids = maximum_length(source.config()), tokenizer.prefix_ids(template)
     if not prefix_ids:
         raise ExportError(f"template {template.name}: its head must be at least one token long")
@@ -60,5 +60,5 @@ def fit(source: Source, template: Template | ScoreTemplate, *, chat: bool) -> Fi
     else:
         label_ids = tokenizer.label_ids(template)
     prompt = template.render("a", "b") if isinstance(template, ScoreTemplate) else template.render("a", "b", "c")
-    require_rows(own, [*tokenizer.encode(prompt), *label_ids], source.config().vocab_size, source.name)
+    require_rows(bare, tokenizer, [*tokenizer.encode(prompt), *label_ids], source.config().vocab_size)
     return FittedPrompt(template, tokenizer, own, label_ids, prefix_ids, longest)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Any
 
 from tokenizers import Tokenizer
@@ -12,39 +13,56 @@ from rlaif_fast.errors import ExportError
 from rlaif_fast.prompts.tokenizer import PromptTokenizer, is_blank
 
 
-def require_rows(own: str, template_ids: Iterable[int], rows: int, model: str) -> None:
+@dataclass(frozen=True)
+class BareTokenizer:
+    """A tokenizer.json as it is.
+
+    Attributes:
+        name: the model's, for messages.
+        model: what the file says of its vocabulary and merges.
+    """
+
+    name: str
+    tokenizer: Tokenizer
+    model: dict[str, Any]
+
+    @classmethod
+    def of(cls, content: str, name: str) -> BareTokenizer:
+        """From a tokenizer.json. Raises what the library does where it is none."""
+        return cls(name, Tokenizer.from_str(content), json.loads(content)["model"])
+
+
+def require_rows(bare: BareTokenizer, prompts: PromptTokenizer, template_ids: Iterable[int], rows: int) -> None:
     """Hold a tokenizer to a model.
 
     An added token without a row is no harm as long as nothing writes it: texts never do (see
     :class:`~rlaif_fast.prompts.tokenizer.PromptTokenizer`), and many models have one for padding.
 
     Args:
-        own: the tokenizer.json.
+        prompts: the same tokenizer as prompts are read with.
         template_ids: token ids of a prompt of the template, and of its labels.
         rows: tokens the model has.
 
     Raises:
         ExportError: a token that can come out has no row.
     """
-    tokenizer = Tokenizer.from_str(own)
     written = {
-        "puts around every text": PromptTokenizer(Tokenizer.from_str(own)).encode(""),
+        "puts around every text": prompts.encode(""),
         "has for this template": template_ids,
-        "can read in a text": _of_text(tokenizer, rows, own),
+        "can read in a text": _of_text(bare, rows),
     }
     for what, ids in written.items():
         for number in ids:
             if number >= rows:
                 raise ExportError(
-                    f"{model}: token {number:,} ({tokenizer.id_to_token(number)!r}), which its tokenizer {what}, is"
-                    f" none of the model's {rows:,}; use the tokenizer the model was trained with"
+                    f"{bare.name}: token {number:,} ({bare.tokenizer.id_to_token(number)!r}), which its tokenizer"
+                    f" {what}, is none of the model's {rows:,}; use the tokenizer the model was trained with"
                 )
 
 
-def require_text(own: str, model: str) -> None:
+def require_text(bare: BareTokenizer, prompts: PromptTokenizer) -> None:
     """Raises ExportError where the model of a tokenizer.json makes a control token of the letters of its name."""
-    tokenizer, prompts = Tokenizer.from_str(own), PromptTokenizer(Tokenizer.from_str(own))
-    said: dict[str, Any] = json.loads(own)["model"]
+    tokenizer, said = bare.tokenizer, bare.model
     unknown = said.get("unk_id"), tokenizer.token_to_id(said.get("unk_token") or "")
     names = {
         i: token.content
@@ -58,18 +76,18 @@ def require_text(own: str, model: str) -> None:
         ):
             if ids.count(number) > around.count(number):
                 raise ExportError(
-                    f"{model}: its tokenizer reads the letters {name!r} in a text as its control token {number:,}; take"
-                    " that name out of what its model can make (tokenizer.json: vocabulary, merges)"
+                    f"{bare.name}: its tokenizer reads the letters {name!r} in a text as its control token {number:,};"
+                    " take that name out of what its model can make (tokenizer.json: vocabulary, merges)"
                 )
 
 
-def _of_text(tokenizer: Tokenizer, rows: int, own: str) -> list[int]:
+def _of_text(bare: BareTokenizer, rows: int) -> list[int]:
     """Tokens without a row that come out of some text."""
+    tokenizer, model = bare.tokenizer, bare.model
     added = {token.content for token in tokenizer.get_added_tokens_decoder().values()}
     beyond = {token: i for token, i in tokenizer.get_vocab(with_added_tokens=True).items() if i >= rows}
     if not beyond:
         return []
-    model: dict[str, Any] = json.loads(own)["model"]
     return [i for token, i in sorted(beyond.items()) if (is_blank(token) if token in added else _made(token, model))]
 
 
