@@ -12,23 +12,9 @@ import pytest
 from rlaif_fast import PairError
 from rlaif_fast.rows.reader import open_pairs
 from rlaif_fast.schemas import NAMES, Row, recognise
+from tests.rows import reply, taken, user
 
 LONG = "word " * 500
-
-
-def user(text: str, **more: Any) -> Row:
-    return {"role": "user", "content": text, **more}
-
-
-def reply(text: str, **more: Any) -> Row:
-    return {"role": "assistant", "content": text, **more}
-
-
-def taken(row: Row) -> tuple[str, ...]:
-    shape = recognise(row)
-    assert shape is not None
-    found = shape(row)
-    return tuple(found[name] for name in NAMES[:3])
 
 
 def chosen(prompt: Any, one: Any, other: Any, **more: Any) -> Row:
