@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 from rlaif_fast import _moved
 from rlaif_fast.errors import (
+    ArgumentError,
     BenchError,
     BundleError,
     EvalError,
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from rlaif_fast.judging.rater import Rater
 
 __all__ = [
+    "ArgumentError",
     "BenchError",
     "BundleError",
     "EvalError",

@@ -9,6 +9,7 @@
     │   └── UnfaithfulError   this machine does not compute what the bundle was verified with
     ├── ExportError     a model cannot be exported
     │   └── FidelityError     its bundle deviates from PyTorch
+    ├── ArgumentError   an argument of a Python call that is none of those there are; a ValueError too
     ├── JudgeError      the runtime gave no valid answer
     ├── BenchError      nothing to measure, or nothing to compare with
     └── EvalError       verdicts or labels that cannot be evaluated, or a calibration of another bundle
@@ -20,6 +21,7 @@ and exits with status 1; wrong usage is click's own and exits with 2.
 from __future__ import annotations
 
 import unicodedata
+from collections.abc import Sequence
 
 
 class RlaifFastError(Exception):
@@ -64,6 +66,16 @@ class FidelityError(ExportError):
     def __init__(self, reason: str, advice: str) -> None:
         super().__init__(f"{reason}, {advice}")
         self.reason = reason
+
+
+class ArgumentError(RlaifFastError, ValueError):
+    """An argument of a Python call that is none of those there are."""
+
+
+def one_of(name: str, value: object, choices: Sequence[str]) -> None:
+    """Raises ArgumentError where ``value`` is none of ``choices``, as the command line does for the same option."""
+    if value not in choices:
+        raise ArgumentError(f"{name}: {value!r} is not one of {', '.join(map(repr, choices))}")
 
 
 class JudgeError(RlaifFastError):

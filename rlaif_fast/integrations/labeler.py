@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, get_args
 
 from rlaif_fast.bundle.folder import read_manifest
 from rlaif_fast.bundle.home import find_bundle
-from rlaif_fast.errors import BundleError, PairError
+from rlaif_fast.errors import BundleError, PairError, one_of
 from rlaif_fast.integrations.batch import OnLong, judged
 from rlaif_fast.judging.judge import Judge, Orders
 from rlaif_fast.judging.verdict import COLUMNS
@@ -48,8 +48,11 @@ class Labeler:
         of an instruction that is too long for it.
 
         Raises:
+            ArgumentError: ``orders`` or ``on_long`` is none.
             BundleError: there is no bundle.
         """
+        one_of("orders", orders, get_args(Orders))
+        one_of("on_long", on_long, get_args(OnLong))
         self._folder = find_bundle(path_or_id).resolve()
         self._digest = read_manifest(self._folder).digest
         self._orders, self._on_long, self._threads = orders, on_long, threads

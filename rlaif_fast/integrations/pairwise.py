@@ -5,9 +5,9 @@ from __future__ import annotations
 import zlib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal, overload
+from typing import Literal, get_args, overload
 
-from rlaif_fast.errors import PairError
+from rlaif_fast.errors import PairError, one_of
 from rlaif_fast.integrations.batch import OnLong, judged
 from rlaif_fast.judging.judge import Judge
 from rlaif_fast.rows.pairs import Pair
@@ -22,6 +22,7 @@ class PairwiseJudge:
 
     def __init__(self, judge: Judge, *, on_long: OnLong = "error") -> None:
         """Args: on_long: ``truncate`` shows the judge a part of a prompt that is too long for it."""
+        one_of("on_long", on_long, get_args(OnLong))
         self._judge, self._on_long = judge, on_long
 
     @classmethod

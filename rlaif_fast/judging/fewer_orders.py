@@ -9,10 +9,11 @@ import random
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from itertools import islice
-from typing import Literal, TypeVar
+from typing import Literal, TypeVar, get_args
 
 import numpy as np
 
+from rlaif_fast.errors import one_of
 from rlaif_fast.judging.judge import WINDOW, Judge
 from rlaif_fast.judging.order_plan import CONFIDENCE, Floats, Plan, held_out, least_sample, plan_auto, plan_prior
 from rlaif_fast.judging.verdict import Verdict
@@ -66,6 +67,7 @@ class FrugalJudge:
             mode: ``prior`` reads one order of the others, ``auto`` the second too where it could change the label.
             disagreement: share of labels of all pairs that may differ from both orders', with 95 % confidence.
         """
+        one_of("mode", mode, get_args(Mode))
         self.judge, self.mode, self.disagreement = judge, mode, disagreement
         self.plan: Plan | None = None
         self._why = ""

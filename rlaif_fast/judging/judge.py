@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
 
 from rlaif_fast.bundle.folder import Bundle
 from rlaif_fast.bundle.manifest import Probe
+from rlaif_fast.errors import one_of
 from rlaif_fast.judging.lookahead import windows
 from rlaif_fast.judging.session import Session, shown
 from rlaif_fast.judging.verdict import Verdict, log_odds
@@ -60,6 +61,7 @@ class Judge(Session[Pair]):
                 company, so to the last digit what they would be had all been judged at once.
 
         Raises:
+            ArgumentError: ``orders``, ``window`` or a pair is none.
             PairError: a prompt is longer than the model's context.
             JudgeError: the runtime failed.
         """
@@ -74,6 +76,7 @@ class Judge(Session[Pair]):
         return self._fitting(pair, self._encode(pair, orders))
 
     def _encode(self, pair: Pair, orders: Orders = "both") -> list[list[int]]:
+        one_of("orders", orders, get_args(Orders))
         render = self._template.render
         instruction = shown(pair)
         prompts = [render(instruction, pair.response_0, pair.response_1)]

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Protocol, TypeVar
 
+from rlaif_fast.errors import ArgumentError
+
 LIMIT = 16 << 20  # bytes of text in a window; one item may be larger
 
 
@@ -22,10 +24,20 @@ def windows(items: Iterable[T], count: int) -> Iterator[list[T]]:
     """``items`` in runs of at most ``count``, cut where their texts together reach LIMIT.
 
     Where it cuts depends on the items alone, so a run that is taken up again has the same windows.
+
+    Raises:
+        ArgumentError: no count, or an item that is none.
     """
+    if not isinstance(count, int) or count < 1:
+        raise ArgumentError(f"window: {count!r} is no number of items from 1")
     window: list[T] = []
     size = 0
     for item in items:
+        if not hasattr(item, "bytes"):
+            raise ArgumentError(
+                f"a {type(item).__name__} is no item to judge; make one, as in"
+                " Pair(instruction=…, response_0=…, response_1=…)"
+            )
         window.append(item)
         size += item.bytes
         if len(window) == count or size >= LIMIT:
