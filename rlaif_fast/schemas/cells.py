@@ -14,14 +14,14 @@ from typing import Any
 _NAMED = r"""\{\s*['"](?:role|content|from|value)['"]\s*:"""
 _OPENS = re.compile(rf"""\s*(?:array\(\s*)?\[\s*\{{|\s*{_NAMED}\s*(?:array\(\s*)?\[|\s*{_NAMED}[^\n]*\}}\s*\n\s*\{{""")
 _BEGINS = re.compile(rf"""\s*(?:array\(\s*)?\[\s*{_NAMED}""")
+_STARTS = re.compile(r"\s*[\[{]")
 _JOINED = re.compile(r"""(['"])\1""")
 _KEYS = (re.compile(r"""['"](?:role|from)['"]\s*:"""), re.compile(r"""['"](?:content|value)['"]\s*:"""))
 
 
 def decoded(text: str) -> Any:
     """The list or object that ``text`` is in JSON or as a Python literal; None where it is neither."""
-    start = text.lstrip()[:1]
-    if start not in ("[", "{"):
+    if not _STARTS.match(text):
         return None
     try:
         found = json.loads(text)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import Any
 
 SYSTEM = (
@@ -54,6 +55,7 @@ INSIDE = (*DOCUMENTS, "context", "contexts", "file", "files")  # of a message
 _NOTHING = ("[]", "{}", "null", "None")
 
 
+@lru_cache(1024)  # a file's rows have the same columns
 def plain(name: str) -> str:
     """A name as it is looked up: ``chatHistory``, ``Chat History`` and ``chat-history`` are ``chat_history``."""
     return re.sub(r"(?<=[a-z0-9])(?=[A-Z])|[ -]+", "_", name.strip()).lower()

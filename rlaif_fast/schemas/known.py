@@ -14,6 +14,7 @@ from rlaif_fast.schemas.prompt_split import asked, begin_alike, is_dialogue
 from rlaif_fast.schemas.schema import NAMES, Row, RowSchema
 
 _CHOICES = (("chosen", "rejected"), ("chosen_response", "rejected_response"), ("response_j", "response_k"))
+_LATER = re.compile("response_([2-9]|[1-9][0-9]+)")
 _PROMPTS = ("prompt", "instruction", "question", "query", "conversations", "messages", "input")
 
 
@@ -70,7 +71,7 @@ def _has_prompt(text: Any) -> bool:
 
 
 def _own(row: Mapping[str, Any]) -> tuple[Row, Collection[str]]:
-    more = [name for name in row if re.fullmatch("response_([2-9]|[1-9][0-9]+)", name) and row[name] not in (None, "")]
+    more = [name for name in row if _LATER.fullmatch(name) and row[name] not in (None, "")]
     if more:
         raise ValueError(f"has {more[0]} too; rank them with rlaif-fast rank, or name two with --fields")
     found = {name: row[name] for name in NAMES[:3] if name in row}

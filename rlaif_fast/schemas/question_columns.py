@@ -66,9 +66,10 @@ def completed(instruction: str, beside: Mapping[str, Any], responses: Iterable[A
             asked = "\n\n".join([rendered(before), asked])
         else:
             asked = rendered([*before, Turn("user", asked)])
-    seen = " ".join("\n".join([asked, *(text for text in responses if isinstance(text, str))]).split())
-    for name, kind in kinds.items():
-        if kind not in SHOWN and _may_belong(kind, found[name], asked, seen):
+    others = [name for name in found if kinds[name] not in SHOWN and isinstance(found[name], str | list | dict)]
+    seen = " ".join("\n".join([asked, *filter(_is_text, responses)]).split()) if others else ""
+    for name in others:
+        if _may_belong(kinds[name], found[name], asked, seen):
             raise ValueError(
                 f"has a column {name} that may belong to the question: show it with --fields"
                 f" instruction=…+{name}, or leave it out with --carry {name}"
@@ -76,9 +77,11 @@ def completed(instruction: str, beside: Mapping[str, Any], responses: Iterable[A
     return asked, tuple(texts)
 
 
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str)
+
+
 def _may_belong(kind: str, value: Any, asked: str, seen: str) -> bool:
-    if not isinstance(value, str | list | dict):
-        return False
     if kind in CHOICES:
         flat = " ".join(asked.split())
         return not all(within(" ".join(text.split()), flat) for text in _leaves(value))
