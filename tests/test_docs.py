@@ -54,6 +54,13 @@ def test_the_contents_name_every_page() -> None:
     assert contents == {page.name for page in (ROOT / "docs").glob("*.md")} - {"index.md"}
 
 
+def test_the_quickstart_names_every_extra() -> None:
+    project = template_file.tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    quickstart = (ROOT / "docs/quickstart.md").read_text(encoding="utf-8")
+    for extra in project["optional-dependencies"]:
+        assert f"\n| `{extra}` |" in quickstart, extra
+
+
 def test_the_readme_fits_two_screens() -> None:
     lines = (ROOT / "README.md").read_text(encoding="utf-8").splitlines()
     assert len(lines) <= 110 and max(map(len, lines)) <= 120
