@@ -1,4 +1,4 @@
-# Plain commands a person would type, in the order they are needed. README.md shows them too.
+# Plain commands a person would type, in the order they are needed. docs/quickstart.md shows them too.
 PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
