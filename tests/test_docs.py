@@ -5,11 +5,16 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+
+import pytest
 
 from rlaif_fast.prompts import template_file
 from tests.conftest import ROOT, Run
+
+PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", ROOT / "CONTRIBUTING.md", ROOT / "benchmarks/README.md",
+         *sorted((ROOT / "docs").glob("*.md"))]  # fmt: skip
 
 
 def test_the_help_in_the_docs_is_current() -> None:
@@ -19,10 +24,68 @@ def test_the_help_in_the_docs_is_current() -> None:
     assert made.stdout == (ROOT / "docs/cli.md").read_text(encoding="utf-8"), "run `make help-text`"
 
 
-def test_links_between_documents_lead_somewhere() -> None:
-    for page in [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").glob("*.md")]:
-        for target in re.findall(r"\]\((?!http|#)([^)#]+)", page.read_text(encoding="utf-8")):
-            assert (page.parent / target).exists(), f"{page.name}: {target}"
+def _prose(page: Path) -> str:
+    """A page without its blocks of code."""
+    return re.sub(r"^```.*?^```$", "", page.read_text(encoding="utf-8"), flags=re.DOTALL | re.MULTILINE)
+
+
+def _anchors(page: Path) -> set[str]:
+    """Of a page's headings, as the code host makes them (and the site: mkdocs.yml)."""
+    titles = re.findall(r"^#+ (.+)$", _prose(page), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles}
+
+
+def _links(page: Path) -> Iterator[tuple[Path, str]]:
+    """(file, anchor) of a page's links that lead to no other host; of one within the page, itself."""
+    for target in re.findall(r"\]\((?!\w+:)([^)]+)\)", _prose(page)):
+        path, _, anchor = target.partition("#")
+        yield (page.parent / path if path else page), anchor
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
+def test_links_between_documents_lead_somewhere(page: Path) -> None:
+    for target, anchor in _links(page):
+        assert target.exists(), target
+        assert not anchor or anchor in _anchors(target), f"{target.name}#{anchor}"
+
+
+def test_the_contents_name_every_page() -> None:
+    contents = {target.name for target, _ in _links(ROOT / "docs/index.md")}
+    assert contents == {page.name for page in (ROOT / "docs").glob("*.md")} - {"index.md"}
+
+
+def test_the_quickstart_names_every_extra() -> None:
+    project = template_file.tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    quickstart = (ROOT / "docs/quickstart.md").read_text(encoding="utf-8")
+    for extra in project["optional-dependencies"]:
+        assert f"\n| `{extra}` |" in quickstart, extra
+
+
+def test_the_readme_fits_two_screens() -> None:
+    lines = (ROOT / "README.md").read_text(encoding="utf-8").splitlines()
+    assert len(lines) <= 110 and max(map(len, lines)) <= 120
+
+
+def test_every_file_that_the_architecture_names_exists() -> None:
+    """By its place in the runtime, in the exporter or in the repository."""
+    named = re.findall(r"`([\w/.-]+\.(?:py|toml|md))`", (ROOT / "docs/architecture.md").read_text(encoding="utf-8"))
+    assert len(named) > 60
+    places = (ROOT / "rlaif_fast", ROOT / "export/rlaif_fast_export", ROOT)
+    assert [name for name in named if not any((place / name).is_file() for place in places)] == []
+
+
+def test_the_pictures_of_the_architecture_have_every_room() -> None:
+    """Each layer of the contracts in pyproject.toml is a box, and an arrow leads downwards or to the side."""
+    page = (ROOT / "docs/architecture.md").read_text(encoding="utf-8")
+    contracts = template_file.tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    layered = [one for one in contracts["tool"]["importlinter"]["contracts"] if one["type"] == "layers"]
+    pictures = re.findall(r"```mermaid\n(.*?)```", page, re.DOTALL)
+    for contract, picture in zip(layered, pictures, strict=True):
+        level = {room: n for n, layer in enumerate(contract["layers"]) for room in layer.split(" | ")}
+        boxes = dict(re.findall(r'(\w+)\["(\w+)', picture))
+        assert set(boxes.values()) == set(level)
+        for above, below in re.findall(r"(\w+)(?:\[[^]]*\])? --[->] (\w+)", picture):
+            assert level[boxes[above]] <= level[boxes[below]], (above, below)
 
 
 def test_the_template_in_the_docs_is_one_and_has_every_key(tmp_path: Path) -> None:
