@@ -39,7 +39,7 @@ class _Rate(ProgressColumn):
 
 
 def progress_of(items: Iterable[T], total: int | None, done: int = 0, unit: str = "pairs") -> Iterator[T]:
-    """Pass ``items`` on under a progress bar with rate and time left; no bar where nobody looks."""
+    """Pass ``items`` on under a progress bar with rate and time left; no bar without a terminal."""
     console = stderr()
     if not console.is_terminal:
         yield from items
@@ -84,7 +84,7 @@ class Steps:
             self._bar.update(self._task, description=what, completed=share)
 
     def say(self, line: str) -> None:
-        """A line that stays, behind the step that is going on."""
+        """A line that stays, after the current step."""
         self._finish()
         self._what = ""
         self._console.print(escaped(line))
