@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -12,9 +13,11 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import click
 import pytest
 
-from rlaif_fast.cli import _run
+from rlaif_fast.cli import _run, cli
+from rlaif_fast.commands.headings import HEADINGS
 from tests.conftest import ROOT, Run
 
 GOOD = {"instruction": "A text.", "response_0": "a fox", "response_1": "a dog"}
@@ -41,7 +44,7 @@ def test_judge_writes_the_contracts_rows(rlaif_fast: Cli, llama: Path, tmp_path:
     assert first["p1"] + first["p2"] == 1
     assert first["p1"] == pytest.approx(sum(first["p1_by_order"]) / 2, abs=1e-15)
     assert "2 pairs, 2 judged, same position" in done.err
-    assert "pairs/s" in done.err
+    assert re.search(r"%, \d+\.\d\d pairs/s, judged in \d+\.\d s\n$", done.err)
 
 
 def test_judge_reads_standard_input_and_writes_a_file(rlaif_fast: Cli, llama: Path, tmp_path: Path) -> None:
@@ -235,3 +238,17 @@ def test_a_full_disk_is_one_line(llama: Path, tmp_path: Path) -> None:
     assert done.returncode == 1
     assert "No space left on device" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("name", ["judge", "rank", "score", "eval", "export"])
+def test_options_stand_under_headings(name: str) -> None:
+    command = cli.commands[name]
+    text = command.get_help(click.Context(command, info_name=name))
+    headings = re.findall(r"^(\w[\w ]*):$", text, re.MULTILINE)
+    assert headings == [heading for heading in HEADINGS if heading in headings]
+    assert {"Input", "Prompt", "Output"} <= set(headings) and headings[-1] == "Other options"
+    assert ("Speed" in headings) == (name != "export")
+    options = [parameter for parameter in command.params if isinstance(parameter, click.Option)]
+    for option in options:
+        assert len(re.findall(rf"^  (?:-\w, )?{option.opts[-1]}\b", text, re.MULTILINE)) == 1, option
+    assert text[text.index("Other options:") :].count("\n") <= 3  # --verbose and --help

@@ -45,6 +45,9 @@ def work(llama: Path, tmp_path_factory: pytest.TempPathFactory, rlaif_fast: Cli)
         "--fit", folder / "calibration.json",
     )  # fmt: skip
     assert done.status == 0, done.err
+    assert re.search(
+        r"^60 pairs, 60 judged, same position \S+ %, \S+ pairs/s, judged in \S+ s$", done.err, re.MULTILINE
+    )
     (folder / "table.txt").write_text(done.out)
     return folder
 

@@ -102,7 +102,7 @@ def test_killed_anywhere_it_ends_with_the_same_file(llama: Path, tmp_path: Path)
     while kills < KILLS:
         output = tmp_path / f"out-{finished}.jsonl"
         status, err = run(output, pick.uniform(0.4 * life, 1.1 * life))
-        taken_up += "going on behind " in err
+        taken_up += "resuming after " in err
         if status == 0:
             assert output.read_bytes() == wanted.read_bytes()
             assert "300 judged" in err
@@ -113,7 +113,7 @@ def test_killed_anywhere_it_ends_with_the_same_file(llama: Path, tmp_path: Path)
     assert run(output, 0)[0] == 0
     assert output.read_bytes() == wanted.read_bytes()
     assert inside > KILLS // 4, "the kills came before the work or behind it"
-    assert taken_up, "no run had verdicts of another to go on behind"
+    assert taken_up, "no run resumed another"
     assert {p.name for p in tmp_path.iterdir()} == {
         pairs.name, wanted.name, output.name, *(f"out-{n}.jsonl" for n in range(finished)),
     }  # fmt: skip
@@ -134,7 +134,7 @@ def test_an_interrupted_run_says_so_and_goes_on(
     assert not output.exists()
     done = rlaif_fast("judge", pairs, "-b", llama, "-o", output)
     assert done.status == 0, done.err
-    assert f"{output}: going on behind 12 rows" in done.err
+    assert f"{output}: resuming after 12 rows" in done.err
     assert output.read_bytes() == wanted.read_bytes()
 
 
@@ -165,7 +165,7 @@ def test_what_it_is_bound_to(llama: Path, tiny_bundle: Callable[[str], Path], tm
     assert len(output.read_text().splitlines()) == done + 20
     interrupted(_judge(pairs, llama, tmp_path / "again.jsonl"), "write", done)
     fresh = rlaif_fast("judge", changed, "-b", llama, "-o", tmp_path / "again.jsonl", "--restart", "--limit", 30)
-    assert fresh.status == 0 and "going on" not in fresh.err
+    assert fresh.status == 0 and "resuming" not in fresh.err
     assert len((tmp_path / "again.jsonl").read_text().splitlines()) == 30
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from itertools import permutations
@@ -245,7 +246,7 @@ def test_the_command(llama: Path, tmp_path: Path, rlaif_fast: Cli) -> None:
     assert found == [ranking.row() for ranking in _rankings(llama)]
     assert [row["human_label"] for row in found] == [1] * 5 and found[0]["truncated"] is False
     assert list(found[0])[:4] == ["id", "instruction", "responses", "ranking"]
-    assert "5 rows, 5 ranked, 14 pairs, same position " in done.err
+    assert re.search(r"5 rows, 5 ranked, 14 pairs, same position \S+ %, \S+ rows/s, ranked in \S+ s\n$", done.err)
     assert rlaif_fast("rank", rows, "-b", llama).out == out.read_text()
     wrong = rlaif_fast("rank", rows, "-b", llama, "--pairs", "all")
     assert wrong.status == 2 and "--pairs needs --to pairs" in wrong.err
@@ -318,7 +319,7 @@ def test_a_stopped_run_goes_on(llama: Path, tmp_path: Path, rlaif_fast: Cli) -> 
     refused = rlaif_fast("rank", rows, "-b", llama, "-o", out, "--orders", "forward")
     assert refused.status == 1 and "begun with another orders" in refused.err
     done = rlaif_fast("rank", rows, "-b", llama, "-o", out)
-    assert done.status == 0 and "going on behind 3 rows" in done.err
+    assert done.status == 0 and "resuming after 3 rows" in done.err
     assert out.read_bytes() == whole
 
 

@@ -169,7 +169,7 @@ def test_memory_that_ends_in_the_middle_loses_nothing(llama: Path, tmp_path: Pat
     assert REMEDY in err.decode() and err.count(b"\n") == 1
     assert json.loads((tmp_path / "out.jsonl.journal").read_text())["verdicts"] == 40
     again = subprocess.run([*judge, str(output)], input=b"".join(rows), capture_output=True)
-    assert again.returncode == 0 and b"going on behind 40 rows" in again.stderr
+    assert again.returncode == 0 and b"resuming after 40 rows" in again.stderr
     subprocess.run([*judge, str(once)], input=b"".join(rows), check=True, capture_output=True)
     assert output.read_bytes() == once.read_bytes()
 

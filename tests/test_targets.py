@@ -84,7 +84,7 @@ def test_a_run_is_taken_up_through_any_of_its_names(pairs: Path, llama: Path, tm
     interrupted([*command, tmp_path / "one.jsonl"], "write", 2)
     assert not (tmp_path / "big" / "v.jsonl").exists()
     done = rlaif_fast(*command, tmp_path / "two.jsonl")
-    assert done.status == 0 and "going on behind 2 rows" in done.err
+    assert done.status == 0 and "resuming after 2 rows" in done.err
     assert len((tmp_path / "big" / "v.jsonl").read_text().splitlines()) == len(ROWS)
 
 

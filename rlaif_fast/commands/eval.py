@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from rlaif_fast.commands.options import columns
+from rlaif_fast.commands.headings import Command, option
+from rlaif_fast.commands.options import columns, kind_option, long_option, threads_option
 
 if TYPE_CHECKING:
     from rlaif_fast.bundle.manifest import Manifest
@@ -25,22 +26,20 @@ _FILE = click.Path(dir_okay=False, path_type=Path)
 _LEAST = 10  # pairs in each half of a fit
 
 
-@click.command("eval")
+@click.command("eval", cls=Command)
 @click.argument("labelled", type=click.Path(allow_dash=True))
-@click.option("-b", "--bundle", help="What judges pairs, or judged the verdicts: a bundle's folder or an exported"
-              " model's id. [default: the embedded default]")  # fmt: skip
-@click.option("--from", "kind", type=click.Choice(["jsonl", "json", "csv", "tsv", "parquet", "arrow"]),
-              help="What LABELLED is. [default: seen from its beginning and name]")  # fmt: skip
-@click.option("--fields", help="Where a pair keeps things, as in judge.")
+@option("Judging", "-b", "--bundle", help="What judges pairs, or judged the verdicts: a bundle's folder or an exported"
+        " model's id. [default: the embedded default]")  # fmt: skip
+@kind_option
+@option("Input", "--fields", help="Field mapping, as in judge.")
 @columns
-@click.option("--limit", type=click.IntRange(min=1), help="The first N rows only.")
-@click.option("--on-long", type=click.Choice(["error", "truncate"]), default="error", show_default=True,
-              help="A prompt over the model's context: an error, or leave the instruction's end away.")  # fmt: skip
-@click.option("--threads", type=click.IntRange(min=0), default=0, help="[default: the usable physical cores]")
-@click.option("--fit", "fit_file", type=_FILE, help="Fit temperature and position offset on one half of the"
-              " instructions, report them on the other, and write them for `judge --calibration`.")  # fmt: skip
-@click.option("--json", "json_file", type=_FILE, help="Write every figure, and what they follow from.")
-@click.option("--html", "html_file", type=_FILE, help="Write a report with plots, one file.")
+@option("Input", "--limit", type=click.IntRange(min=1), help="Take the first N rows only.")
+@long_option
+@threads_option
+@option("Output", "--fit", "fit_file", type=_FILE, help="Fit temperature and position offset on one half of the"
+        " instructions, report them on the other, and write them for `judge --calibration`.")  # fmt: skip
+@option("Output", "--json", "json_file", type=_FILE, help="Write every figure, and what they follow from.")
+@option("Output", "--html", "html_file", type=_FILE, help="Write a report with plots, one file.")
 @click.pass_context
 def evaluate(
     context: click.Context, labelled: str, bundle: str | None, kind: str | None, fields: str | None, limit: int | None,
@@ -51,7 +50,7 @@ def evaluate(
 
     LABELLED is a file of pairs with people's choice in a field label (0 or 1, the index of the preferred response),
     judged on the way; or verdicts that `judge` wrote of such pairs. Ties and empty labels are counted and left out.
-    For a long set judge first: a stopped `judge -o` goes on where it was.
+    For a long set judge first: an interrupted `judge -o` can be resumed.
     """
     from rlaif_fast.commands.reports import check_reports, command_line
     from rlaif_fast.evaluation.html import to_html
@@ -132,7 +131,8 @@ def _judge(
     from rlaif_fast.commands.default import bundle_folder_of
     from rlaif_fast.evaluation.records import nothing_labelled, record
     from rlaif_fast.judging.judge import Judge
-    from rlaif_fast.reports.console import progress_of
+    from rlaif_fast.judging.pair_run import PairRun
+    from rlaif_fast.judging.run_input import RunInput
     from rlaif_fast.reports.terminal import say
     from rlaif_fast.rows.reader import row_reader
     from rlaif_fast.runtime.cpu import busy
@@ -142,14 +142,13 @@ def _judge(
     pairs = [pair for pair in islice(intake.pairs(), limit) if not left_out(_label(pair))]
     if not pairs:
         raise nothing_labelled(source.name, left_out)
+    rows = RunInput.of(pairs)
+    rows.check()
     judge = Judge.load(bundle_folder_of(bundle), threads=threads, spin=not busy())
-    if on_long == "truncate":
-        pairs = [judge.shortened(pair) for pair in pairs]
-    else:
-        for pair in pairs:
-            judge.prompt_tokens(pair)
-    verdicts = judge.judge_many(pairs, window=max(1, len(pairs)))
-    return judge, [record(verdict.row()) for verdict in progress_of(verdicts, len(pairs))]
+    run = PairRun(rows, judge, shorten=on_long == "truncate", window=len(pairs))
+    records = [record(verdict.row()) for verdict in run.results()]
+    say(run.closing())
+    return judge, records
 
 
 def _label(pair: Pair) -> Label:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from rlaif_fast.commands.headings import Command, option
 from rlaif_fast.commands.prompt_options import CHAT, chosen_template, prompt_options, score_template
 from rlaif_fast.errors import ExportError, TemplateError
 from rlaif_fast.files.targets import folder_of
@@ -19,45 +20,26 @@ if TYPE_CHECKING:
 _CALIBRATION = 256  # pairs of a file: each takes a forward and a backward pass or two
 
 
-@click.command()
+@click.command(cls=Command)
 @click.argument("model")
-@click.option(
-    "-o", "--output", type=click.Path(path_type=Path), help="The bundle's folder. [default: in the cache folder]"
-)
-@click.option(
-    "--precision",
-    type=click.Choice(["auto", "int8", "fp32"]),
-    default="auto",
-    show_default=True,
-    help="Of the products: int8, fp32 (exact), or auto: int8 where this machine gains a quarter by it, or lacks the"
-    " memory for fp32. Scores are fp32.",
-)
-@click.option(
-    "--calibrate",
-    type=click.Path(exists=True, dir_okay=False),
-    help="Pairs to fit int8 to; means --precision int8. [default: texts that come with the exporter]",
-)
-@click.option(
-    "--max-delta",
-    type=click.FloatRange(min=0, min_open=True),
-    help="Largest mean |difference in log-odds| to PyTorch fp32 that an int8 bundle may have; means --precision"
-    " int8. [default: 0.03]",
-)
-@click.option(
-    "--template",
-    default="summary",
-    show_default=True,
-    metavar="NAME|FILE",
-    help="The prompt the bundle is made for: a built-in one, or a .toml file of your own.",
-)
+@option("Input", "--revision", help="Branch, tag or commit of a hub model.")
+@option("Input", "--trust-remote-code", is_flag=True, help="Run Python code that comes with MODEL; it can do what you"
+        " can.")  # fmt: skip
+@option("Prompt", "--template", default="summary", show_default=True, metavar="NAME|FILE",
+        help="The prompt the bundle is made for: a built-in one, or a .toml file of your own.")  # fmt: skip
 @prompt_options
 @CHAT
-@click.option("--revision", help="Branch, tag or commit of a hub model.")
-@click.option(
-    "--trust-remote-code", is_flag=True, help="Run Python code that comes with MODEL; it can do what you can."
-)
-@click.option("--force", is_flag=True, help="Replace the output folder where it exists.")
-@click.option("-v", "--verbose", is_flag=True, help="Name every tensor of MODEL's files that is not used.")
+@option("Precision", "--precision", type=click.Choice(["auto", "int8", "fp32"]), default="auto", show_default=True,
+        help="Of the products: int8, fp32 (exact), or auto: int8 where this machine gains a quarter by it, or lacks the"
+        " memory for fp32. Scores are fp32.")  # fmt: skip
+@option("Precision", "--calibrate", type=click.Path(exists=True, dir_okay=False), help="Pairs to fit int8 to; means"
+        " --precision int8. [default: texts that come with the exporter]")  # fmt: skip
+@option("Precision", "--max-delta", type=click.FloatRange(min=0, min_open=True), help="Largest mean |difference in"
+        " log-odds| to PyTorch fp32 that an int8 bundle may have; means --precision int8. [default: 0.03]")  # fmt: skip
+@option("Output", "-o", "--output", type=click.Path(path_type=Path), help="The bundle's folder. [default: in the cache"
+        " folder]")  # fmt: skip
+@option("Output", "--force", is_flag=True, help="Replace the output folder where it exists.")
+@option("Other options", "-v", "--verbose", is_flag=True, help="Name every tensor of MODEL's files that is not used.")
 def export(
     model: str, output: Path | None, precision: str, calibrate: str | None, max_delta: float | None,
     template: str, exemplars: str | None, shots: int | None, chat: str, revision: str | None,

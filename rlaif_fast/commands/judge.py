@@ -3,83 +3,81 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
-from rlaif_fast.commands import orders as fewer
-from rlaif_fast.commands.options import give_way, reading, running
+from rlaif_fast.commands.headings import Command, option
+from rlaif_fast.commands.options import finish, give_way, reading, running
 
 if TYPE_CHECKING:
     from rlaif_fast.evaluation.calibration import Calibration
     from rlaif_fast.files.writing import Keep
     from rlaif_fast.judging.exact import ExactJudge
-    from rlaif_fast.judging.judge import Judge, Orders
+    from rlaif_fast.judging.judge import Judge
+    from rlaif_fast.judging.pair_run import AnyOrders
     from rlaif_fast.judging.verdict import Verdict
-    from rlaif_fast.rows.pairs import Pair
+
+_SAMPLED = ("prior", "auto")
 
 
-@click.command()
+@click.command(cls=Command)
 @click.argument("pairs", type=click.Path(allow_dash=True))
-@click.option("-b", "--bundle", help="A bundle's folder or an exported model's id. [default: the embedded default]")
-@click.option("--fields", help="Where a row keeps things, as instruction=prompt,response_0=completions.0,response_1=…"
-              " [default: the usual shapes are recognised]")  # fmt: skip
-@click.option("--to", type=click.Choice(["rows", "trl"]), default="rows", show_default=True,
-              help="Verdict rows, or a preference file for TRL's trainers.")  # fmt: skip
-@click.option("--min-margin", type=click.FloatRange(0, 1), default=0.0, help="Drop verdicts with |p1 - p2| below this.")
-@click.option("--only-consistent", is_flag=True, help="Drop verdicts whose two orders disagree.")
-@click.option("--mark", is_flag=True, help="With the two above: keep such rows, and write kept: false.")
-@click.option("--orders", type=click.Choice(fewer.CHOICES), default="both", show_default=True,
-              help="Both orders, averaged; response_0 first only; the same corrected by a sample's label prior; or the"
-              " second order only where it could change the label.")  # fmt: skip
-@click.option("--sample", type=click.IntRange(min=8), help="Pairs that prior and auto read in both orders first."
-              " [default: 200 for prior, for auto as few as can promise its disagreement: 399 for 0.01]")  # fmt: skip
-@click.option("--disagreement", type=click.FloatRange(0, 1, min_open=True, max_open=True), help="Share of labels that"
-              " may differ from both orders' with auto, with 95 % confidence. [default: 0.01]")  # fmt: skip
-@click.option("--exact", is_flag=True, help="Labels equal to float32's: pairs too close for int8 are judged again by"
-              " the fp32 bundle of the same model.")  # fmt: skip
-@click.option("--calibration", type=click.Path(dir_okay=False, path_type=Path), help="Apply what `eval --fit` wrote"
-              " for this bundle.")  # fmt: skip
-@click.option("--window", type=click.IntRange(min=1), help="Pairs read ahead; with fp32, those on one instruction share"
-              " a forward pass. [default: 1024 of a file, 32 of a pipe]")  # fmt: skip
-@click.option("--table", is_flag=True, help="Print a table for people instead of rows.")
+@option("Input", "--fields", help="Field mapping, as instruction=prompt,response_0=completions.0,response_1=…"
+        " [default: the usual schemas are recognised]")  # fmt: skip
 @reading
+@option("Judging", "-b", "--bundle", help="A bundle's folder or an exported model's id. [default: the embedded"
+        " default]")  # fmt: skip
+@option("Judging", "--orders", type=click.Choice(["both", "forward", *_SAMPLED]), default="both", show_default=True,
+        help="Both orders, averaged; response_0 first only; the same corrected by a sample's label prior; or the"
+        " second order only where it could change the label.")  # fmt: skip
+@option("Judging", "--sample", type=click.IntRange(min=8), help="Pairs that prior and auto read in both orders first."
+        " [default: 200 for prior, for auto as few as can promise its disagreement: 399 for 0.01]")  # fmt: skip
+@option("Judging", "--disagreement", type=click.FloatRange(0, 1, min_open=True, max_open=True), help="Share of labels"
+        " that may differ from both orders' with auto, with 95 % confidence. [default: 0.01]")  # fmt: skip
+@option("Judging", "--exact", is_flag=True, help="Labels equal to float32's: pairs too close for int8 are judged again"
+        " by the fp32 bundle of the same model.")  # fmt: skip
+@option("Judging", "--calibration", type=click.Path(dir_okay=False, path_type=Path), help="Apply what `eval --fit`"
+        " wrote for this bundle.")  # fmt: skip
 @running
+@option("Speed", "--window", type=click.IntRange(min=1), help="Pairs read ahead; with fp32, those on one instruction"
+        " share a forward pass. [default: 1024 of a file, 32 of a pipe]")  # fmt: skip
+@option("Output", "--to", type=click.Choice(["rows", "trl"]), default="rows", show_default=True,
+        help="Verdict rows, or a preference file for TRL's trainers.")  # fmt: skip
+@option("Output", "--min-margin", type=click.FloatRange(0, 1), default=0.0, help="Drop verdicts with |p1 - p2| below"
+        " this.")  # fmt: skip
+@option("Output", "--only-consistent", is_flag=True, help="Drop verdicts whose two orders disagree.")
+@option("Output", "--mark", is_flag=True, help="With the two above: keep such rows, and write kept: false.")
+@option("Output", "--table", is_flag=True, help="Print a table for people instead of rows.")
 @click.pass_context
 def judge(
     context: click.Context, pairs: str, bundle: str | None, output: Path | None, restart: bool, kind: str | None,
     fields: str | None, to: Literal["rows", "trl"], min_margin: float, only_consistent: bool, mark: bool, on_error: str,
-    on_long: str, orders: str, sample: int | None, disagreement: float | None, exact: bool, calibration: Path | None,
-    limit: int | None, window: int | None, threads: int, engine: str, nice: int | None, table: bool, verbose: bool,
-    split: str | None, carry: tuple[str, ...], show: int | None,
+    on_long: str, orders: AnyOrders, sample: int | None, disagreement: float | None, exact: bool,
+    calibration: Path | None, limit: int | None, window: int | None, threads: int, engine: str, nice: int | None,
+    table: bool, verbose: bool, split: str | None, carry: tuple[str, ...], show: int | None,
 ) -> None:  # fmt: skip
     """Judge PAIRS: JSON Lines, a JSON array, CSV, Parquet, a datasets folder, or - for standard input.
 
     A row has instruction, response_0 and response_1, maybe id; other fields are carried along, but those that belong
-    to the question (input, system, …) are shown with it. The shapes of TRL, UltraFeedback, distilabel and AlpacaEval
+    to the question (input, system, …) are shown with it. The schemas of TRL, UltraFeedback, distilabel and AlpacaEval
     are recognised; --show prints what the judge is shown. Each pair is judged in both orders by default, because
     small judges prefer a position more than a response. The rows of a file are checked before the first is judged.
-    The output appears whole; a stopped run goes on where it was when the same command is given again.
+    The output appears only when it is complete; an interrupted run resumes with the same command.
     """
     from rlaif_fast.commands.default import bundle_folder_of
+    from rlaif_fast.commands.lines import print_lines
     from rlaif_fast.commands.show import show_pairs
     from rlaif_fast.commands.table import print_table
     from rlaif_fast.files.writing import Keep, check_target, convert
-    from rlaif_fast.judging.run import Work, print_lines
+    from rlaif_fast.judging.pair_run import PairRun
+    from rlaif_fast.judging.run_input import RunInput
     from rlaif_fast.reports.terminal import say
     from rlaif_fast.rows.reader import open_pairs
 
-    if mark and not (min_margin or only_consistent):
-        raise click.UsageError("--mark needs --min-margin or --only-consistent")
-    if table and (output or to != "rows"):
-        raise click.UsageError("--table is printed; it takes neither --output nor --to")
-    fewer.check(orders, sample, disagreement, exact, calibration is not None)
-    if exact and engine not in ("auto", "onnxruntime"):
-        raise click.UsageError("--exact needs an error bound, which was measured with onnxruntime: leave --engine out")
-    if show is not None and output is not None:
-        raise click.UsageError("--show is printed and judges nothing; leave --output out")
+    _check_usage(context.params)
     keep = Keep(min_margin, only_consistent, mark)
     if output is not None:
         output = check_target(output, [pairs, *([str(calibration)] if calibration else [])])
@@ -88,54 +86,46 @@ def judge(
             if show_pairs(intake, bundle, show if limit is None else min(show, limit), orders, on_error == "skip"):
                 context.exit(1)
             return
-        work = Work(intake.pairs, intake.restartable, limit, on_error == "skip", output)
-        work.look()
+        rows = RunInput(intake.pairs, intake.restartable, limit=limit, skip=on_error == "skip", output=output)
+        rows.check()
         folder = bundle_folder_of(bundle)
-        started = time.perf_counter()
-        spin = not give_way(nice)
+        started, spin = time.perf_counter(), not give_way(nice)
         loaded = _load(folder, threads, spin, "onnxruntime" if exact else engine)
         precise = _exact(loaded, folder, threads, spin) if exact else None
         calibrated = _calibration(calibration, loaded)
         if verbose:
             seconds = time.perf_counter() - started
-            work.say(f"{loaded.manifest.name}, loaded in {seconds:.2f} s\n{loaded.describe()}")
-        shortened = loaded.shortened if on_long == "truncate" else None
-        shown: Orders = "forward" if orders == "forward" else "both"
-        work.fitting(loaded.manifest.maximum_length, lambda pair: loaded.prompt_tokens(pair, shown), shortened)
-        frugal = fewer.frugal_judge(loaded, work, orders, sample, disagreement)
-        survey = None if frugal is None else fewer.prepare(frugal, work)
-        ahead, done = window or work.window, 0
-
-        def results(pairs: Iterable[Pair], done: int) -> Iterator[Verdict]:
-            if frugal is not None:
-                return frugal.judge_many(pairs, window=ahead, done=done)
-            found = (precise or loaded).judge_many(pairs, shown, window=ahead, done=done)
-            return map(calibrated, found) if calibrated else found
-
-        if table:
-            tally = work.to_screen(results, _Tally, print_table, survey)
-        elif output is None:
-            tally = work.to_screen(results, _Tally, lambda verdicts: print_lines(verdicts, _form(to, keep)), survey)
+            say(f"{loaded.manifest.name}, loaded in {seconds:.2f} s\n{loaded.describe()}")
+        run = PairRun(
+            rows, loaded, orders=orders, sample=sample, disagreement=disagreement, exact=precise,
+            calibration=calibrated, shorten=on_long == "truncate", window=window,
+        )  # fmt: skip
+        if output is not None:
+            run.to_file(lambda found, target: convert(found, target, to=to, keep=keep), restart=restart)
         else:
-            bound = {
-                "bundle": loaded.digest, "exact": precise.exact.digest if precise else None, "orders": orders,
-                "sample": frugal.digest if frugal else None, "disagreement": frugal.disagreement if frugal else None,
-                "calibration": calibrated.digest if calibrated else None,
-                "on-long": on_long, "limit": limit, "window": ahead, "engine": loaded.engine,
-            }  # fmt: skip
-            tally, done = work.to_file(
-                results, _Tally, bound, restart, lambda rows, target: convert(rows, target, to=to, keep=keep), survey
-            )
-    counts = tally.counts
-    all_both = counts["both"] == counts["judged"] > 0  # else those read twice are no fair share
-    same = [f"same position {100 * counts['same'] / counts['both']:.1f} %"] if all_both else []
-    work.say(work.closing("pairs", done, same, counts["judged"], "judged"))
-    if precise is not None:
-        work.say(precise.line())
-    if frugal is not None and counts["judged"]:
-        work.say(frugal.line(counts["judged"], counts["judged"] - counts["both"]))
-    if work.skipped:
-        context.exit(1)
+            run.to_screen(print_table if table else lambda verdicts: print_lines(verdicts, _form(to, keep)))
+    finish(context, run)
+
+
+def _check_usage(given: dict[str, Any]) -> None:
+    """Raise UsageError where options do not go together."""
+    orders, output = given["orders"], given["output"]
+    if given["mark"] and not (given["min_margin"] or given["only_consistent"]):
+        raise click.UsageError("--mark needs --min-margin or --only-consistent")
+    if given["table"] and (output or given["to"] != "rows"):
+        raise click.UsageError("--table is printed; it takes neither --output nor --to")
+    if orders in _SAMPLED and given["exact"]:
+        raise click.UsageError(f"--exact takes --orders both or forward: its bound on p1 is not one of {orders}'s")
+    if orders in _SAMPLED and given["calibration"]:
+        raise click.UsageError(f"--calibration takes --orders both or forward: it was not fitted to {orders}'s p1")
+    if given["sample"] is not None and orders not in _SAMPLED:
+        raise click.UsageError("--sample needs --orders prior or auto")
+    if given["disagreement"] is not None and orders != "auto":
+        raise click.UsageError("--disagreement needs --orders auto")
+    if given["exact"] and given["engine"] not in ("auto", "onnxruntime"):
+        raise click.UsageError("--exact needs an error bound, which was measured with onnxruntime: leave --engine out")
+    if given["show"] is not None and output is not None:
+        raise click.UsageError("--show is printed and judges nothing; leave --output out")
 
 
 def _load(folder: Path, threads: int, spin: bool, engine: str) -> Judge:
@@ -163,17 +153,6 @@ def _calibration(path: Path | None, judge: Judge) -> Calibration | None:
     found = read_calibration(path)
     found.require_bundle(judge.digest, path)
     return found
-
-
-class _Tally:
-    def __init__(self, counts: Mapping[str, Any]) -> None:
-        self.counts: dict[str, Any] = {"judged": 0, "both": 0, "same": 0, "sample": [], **counts}
-
-    def take(self, verdict: Verdict) -> None:
-        self.counts["judged"] += 1
-        if verdict.consistent is not None:
-            self.counts["both"] += 1
-            self.counts["same"] += not verdict.consistent
 
 
 def _form(to: str, keep: Keep) -> Callable[[Verdict], str | None]:

@@ -3,65 +3,75 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
+
+from rlaif_fast.commands.headings import option
+
+if TYPE_CHECKING:
+    from rlaif_fast.judging.run import Run
 
 F = TypeVar("F", bound=Callable[..., Any])
 _POLITE = 5  # nice level on a machine in use
 
+kind_option = option("Input", "--from", "kind", type=click.Choice(["jsonl", "json", "csv", "tsv", "parquet", "arrow"]),
+                     help="Input format. [default: detected from content and file name]")  # fmt: skip
+long_option = option("Prompt", "--on-long", type=click.Choice(["error", "truncate"]), default="error",
+                     show_default=True, help="A prompt longer than the model's context: an error, or truncate the"
+                     " instruction.")  # fmt: skip
+threads_option = option("Speed", "--threads", type=click.IntRange(min=0), default=0,
+                        help="[default: the usable physical cores]")  # fmt: skip
+engine_option = option("Speed", "--engine", default="auto", envvar="RLAIF_FAST_ENGINE", metavar="NAME",
+                       help="The engine (docs/engines.md), or auto: the fastest that keeps the verdicts, see"
+                       " `tune`. [default: auto]")  # fmt: skip
 _COLUMNS = (
-    click.option("--split", help="Of a folder that holds several: train, test, …"),
-    click.option("--carry", multiple=True, metavar="COLUMN", help="A column that looks like a part of the question and"
-                 " is none. May be given again."),
+    option("Input", "--split", help="Split of a dataset folder that holds several: train, test, …"),
+    option("Input", "--carry", multiple=True, metavar="COLUMN", help="Carry a column along that would be taken for a"
+           " part of the question. Repeatable."),
 )  # fmt: skip
 _READING = (
-    click.option("--from", "kind", type=click.Choice(["jsonl", "json", "csv", "tsv", "parquet", "arrow"]),
-                 help="What the file is. [default: seen from its beginning and name]"),
+    kind_option,
     *_COLUMNS,
-    click.option("--on-error", type=click.Choice(["stop", "skip"]), default="stop", show_default=True,
-                 help="A bad row: stop before the work begins, or set it aside in OUTPUT.errors.jsonl."),
-    click.option("--on-long", type=click.Choice(["error", "truncate"]), default="error", show_default=True,
-                 help="A prompt over the model's context: an error, or leave the instruction's end away."),
-    click.option("--limit", type=click.IntRange(min=0), help="Take the first N rows only."),
+    option("Input", "--limit", type=click.IntRange(min=0), help="Take the first N rows only."),
+    option("Input", "--on-error", type=click.Choice(["stop", "skip"]), default="stop", show_default=True,
+           help="A bad row: stop before judging begins, or set it aside in OUTPUT.errors.jsonl."),
+    long_option,
+    option("Prompt", "--show", type=click.IntRange(min=1), metavar="N", help="Print the prompts of the first N rows,"
+           " and which columns were used, carried and ignored; judge nothing."),
 )  # fmt: skip
-_SHOWING = click.option("--show", type=click.IntRange(min=1), metavar="N", help="Print the prompts of the first N rows,"
-                        " and which columns were used, carried and ignored; judge nothing.")  # fmt: skip
-engine_option = click.option("--engine", default="auto", envvar="RLAIF_FAST_ENGINE", metavar="NAME",
-                             help="The engine (docs/engines.md), or auto: the fastest that keeps the verdicts, see"
-                             " `tune`. [default: auto]")  # fmt: skip
 _RUNNING = (
-    click.option("-o", "--output", type=click.Path(path_type=Path), help="The output's file: .jsonl, .json, .csv, .tsv"
-                 " or .parquet, maybe .gz or .zst behind it. [default: standard output]"),
-    click.option("--restart", is_flag=True, help="Forget what a stopped run left for this output, and begin again."),
-    click.option("--threads", type=click.IntRange(min=0), default=0, help="[default: the usable physical cores]"),
+    threads_option,
     engine_option,
-    click.option("--nice", type=click.IntRange(0, 19), help="Give way to other processes: 0 not at all, 19 most."
-                 f" [default: {_POLITE} on a machine in use, else 0]"),
-    click.option("-v", "--verbose", is_flag=True, help="Say how the runtime was set up."),
+    option("Speed", "--nice", type=click.IntRange(0, 19), help="Process priority: 0 normal, 19 lowest."
+           f" [default: {_POLITE} on a machine in use, else 0]"),
+    option("Output", "-o", "--output", type=click.Path(path_type=Path), help="Output file: .jsonl, .json, .csv, .tsv"
+           " or .parquet, optionally with .gz or .zst appended. [default: standard output]"),
+    option("Output", "--restart", is_flag=True, help="Discard an interrupted run of this output and start over."),
+    option("Other options", "-v", "--verbose", is_flag=True, help="Show how the runtime was set up."),
 )  # fmt: skip
 
 
 def reading(command: F) -> F:
-    """--from, --split, --carry, --on-error, --on-long, --limit and --show."""
-    for option in reversed((*_READING, _SHOWING)):
-        command = option(command)
-    return command
+    """--from, --split, --carry, --limit, --on-error, --on-long and --show."""
+    return _all(_READING, command)
 
 
 def columns(command: F) -> F:
     """--split and --carry."""
-    for option in reversed(_COLUMNS):
-        command = option(command)
-    return command
+    return _all(_COLUMNS, command)
 
 
 def running(command: F) -> F:
-    """--output, --restart, --threads, --engine, --nice and --verbose."""
-    for option in reversed(_RUNNING):
-        command = option(command)
+    """--threads, --engine, --nice, --output, --restart and --verbose."""
+    return _all(_RUNNING, command)
+
+
+def _all(options: Sequence[Callable[[F], F]], command: F) -> F:
+    for decorate in reversed(options):
+        command = decorate(command)
     return command
 
 
@@ -74,3 +84,13 @@ def give_way(nice: int | None) -> bool:
     if level and hasattr(os, "nice"):
         os.nice(level)
     return polite
+
+
+def finish(context: click.Context, run: Run[Any, Any]) -> None:
+    """Print the run's closing lines; exit status 1 where rows were skipped."""
+    from rlaif_fast.reports.terminal import say
+
+    for line in run.lines():
+        say(line)
+    if run.rows.skipped:
+        context.exit(1)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from rlaif_fast.commands.headings import option
 from rlaif_fast.errors import TemplateError
 
 if TYPE_CHECKING:
@@ -17,7 +18,8 @@ if TYPE_CHECKING:
 F = TypeVar("F", bound=Callable[..., Any])
 _MOST = 64  # worked examples: far beyond what helps
 
-CHAT = click.option(
+CHAT = option(
+    "Prompt",
     "--chat",
     type=click.Choice(["auto", "yes", "no"]),
     default="no",
@@ -28,11 +30,12 @@ CHAT = click.option(
 
 def prompt_options(command: F) -> F:
     """``--exemplars`` and ``--shots``."""
-    command = click.option("--shots", type=click.IntRange(1, _MOST), help="How many of them.")(command)
-    return click.option(
+    command = option("Prompt", "--shots", type=click.IntRange(1, _MOST), help="Number of exemplars.")(command)
+    return option(
+        "Prompt",
         "--exemplars",
         type=click.Path(exists=True, dir_okay=False),
-        help="Rows with a person's label, the first of which are shown to the judge as worked examples.",
+        help="Rows with a human label, the first of which the judge is shown as few-shot examples.",
     )(command)
 
 

@@ -1,27 +1,22 @@
-"""A run over a file: look it through, then take its items one by one, to a file that can be resumed or to a screen."""
+"""A run: items judged one after the other, to a file that an interrupted run resumes, or to the screen."""
 
 from __future__ import annotations
 
-import sys
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
-from itertools import chain, islice
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, ClassVar, Generic, Protocol, TypeVar
 
-from rlaif_fast.errors import RlaifFastError
 from rlaif_fast.files.journal import Item, journal_of
-from rlaif_fast.judging.fewer_orders import draw
-from rlaif_fast.judging.judge import WINDOW
+from rlaif_fast.judging.run_input import RunInput
 from rlaif_fast.reports.console import progress_of
 from rlaif_fast.reports.terminal import say
-from rlaif_fast.rows.reader import Rejects
 
-_FILE_WINDOW = 1024  # a file does not keep its reader waiting
 I = TypeVar("I", bound=Item)  # noqa: E741
 R = TypeVar("R", bound="Result")
-Prepare = Callable[["Tally", Callable[[], None]], None]
+T = TypeVar("T")
 
 
 class Result(Protocol):
@@ -33,157 +28,136 @@ class Result(Protocol):
     def to_json(self) -> str: ...
 
 
-class Reading(Protocol[I]):
-    """Items in order; ``fit`` makes one fit the model, ``rejected`` is told of rows that are none."""
-
-    def __call__(
-        self, *, fit: Callable[[I], I] | None = None, rejected: Callable[[Any, str], None] | None = None
-    ) -> Iterator[I]: ...
-
-
-class Tally(Protocol):
-    """What the closing line counts."""
-
-    @property
-    def counts(self) -> Mapping[str, Any]: ...
-
-    def take(self, result: Any) -> None: ...
-
-
-@dataclass
-class Work(Generic[I]):
-    """Which items are taken, and where bad rows go.
+class Run(ABC, Generic[I, R]):
+    """One run over an input. A subclass says how an item is judged, and what the closing line counts.
 
     Attributes:
-        read: begins at the beginning with each call, where ``restartable``.
-        output: None for standard output.
+        rows: the input.
+        counts: figures of the closing line; the journal keeps them.
+        unit: items, as the closing line calls them.
+        verb: what is done with an item; its count's name too.
     """
 
-    read: Reading[I]
-    restartable: bool
-    limit: int | None
-    skip: bool
-    output: Path | None
+    unit: ClassVar[str]
+    verb: ClassVar[str]
 
-    def __post_init__(self) -> None:
-        self.total = self.limit
-        self._longest = 0
-        self.say = say
-        self.errors = None if self.output is None else self.output.with_name(self.output.name + ".errors.jsonl")
-        self.rejects = Rejects(self.errors, self.say) if self.skip else None
-        self._started = time.perf_counter()
+    def __init__(self, rows: RunInput[I], counts: Mapping[str, Any]) -> None:
+        self.rows = rows
+        self.counts: dict[str, Any] = {self.verb: 0, **counts}
+        self._resumed = 0  # results of the interrupted run
+        self._watch = _Stopwatch()
 
     @property
-    def window(self) -> int:
-        """Items read ahead unless told otherwise: a pipe may be slow."""
-        return _FILE_WINDOW if self.restartable else WINDOW
+    @abstractmethod
+    def bound(self) -> Mapping[str, Any]:
+        """What must be the same for an interrupted run to be resumed, by name; JSON values."""
 
-    @property
-    def skipped(self) -> int:
-        return self.rejects.count if self.rejects else 0
+    @abstractmethod
+    def judged(self, items: Iterable[I], done: int) -> Iterator[R]:
+        """Results of ``items`` without the first ``done``, which have theirs."""
 
-    def look(self) -> None:
-        """Read all rows once, before a model is loaded or exported; raises PairError at a bad one."""
-        if not self.restartable:
-            return
-        self.total = 0
-        for item in islice(self.read(rejected=(lambda *_: None) if self.skip else None), self.limit):
-            self.total += 1
-            self._longest = max(self._longest, item.bytes)
+    @abstractmethod
+    def count(self, result: R) -> None:
+        """Take a result into ``counts``."""
 
-    def fitting(self, limit: int, prompt: Callable[[I], Any], shortened: Callable[[I], I] | None) -> None:
-        """What is too long is shortened, or an error, said before the work begins where the rows can be read again.
+    @abstractmethod
+    def figures(self) -> list[str]:
+        """What the closing line says of the results."""
 
-        Args:
-            limit: tokens of a prompt.
-            prompt: raises PairError where an item's is longer.
-        """
+    def prepare(self, keep: Callable[[], None]) -> None:
+        """Judge what is needed before the first result; ``keep`` saves ``counts``, as often as wanted."""
 
-        def fit(item: I) -> I:
-            if 2 * item.bytes <= limit:  # a token is a byte or more, and the template has the other half
-                return item
-            if shortened is not None:
-                return shortened(item)
-            prompt(item)
-            return item
+    def notes(self) -> list[str]:
+        """Lines after the closing line."""
+        return []
 
-        if not self.skip and self.restartable and 2 * self._longest > limit:
-            for _ in islice(self.read(fit=fit), self.limit):
-                pass
-        self._fit = fit
-        self.items: Iterator[I] = islice(self.read(fit=fit, rejected=self.rejects), self.limit)
+    def results(self) -> Iterator[R]:
+        """The results, as the items come in."""
+        self._prepare(lambda: None)
+        yield from self._counted(self.rows.items)
 
-    def sample(self, count: int) -> dict[int, I]:
-        """Some of the items by place: random ones of a file, the first of a pipe; none where there are no more."""
-        if self.restartable:
-            ignored = (lambda *_: None) if self.skip else None
-            return draw(islice(self.read(fit=self._fit, rejected=ignored), self.limit), count)
-        first = list(islice(self.items, count + 1))
-        self.items = chain(first, self.items)
-        return dict(enumerate(first[:count])) if len(first) > count else {}
+    def to_screen(self, show: Callable[[Iterator[R]], object]) -> None:
+        """Give the results to ``show``."""
+        show(self.results())
 
-    def to_file(
-        self, results: Callable[[Iterable[I], int], Iterator[R]], tally: Callable[[Mapping[str, Any]], Tally],
-        bound: Mapping[str, Any], restart: bool, finish: Callable[[Path, Path], object], prepare: Prepare | None = None,
-    ) -> tuple[Tally, int]:  # fmt: skip
-        """(the tally, how many results an earlier run had) of a run that ends with ``output``.
+    def to_file(self, finish: Callable[[Path, Path], object], *, restart: bool = False) -> None:
+        """Write the results to the input's ``output``; an interrupted run of the same command is resumed.
 
         Args:
-            results: of items, behind so many that have theirs.
-            finish: gives the rows' file its form and the output's name.
-            prepare: is called before the first result; its second argument keeps what the tally has by then.
+            finish: gives the file of results (JSON Lines) the output's form and name.
+            restart: discard an interrupted run.
+
+        Raises:
+            PairError: another process writes the output, or the interrupted run is another one's.
         """
-        assert self.output is not None
-        with journal_of(self.output, bound, restart=restart, say=self.say) as journal:
-            count, done = tally(journal.tally), journal.done
-            if done:
-                self.say(f"{self.output}: going on behind {done} rows")
-            if prepare is not None:
-                prepare(count, lambda: journal.note(count.counts))
+        output = self.rows.output
+        assert output is not None
+        with journal_of(output, self.bound, restart=restart, say=say) as journal:
+            self.counts.update(journal.tally)
+            self._resumed = journal.done
+            if journal.done:
+                say(f"{output}: resuming after {journal.done} rows")
+            self._prepare(lambda: journal.note(self.counts))
             if not journal.finished:
-                for result in progress_of(results(journal.checked(self.items), done), self.total, done):
-                    count.take(result)
-                    journal.write(result.item, result.to_json(), count.counts)
+                for result in self._counted(journal.checked(self.rows.items)):
+                    journal.write(result.item, result.to_json(), self.counts)
                 journal.complete()
-                finish(journal.rows, self.output)
-        return count, done
+                finish(journal.rows, output)
 
-    def to_screen(
-        self, results: Callable[[Iterable[I], int], Iterator[R]], tally: Callable[[Mapping[str, Any]], Tally],
-        show: Callable[[Iterator[R]], None], prepare: Prepare | None = None,
-    ) -> Tally:  # fmt: skip
-        """The tally of a run whose results are shown."""
-        count = tally({})
-        if prepare is not None:
-            prepare(count, lambda: None)
+    def lines(self) -> list[str]:
+        """What is said at the end: the closing line, and notes."""
+        return [self.closing(), *self.notes()]
 
-        def counted() -> Iterator[R]:
-            for result in progress_of(results(self.items, 0), self.total):
-                count.take(result)
-                yield result
+    def closing(self) -> str:
+        """The closing line; its rate and seconds are of judging alone."""
+        judged, skipped = self.counts[self.verb], self.rows.skipped
+        parts = [f"{judged + skipped} {self.unit}, {judged} {self.verb}"]
+        if skipped:
+            parts.append(f"{skipped} skipped ({self.rows.errors or 'see above'})")
+        parts += self.figures()
+        if (now := judged - self._resumed) > 0:
+            seconds = self._watch.seconds
+            parts += [f"{now / seconds:.2f} {self.unit}/s", f"{self.verb} in {seconds:.1f} s"]
+        return ", ".join(parts)
 
-        show(counted())
-        return count
+    def _prepare(self, keep: Callable[[], None]) -> None:
+        with self._watch.running():
+            self.prepare(keep)
 
-    def closing(self, what: str, done: int, figures: Iterable[str], judged: int, unit: str) -> str:
-        """The closing line."""
-        seconds = time.perf_counter() - self._started
-        parts = [f"{judged + self.skipped} {what}, {judged} {unit}"]
-        if self.skipped:
-            parts.append(f"{self.skipped} skipped ({self.errors or 'see above'})")
-        parts += figures
-        if judged > done:
-            parts.append(f"{(judged - done) / seconds:.2f} {what}/s")
-        return ", ".join([*parts, f"{seconds:.1f} s"])
+    def _counted(self, items: Iterable[I]) -> Iterator[R]:
+        results = self._watch.judging(self.judged(self._watch.reading(items), self._resumed))
+        for result in progress_of(results, self.rows.total, self._resumed, self.unit):
+            self.count(result)
+            yield result
 
 
-def print_lines(results: Iterable[Any], form: Callable[[Any], str | None]) -> None:
-    """Each result's line on standard output as soon as it is there; None for no line."""
-    if sys.stdout is None:
-        raise RlaifFastError("standard output is closed; give a file with -o")
-    if hasattr(sys.stdout, "reconfigure"):
-        sys.stdout.reconfigure(encoding="utf-8", line_buffering=True)
-    for result in results:
-        if (line := form(result)) is not None:
-            sys.stdout.write(line + "\n")
-    sys.stdout.flush()
+class _Stopwatch:
+    """Times judging: from the first call to the model to the last result.
+
+    Items are read ahead, so the first call follows the last item that is read before there is a result.
+    """
+
+    def __init__(self) -> None:
+        self._apart = self._first_call = self._last_result = 0.0
+
+    @property
+    def seconds(self) -> float:
+        return self._apart + self._last_result - self._first_call
+
+    @contextmanager
+    def running(self) -> Iterator[None]:
+        """Time what is judged before there are results."""
+        since = time.perf_counter()
+        yield
+        self._apart += time.perf_counter() - since
+
+    def reading(self, items: Iterable[T]) -> Iterator[T]:
+        for item in items:
+            if not self._last_result:
+                self._first_call = time.perf_counter()
+            yield item
+
+    def judging(self, results: Iterable[T]) -> Iterator[T]:
+        for result in results:
+            self._last_result = time.perf_counter()
+            yield result

@@ -30,17 +30,21 @@ def stderr() -> Console:
 
 
 class _Rate(ProgressColumn):
+    def __init__(self, unit: str) -> None:
+        super().__init__()
+        self._unit = unit
+
     def render(self, task: Task) -> Text:
-        return Text(f"{task.speed:.1f} pairs/s" if task.speed else "", style="progress.data.speed")
+        return Text(f"{task.speed:.1f} {self._unit}/s" if task.speed else "", style="progress.data.speed")
 
 
-def progress_of(items: Iterable[T], total: int | None, done: int = 0) -> Iterator[T]:
-    """Pass ``items`` on under a progress bar with rate and time left; no bar where nobody looks."""
+def progress_of(items: Iterable[T], total: int | None, done: int = 0, unit: str = "pairs") -> Iterator[T]:
+    """Pass ``items`` on under a progress bar with rate and time left; no bar without a terminal."""
     console = stderr()
     if not console.is_terminal:
         yield from items
         return
-    columns = (TextColumn("judging"), BarColumn(), MofNCompleteColumn(), _Rate(), TimeRemainingColumn())
+    columns = (TextColumn("judging"), BarColumn(), MofNCompleteColumn(), _Rate(unit), TimeRemainingColumn())
     with Progress(*columns, console=console, transient=True) as progress:
         task = progress.add_task("", total=total, completed=done)
         for item in items:
@@ -80,7 +84,7 @@ class Steps:
             self._bar.update(self._task, description=what, completed=share)
 
     def say(self, line: str) -> None:
-        """A line that stays, behind the step that is going on."""
+        """A line that stays, after the current step."""
         self._finish()
         self._what = ""
         self._console.print(escaped(line))

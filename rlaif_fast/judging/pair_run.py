@@ -1,0 +1,116 @@
+"""A run over pairs: one judge in both orders or fewer, float32 where int8 is unsure, calibrated or not."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any, Literal, Protocol
+
+from rlaif_fast.judging.exact import ExactJudge
+from rlaif_fast.judging.fewer_orders import DISAGREEMENT, FrugalJudge, default_sample
+from rlaif_fast.judging.judge import Judge, Orders
+from rlaif_fast.judging.run import Run
+from rlaif_fast.judging.run_input import RunInput
+from rlaif_fast.judging.verdict import Verdict
+from rlaif_fast.reports.terminal import say
+from rlaif_fast.rows.pairs import Pair
+
+AnyOrders = Literal["both", "forward", "prior", "auto"]
+
+
+class Calibration(Protocol):
+    """A fitted calibration, as :mod:`rlaif_fast.evaluation.calibration` makes one."""
+
+    @property
+    def digest(self) -> str: ...
+
+    def __call__(self, verdict: Verdict) -> Verdict: ...
+
+
+class PairRun(Run[Pair, Verdict]):
+    """Pairs in, verdicts out.
+
+    Attributes:
+        exact: judges in place of the judge; None for the judge alone.
+        frugal: the judge with fewer orders; None where every pair is judged in the same orders.
+    """
+
+    unit, verb = "pairs", "judged"
+
+    def __init__(
+        self, rows: RunInput[Pair], judge: Judge, *, orders: AnyOrders = "both", sample: int | None = None,
+        disagreement: float | None = None, exact: ExactJudge | None = None, calibration: Calibration | None = None,
+        shorten: bool = False, window: int | None = None,
+    ) -> None:  # fmt: skip
+        """
+        Args:
+            rows: its rows are checked here against the model's context, and a sample is drawn from them.
+            orders: ``prior`` and ``auto`` as :class:`FrugalJudge` has them.
+            sample: pairs that ``prior`` and ``auto`` judge in both orders first; by default as few as suffice.
+            disagreement: share of labels that may differ from both orders' with ``auto``.
+            exact: a judge over this one's bundle and its float32 companion.
+            calibration: applied to each verdict.
+            shorten: leave away the end of an instruction that is too long.
+            window: pairs read ahead.
+
+        Raises:
+            PairError: a prompt is longer than the model's context.
+            ValueError: ``exact`` or ``calibration`` with ``prior`` or ``auto``, which they do not hold for.
+        """
+        super().__init__(rows, {"both": 0, "same": 0, "sample": []})
+        if orders in ("prior", "auto") and (exact or calibration):
+            raise ValueError(f"exact and calibration are for orders both or forward, not {orders}")
+        self.judge, self.exact, self.calibration, self.orders = judge, exact, calibration, orders
+        self._shown: Orders = "forward" if orders == "forward" else "both"
+        self._window, self._shorten = window or rows.window, shorten
+        rows.fit(
+            judge.manifest.maximum_length, lambda pair: judge.prompt_tokens(pair, self._shown),
+            judge.shortened if shorten else None,
+        )  # fmt: skip
+        self.frugal: FrugalJudge | None = None
+        if orders == "prior" or orders == "auto":
+            most = DISAGREEMENT if disagreement is None else disagreement
+            self.frugal = FrugalJudge(judge, rows.sample(sample or default_sample(orders, most)), orders, most)
+
+    @property
+    def bound(self) -> Mapping[str, Any]:
+        frugal = self.frugal
+        return {
+            "bundle": self.judge.digest, "exact": self.exact.exact.digest if self.exact else None,
+            "orders": self.orders, "sample": frugal.digest if frugal else None,
+            "disagreement": frugal.disagreement if frugal else None,
+            "calibration": self.calibration.digest if self.calibration else None,
+            "on-long": "truncate" if self._shorten else "error", "limit": self.rows.limit, "window": self._window,
+            "engine": self.judge.engine,
+        }  # fmt: skip
+
+    def prepare(self, keep: Callable[[], None]) -> None:
+        """Read the sample; what is read of it is kept in ``counts``."""
+        if self.frugal is None:
+            return
+        known: list[list[float]] = self.counts["sample"]
+        if len(known) < len(self.frugal.sample):
+            say(f"orders: reading a sample of {len(self.frugal.sample):,} pairs in both")
+        self.frugal.survey(known, keep)
+
+    def judged(self, items: Iterable[Pair], done: int) -> Iterator[Verdict]:
+        if self.frugal is not None:
+            return self.frugal.judge_many(items, window=self._window, done=done)
+        verdicts = (self.exact or self.judge).judge_many(items, self._shown, window=self._window, done=done)
+        return map(self.calibration, verdicts) if self.calibration else verdicts
+
+    def count(self, result: Verdict) -> None:
+        self.counts["judged"] += 1
+        if result.consistent is not None:
+            self.counts["both"] += 1
+            self.counts["same"] += not result.consistent
+
+    def figures(self) -> list[str]:
+        if not self.counts["judged"] == self.counts["both"] > 0:  # else those read twice are no fair share
+            return []
+        return [f"same position {100 * self.counts['same'] / self.counts['both']:.1f} %"]
+
+    def notes(self) -> list[str]:
+        found = [self.exact.line()] if self.exact else []
+        if self.frugal is not None and (judged := self.counts["judged"]):
+            found.append(self.frugal.line(judged, judged - self.counts["both"]))
+        return found

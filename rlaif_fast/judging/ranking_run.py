@@ -1,0 +1,54 @@
+"""A run over rows of several responses."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+from rlaif_fast.judging.judge import Orders
+from rlaif_fast.judging.ranker import Ranker
+from rlaif_fast.judging.ranking import Ranking
+from rlaif_fast.judging.run import Run
+from rlaif_fast.judging.run_input import RunInput
+from rlaif_fast.rows.candidates import Candidates
+
+
+class RankingRun(Run[Candidates, Ranking]):
+    """Candidates in, rankings out."""
+
+    unit, verb = "rows", "ranked"
+
+    def __init__(
+        self, rows: RunInput[Candidates], ranker: Ranker, orders: Orders = "both", *, shorten: bool = False
+    ) -> None:
+        """Raises PairError where a prompt is longer than the model's context, unless ``shorten``."""
+        super().__init__(rows, {"pairs": 0, "both": 0, "same": 0})
+        self.ranker, self.orders, self._shorten = ranker, orders, shorten
+        rows.fit(
+            ranker.judge.manifest.maximum_length, lambda candidates: ranker.check(candidates, orders),
+            ranker.shortened if shorten else None,
+        )  # fmt: skip
+
+    @property
+    def bound(self) -> Mapping[str, Any]:
+        return {
+            "bundle": self.ranker.judge.digest, "orders": self.orders,
+            "on-long": "truncate" if self._shorten else "error", "limit": self.rows.limit,
+            "engine": self.ranker.judge.engine,
+        }  # fmt: skip
+
+    def judged(self, items: Iterable[Candidates], done: int) -> Iterator[Ranking]:
+        return self.ranker.rank_many(items, self.orders, done=done)
+
+    def count(self, result: Ranking) -> None:
+        self.counts["ranked"] += 1
+        for verdict in result.verdicts.values():
+            self.counts["pairs"] += 1
+            self.counts["both"] += verdict.consistent is not None
+            self.counts["same"] += verdict.consistent is False
+
+    def figures(self) -> list[str]:
+        found = [f"{self.counts['pairs']} pairs"]
+        if self.counts["both"]:
+            found.append(f"same position {100 * self.counts['same'] / self.counts['both']:.1f} %")
+        return found

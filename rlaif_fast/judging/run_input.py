@@ -1,0 +1,122 @@
+"""The items of a run: read through before a model is loaded, then made to fit the model."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from itertools import chain, islice
+from pathlib import Path
+from typing import Any, Generic, Protocol, TypeVar
+
+from rlaif_fast.files.journal import Item
+from rlaif_fast.judging.fewer_orders import draw
+from rlaif_fast.judging.judge import WINDOW
+from rlaif_fast.reports.terminal import say
+from rlaif_fast.rows.reader import Rejects
+
+_FILE_WINDOW = 1024  # a file does not keep its reader waiting
+I = TypeVar("I", bound=Item)  # noqa: E741
+
+
+class Reading(Protocol[I]):
+    """Items in order; ``fit`` makes an item fit the model, ``rejected`` is told of rows that are no items."""
+
+    def __call__(
+        self, *, fit: Callable[[I], I] | None = None, rejected: Callable[[Any, str], None] | None = None
+    ) -> Iterator[I]: ...
+
+
+class RunInput(Generic[I]):
+    """Which items a run takes, and where bad rows go.
+
+    Attributes:
+        output: the file the results go to; None for the screen.
+        errors: the file that rejected rows go to; None for standard error.
+        total: number of items; None where it is not known.
+    """
+
+    def __init__(
+        self, read: Reading[I], restartable: bool, *, limit: int | None = None, skip: bool = False,
+        output: Path | None = None,
+    ) -> None:  # fmt: skip
+        """
+        Args:
+            read: begins with the first item at each call, where ``restartable``.
+            limit: take the first ``limit`` items only.
+            skip: set bad rows aside; else the first one is an error.
+        """
+        self._read, self._restartable, self._skip = read, restartable, skip
+        self.limit, self.output = limit, output
+        self.total = limit
+        self.errors = None if output is None else output.with_name(output.name + ".errors.jsonl")
+        self._rejects = Rejects(self.errors, say) if skip else None
+        self._ignored = (lambda *_: None) if skip else None
+        self._longest = 0  # bytes of an item's texts
+        self._fit: Callable[[I], I] | None = None
+        self._items: Iterator[I] | None = None
+
+    @classmethod
+    def of(cls, items: Sequence[I]) -> RunInput[I]:
+        """Items that are in memory."""
+
+        def read(
+            *, fit: Callable[[I], I] | None = None, rejected: Callable[[Any, str], None] | None = None  # noqa: ARG001
+        ) -> Iterator[I]:  # fmt: skip
+            return map(fit, items) if fit else iter(items)
+
+        return cls(read, restartable=True)
+
+    @property
+    def window(self) -> int:
+        """Items to read ahead by default: few from a pipe, which may be slow."""
+        return _FILE_WINDOW if self._restartable else WINDOW
+
+    @property
+    def skipped(self) -> int:
+        """Rows set aside so far."""
+        return self._rejects.count if self._rejects else 0
+
+    def check(self) -> None:
+        """Read all rows once, before a model is loaded or exported. Raises PairError at a bad row."""
+        if not self._restartable:
+            return
+        self.total = 0
+        for item in islice(self._read(rejected=self._ignored), self.limit):
+            self.total += 1
+            self._longest = max(self._longest, item.bytes)
+
+    def fit(self, maximum: int, check: Callable[[I], object], shorten: Callable[[I], I] | None) -> None:
+        """Make items fit the model; an item that does not is an error, before the first is judged where possible.
+
+        Args:
+            maximum: tokens of a prompt.
+            check: raises PairError where an item's prompt is longer.
+            shorten: makes an item fit in place of the error.
+        """
+
+        def fit(item: I) -> I:
+            if 2 * item.bytes <= maximum:  # a token is a byte or more, and the template has the other half
+                return item
+            if shorten is not None:
+                return shorten(item)
+            check(item)
+            return item
+
+        self._fit = fit
+        if not self._skip and self._restartable and 2 * self._longest > maximum:
+            for _ in islice(self._read(fit=fit), self.limit):
+                pass
+
+    @property
+    def items(self) -> Iterator[I]:
+        """The items, consumed once."""
+        if self._items is None:
+            self._items = islice(self._read(fit=self._fit, rejected=self._rejects), self.limit)
+        return self._items
+
+    def sample(self, count: int) -> dict[int, I]:
+        """Some of the items by place: random ones of a file, the first of a pipe; none where there are no more."""
+        if self._restartable:
+            return draw(islice(self._read(fit=self._fit, rejected=self._ignored), self.limit), count)
+        first = list(islice(self.items, count + 1))
+        self._items = chain(first, self.items)
+        return dict(enumerate(first[:count])) if len(first) > count else {}
