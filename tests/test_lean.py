@@ -15,7 +15,8 @@ import pytest
 
 from tests.conftest import ROOT, Run
 
-HEAVY = {"torch", "transformers", "optimum", "onnx", "onnx_ir", "accelerate", "gguf", "rlaif_fast_export", "openvino"}
+HEAVY = {"torch", "transformers", "optimum", "onnx", "onnx_ir", "accelerate", "gguf", "rlaif_fast_export", "openvino",
+         "scipy", "matplotlib"}  # fmt: skip
 
 
 def _modules(code: str) -> set[str]:
@@ -75,8 +76,22 @@ def test_the_package_alone_judges_in_a_clean_environment(llama: Path, tmp_path: 
     assert missing.returncode == 1
     assert "pip install 'rlaif-fast[export]'" in missing.stderr
     assert missing.stderr.count("\n") == 1
+    (tmp_path / "verdicts.jsonl").write_text(done.stdout)
+    labelled = [json.loads(line) | {"human_label": 0} for line in done.stdout.splitlines()]
+    (tmp_path / "labelled.jsonl").write_text("".join(json.dumps(row) + "\n" for row in labelled))
+    for what, module, *command in (
+        ("eval", "scipy", "eval", "none-is-read.jsonl", "--html", "eval.html"),
+        ("diff of labelled rows", "scipy", "diff", "labelled.jsonl", "verdicts.jsonl"),
+        ("bench --html", "matplotlib", "bench", "none-is-read.jsonl", "--html", "bench.html"),
+    ):
+        missing = run(*command)
+        assert (missing.returncode, missing.stdout) == (1, "")
+        assert missing.stderr == f"error: {what} needs {module}, pip install 'rlaif-fast[eval]'\n"
+    assert run("diff", "verdicts.jsonl", "verdicts.jsonl", "--json", "diff.json").returncode == 0
     listed = subprocess.run([binary / "python", "-m", "pip", "list"], capture_output=True, text=True, check=True).stdout
-    assert not {line.split()[0].lower() for line in listed.splitlines()} & {"torch", "transformers", "optimum", "onnx"}
+    assert not {line.split()[0].lower() for line in listed.splitlines()} & {
+        "torch", "transformers", "optimum", "onnx", "scipy", "matplotlib",
+    }  # fmt: skip
 
 
 def test_the_wheel_is_typed(tmp_path: Path) -> None:

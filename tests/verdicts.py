@@ -1,4 +1,4 @@
-"""Verdict rows made up for tests, as ``judge`` writes them."""
+"""Verdict rows made up for tests, as ``judge`` writes them, and what the package makes of them."""
 
 from __future__ import annotations
 
@@ -7,6 +7,10 @@ import math
 import random
 from pathlib import Path
 from typing import Any
+
+from rlaif_fast.evaluation import metrics
+from rlaif_fast.evaluation.records import Record, Sample, record, sample_of
+from rlaif_fast.evaluation.report import Report, evaluate
 
 Row = dict[str, Any]
 
@@ -47,3 +51,25 @@ def random_rows(
 def write_rows(path: Path, rows: list[Row]) -> Path:
     path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
     return path
+
+
+def sample(rows: list[Row]) -> Sample:
+    return sample_of(record(row) for row in rows)
+
+
+def report(rows: list[Row]) -> Report:
+    return evaluate(sample(rows), source="rows", command="rlaif-fast eval rows")
+
+
+def values(of: Sample) -> dict[str, float]:
+    return {name: float(value) for name, value in metrics.figures(metrics.terms(of).sum(0)).items()}
+
+
+def exchanged(one: Record) -> Record:
+    """The same pair with its responses exchanged: what was shown second is now response_0 shown first."""
+    assert isinstance(one.human_label, int)
+    by_order = tuple(1 - p for p in reversed(one.p1_by_order))
+    return Record(
+        one.id, one.instruction, one.response_1, one.response_0, sum(by_order) / len(by_order), by_order,
+        1 - one.human_label, one.task,
+    )  # fmt: skip

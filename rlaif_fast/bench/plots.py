@@ -2,119 +2,72 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
+from matplotlib.ticker import LogLocator, MaxNLocator, StrMethodFormatter
 
 from rlaif_fast.bundle.agreement import MarginBin
-from rlaif_fast.reports.svg import (
-    TOP,
-    WIDTH,
-    across,
-    bar,
-    count_ticks,
-    cross,
-    dot,
-    even_ticks,
-    line,
-    svg,
-    text,
-    up,
-    x_axis,
-    y_axis,
-)
+from rlaif_fast.reports.plots import MARK, ONE, TWO, Floats, Plot, distributions, plot, scatter
 from rlaif_fast.reports.tables import margin_text
 
 _BINS = 40
+_FEW = 12  # pairs of a margin that are drawn one by one
 
-Floats = npt.NDArray[np.float64]
 
-
-def latency_plot(series: Sequence[tuple[str, str, Floats]]) -> str:
-    """Histograms of milliseconds on a logarithmic axis, where equal ratios are equal distances.
-
-    Args:
-        series: (name, CSS class, times) of each judge.
-    """
-    every = np.concatenate([times for *_, times in series])
-    low, high = math.log10(every.min()), math.log10(every.max())
+@plot("How long a pair takes", height=330)
+def latency_plot(figure: Plot, bundle: Floats, reference: Floats | None) -> None:
+    """Histograms of milliseconds on a logarithmic axis, where equal ratios are equal distances."""
+    sides = [("bundle", ONE, bundle)]
+    if reference is not None:
+        sides.append(("PyTorch fp32", TWO, reference))
+    every = np.concatenate([times for *_, times in sides])
+    low, high = np.log10(every.min()), np.log10(every.max())
     margin = max(0.05 * (high - low), 0.02)
-    low, high = low - margin, high + margin
-    edges = np.linspace(low, high, _BINS + 1)
-    counts = [np.histogram(np.log10(times), edges)[0] for *_, times in series]
-    top = max(int(c.max()) for c in counts)
-
-    def x(value: float) -> float:
-        return across((math.log10(value) - low) / (high - low))
-
-    ticks = [(x(tick), f"{tick:g}") for tick in _ratio_ticks(low, high)]
-    parts = [
-        y_axis(count_ticks(top), top, "pairs timed"),
-        x_axis(ticks, "milliseconds a pair (logarithmic)"),
-    ]
-    for (name, css, _), count in zip(series, counts, strict=True):
-        for start, end, height in zip(edges, edges[1:], count, strict=False):
-            if height:
-                title = f"{name}: {height} of {10**start:.1f} to {10**end:.1f} ms"
-                parts.append(bar(x(10**start), x(10**end), height / top, css, title))
-    for level, (name, css, times) in enumerate(series):
-        median = float(np.median(times))
-        at = x(median)
-        side = "end" if at > WIDTH * 0.7 else "start"
-        y = TOP - 28 + 14 * level
-        parts.append(f'<line class="median {css}" x1="{at:.1f}" x2="{at:.1f}" y1="{y - 6}" y2="{up(0):.1f}"/>')
-        parts.append(text(at + (-5 if side == "end" else 5), y + 3, f"{name}: median {median:,.1f} ms", side, css))
-    return svg("How long a pair takes", parts)
+    series = [(f"{name}: median {np.median(times):,.1f} ms", color, times) for name, color, times in sides]
+    edges = np.logspace(low - margin, high + margin, _BINS + 1)
+    lanes = distributions(figure, series, edges, counted="pairs timed", unit=" ms")
+    for lane, (_, color, times) in zip(lanes, sides, strict=True):
+        lane.axvline(float(np.median(times)), color=color, linestyle="--", linewidth=1.5)
+    (*_, last) = lanes
+    last.set(xscale="log", xlim=(edges[0], edges[-1]), xlabel="milliseconds a pair (logarithmic)")
+    apart = high - low  # in powers of ten
+    round_ = MaxNLocator(4) if apart < 0.5 else LogLocator(subs=(1, 2, 5) if apart < 1.7 else (1,))
+    last.xaxis.set_major_locator(round_)
+    last.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+    last.minorticks_off()
 
 
-def scatter_plot(ids: Sequence[object], reference: Floats, bundle: Floats, flips: npt.NDArray[np.bool_]) -> str:
+@plot("Log-odds against the reference", height=330)
+def scatter_plot(
+    figure: Plot, ids: Sequence[object], reference: Floats, bundle: Floats, flips: npt.NDArray[np.bool_]
+) -> None:
     """Order-averaged log-odds of each pair, the bundle's over the reference's; flips stand out by shape."""
-    limit = 1.08 * max(float(np.abs(reference).max()), float(np.abs(bundle).max()), 1e-6)
-
-    def place(value: float) -> float:
-        return (value + limit) / (2 * limit)
-
-    ticks = even_ticks(-limit, limit)
-    parts = [
-        y_axis([(place(t), f"{t:g}") for t in ticks], 1, "bundle, log-odds"),
-        x_axis([(across(place(t)), f"{t:g}") for t in ticks], "PyTorch fp32, log-odds of response_0"),
-        line(0, 0, 1, 1, "diagonal"),
-        line(0.5, 0, 0.5, 1, "zero"),
-        line(0, 0.5, 1, 0.5, "zero"),
-    ]
-    for which in np.argsort(flips, kind="stable"):  # the flips last, on top
-        a, b = float(reference[which]), float(bundle[which])
-        cx, cy = across(place(a)), up(place(b))
-        mark = cross if flips[which] else dot
-        parts.append(mark(cx, cy, f"{ids[which]}: PyTorch {a:.4f}, bundle {b:.4f}"))
-    return svg("Log-odds against the reference", parts)
+    titles = [f"{id_}: PyTorch {a:.4f}, bundle {b:.4f}" for id_, a, b in zip(ids, reference, bundle, strict=True)]
+    scatter(figure, reference, bundle, flips, titles, ("PyTorch fp32, log-odds of response_0", "bundle, log-odds"))
 
 
-def margin_plot(bins: Sequence[MarginBin]) -> str:
-    """Pairs by the reference's margin, the flipped ones at the foot of each bar."""
+@plot("Flips by margin", height=250)
+def margin_plot(figure: Plot, bins: Sequence[MarginBin]) -> None:
+    """Pairs by the reference's margin, the flipped ones first; a mark a pair where they are few."""
+    axes = figure.subplots()
+    names = [margin_text(bin_.low, bin_.high) for bin_ in bins]
     top = max(1, *(bin_.pairs for bin_ in bins))
-    slot = 1 / len(bins)
-    parts = [y_axis(count_ticks(top), top, "pairs")]
-    ticks = []
-    for number, bin_ in enumerate(bins):
-        left, right = across((number + 0.15) * slot), across((number + 0.85) * slot)
-        name = margin_text(bin_.low, bin_.high)
-        ticks.append(((left + right) / 2, name))
-        parts.append(bar(left, right, bin_.pairs / top, "one", f"{name}: {bin_.pairs} pairs"))
-        parts.append(bar(left, right, bin_.flips / top, "mark", f"{name}: {bin_.flips} flips"))
-        label = f"{bin_.flips} of {bin_.pairs}"
-        parts.append(text((left + right) / 2, up(bin_.pairs / top) - 5, label, "middle"))
-    parts.append(x_axis(ticks, "margin: |log-odds| of PyTorch fp32"))
-    return svg("Flips by margin", parts)
-
-
-def _ratio_ticks(low: float, high: float) -> list[float]:
-    """Round numbers between powers of ten ``low`` and ``high``, about as many as are read easily."""
-    for digits in ((1,), (1, 3), (1, 2, 5), (1, 1.5, 2, 3, 5, 7)):
-        powers = range(math.floor(low), math.ceil(high) + 1)
-        ticks = [d * 10.0**p for p in powers for d in digits if low <= math.log10(d * 10.0**p) <= high]
-        if len(ticks) >= 4:
-            return ticks
-    return [float(f"{10**value:.3g}") for value in np.linspace(low, high, 5)[1:-1]]
+    for row, (bin_, name) in enumerate(zip(bins, names, strict=True)):
+        if top <= _FEW:
+            marks = np.arange(bin_.pairs) + 1.0
+            figure.crosses(axes, marks[: bin_.flips], np.full(bin_.flips, row), [name] * bin_.flips)
+            same = bin_.pairs - bin_.flips
+            figure.dots(axes, marks[bin_.flips :], np.full(same, row), [name] * same)
+        else:
+            figure.bars(axes.barh(row, bin_.pairs, color=ONE, alpha=0.75), [f"{name}: {bin_.pairs} pairs"])
+            figure.bars(axes.barh(row, bin_.flips, color=MARK), [f"{name}: {bin_.flips} flips"])
+        axes.annotate(f"{bin_.flips} of {bin_.pairs}", (bin_.pairs, row), (7, 0), textcoords="offset points",
+                      va="center")  # fmt: skip
+    axes.set(xlim=(0, max(4, 1.35 * top)), ylim=(len(bins) - 0.4, -0.6), xlabel="pairs")
+    axes.set_yticks(range(len(bins)), names)
+    axes.set_ylabel("|log-odds| of PyTorch fp32")
+    axes.grid(False, axis="y")
+    axes.xaxis.set_major_locator(MaxNLocator(4, integer=True))
+    axes.xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from rlaif_fast.commands.options import engine_option
+
+if TYPE_CHECKING:
+    from rlaif_fast.bench.report import Report
 
 _FILE = click.Path(dir_okay=False, path_type=Path)
 _SHARE = click.FloatRange(0, 1)
@@ -47,21 +51,22 @@ def bench(
     if (baseline is None) != (max_regression is None):
         raise click.UsageError("--baseline and --max-regression need each other")
     from rlaif_fast.bench import gate
-    from rlaif_fast.bench.html import to_html
     from rlaif_fast.bench.report import Report
     from rlaif_fast.bench.run import Plan, read_set, run
     from rlaif_fast.commands.default import bundle_folder_of
-    from rlaif_fast.commands.reports import check_reports, command_line
+    from rlaif_fast.commands.reports import PLOTS, check_reports, command_line, require_eval
     from rlaif_fast.commands.tune import settled
     from rlaif_fast.files.targets import write_text
     from rlaif_fast.reports.console import Steps
     from rlaif_fast.reports.tables import print_tables
     from rlaif_fast.reports.terminal import say
 
-    wanted = ((json_file, Report.to_json), (markdown_file, Report.to_markdown), (html_file, to_html))
+    wanted = ((json_file, Report.to_json), (markdown_file, Report.to_markdown), (html_file, _html))
     check_reports(
         (path for path, _ in wanted), [pairs, *([str(baseline)] if baseline else [])]
     )  # said before minutes of measuring
+    if html_file is not None:
+        require_eval("bench --html", PLOTS)
     limits = gate.Thresholds(
         min_speedup, max_flips, max_delta, max_regression, gate.read_baseline(baseline) if baseline else None
     )
@@ -79,3 +84,9 @@ def bench(
         say(f"error: {line}")
     if missed:
         context.exit(1)
+
+
+def _html(report: Report) -> str:
+    from rlaif_fast.bench.html import to_html
+
+    return to_html(report)

@@ -29,7 +29,7 @@ def diff(
     Pairs are matched by id, and their texts must be the same. Where the rows carry labels, both files are held against
     them as well; ties are left out.
     """
-    from rlaif_fast.commands.reports import check_reports, command_line
+    from rlaif_fast.commands.reports import INTERVALS, check_reports, command_line, require_eval
     from rlaif_fast.evaluation.compare import compare
     from rlaif_fast.files.targets import write_text
     from rlaif_fast.reports.tables import print_tables
@@ -38,7 +38,10 @@ def diff(
     if a == b == "-":
         raise click.UsageError("one of the two can be standard input")
     check_reports([json_file], [a, b])
-    found = compare(_records(a), _records(b), (a, b), examples=examples, command=command_line(context))
+    first, second = _records(a), _records(b)
+    if any(one.human_label is not None for one in (*first, *second)):
+        require_eval("diff of labelled rows", INTERVALS)
+    found = compare(first, second, (a, b), examples=examples, command=command_line(context))
     if json_file is not None:
         write_text(json_file, found.to_json())
     print_tables(found.title, found.tables(), found.missing, found.where)

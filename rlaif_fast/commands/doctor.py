@@ -41,22 +41,19 @@ def doctor(context: click.Context, bundle: str | None, as_json: bool) -> None:
 
 
 def _print(findings: list[Finding], state: State) -> None:
-    from rich.table import Table
     from rich.text import Text
 
     from rlaif_fast.reports.console import stdout
+    from rlaif_fast.reports.tables import listing
     from rlaif_fast.reports.terminal import cell
 
-    table = Table(show_header=False, box=None, pad_edge=False)
-    table.add_column(no_wrap=True)
-    table.add_column(style="bold", no_wrap=True)
-    table.add_column(overflow="fold")
+    rows = []
     for finding in findings:
         text, colour = _MARK[finding.state]
         told = Text(cell(finding.found))
         if finding.advice:
             told.append(f"\n{cell(finding.advice)}", style=colour)
-        table.add_row(Text(text, style=colour), finding.name, told)
+        rows.append((Text(text, style=colour), finding.name, told))
     console = stdout()
-    console.print(table)
+    console.print(listing(rows))
     console.print({"ok": "ready", "warning": "works, with warnings", "broken": "broken"}[state])

@@ -52,8 +52,7 @@ def evaluate(
     judged on the way; or verdicts that `judge` wrote of such pairs. Ties and empty labels are counted and left out.
     For a long set judge first: an interrupted `judge -o` can be resumed.
     """
-    from rlaif_fast.commands.reports import check_reports, command_line
-    from rlaif_fast.evaluation.html import to_html
+    from rlaif_fast.commands.reports import INTERVALS, PLOTS, check_reports, command_line, require_eval
     from rlaif_fast.evaluation.records import is_verdict, nothing_labelled, sample_of
     from rlaif_fast.evaluation.report import evaluate as report_on
     from rlaif_fast.files import open_rows
@@ -62,6 +61,9 @@ def evaluate(
     from rlaif_fast.schemas.human_labels import LeftOut
 
     check_reports((fit_file, json_file, html_file), [labelled])
+    require_eval("eval", INTERVALS)
+    if html_file is not None:
+        require_eval("eval --html", PLOTS)
     judge: dict[str, Any] | None = None
     manifest, left_out = None, LeftOut()
     with open_rows(labelled, kind, split) as source:
@@ -92,6 +94,8 @@ def evaluate(
     if json_file is not None:
         write_text(json_file, report.to_json())
     if html_file is not None:
+        from rlaif_fast.evaluation.html import to_html
+
         write_text(html_file, to_html(report, sample))
     if fit_file is not None and fitted is not None:
         write_text(fit_file, fitted.calibration.to_json())

@@ -28,16 +28,10 @@ def inspect(bundle: str, check: bool, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps(json.loads(opened.manifest.to_json())))
         return
-    from rich.table import Table
-
     from rlaif_fast.reports.console import stdout
-    from rlaif_fast.reports.terminal import cell
+    from rlaif_fast.reports.tables import listing
 
-    table = Table(show_header=False, box=None, pad_edge=False)
-    table.add_column(style="bold", no_wrap=True)
-    table.add_column(overflow="fold")
-    for name, value in _lines(opened.manifest):
-        table.add_row(name, cell(value))
+    rows = _lines(opened.manifest)
     if check:
         from rlaif_fast.judging.judge import Judge
         from rlaif_fast.judging.rater import Rater
@@ -46,11 +40,9 @@ def inspect(bundle: str, check: bool, as_json: bool) -> None:
 
         judge = Judge(opened) if isinstance(opened.manifest.template, Template) else Rater(opened)
         worst = selftest.check(opened.manifest, judge.answer)
-        table.add_row("checked", f"this machine answers the probes as the exporting one did, within {worst:.2g}")
-    for name, value in _tuned(opened.folder):
-        table.add_row(name, cell(value))
-    table.add_row("folder", cell(opened.folder))
-    stdout().print(table)
+        rows.append(("checked", f"this machine answers the probes as the exporting one did, within {worst:.2g}"))
+    rows += [*_tuned(opened.folder), ("folder", str(opened.folder))]
+    stdout().print(listing(rows))
 
 
 def _lines(manifest: Manifest) -> list[tuple[str, str]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import shlex
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -10,6 +11,8 @@ import click
 
 from rlaif_fast.errors import RlaifFastError
 from rlaif_fast.files.targets import streams, target_of
+
+INTERVALS, PLOTS = "scipy", "matplotlib"
 
 
 def check_reports(paths: Iterable[Path | None], inputs: Sequence[str]) -> None:
@@ -22,6 +25,15 @@ def check_reports(paths: Iterable[Path | None], inputs: Sequence[str]) -> None:
         if target in seen:
             raise RlaifFastError(f"{path}: two reports cannot be one file, give another name")
         seen[target] = path
+
+
+def require_eval(what: str, *modules: str) -> None:
+    """Raise RlaifFastError where a module of the extra ``eval`` is not installed; said before the work, as well."""
+    for module in modules:
+        try:
+            importlib.import_module(module)
+        except ImportError:
+            raise RlaifFastError(f"{what} needs {module}, pip install 'rlaif-fast[eval]'") from None
 
 
 def command_line(context: click.Context) -> str:

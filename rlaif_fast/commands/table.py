@@ -4,28 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from rich.table import Table
-
 from rlaif_fast.judging.verdict import Verdict
 from rlaif_fast.reports.console import stdout
-from rlaif_fast.reports.terminal import cell
+from rlaif_fast.reports.tables import framed
 
+_TITLE = "verdicts: p1 is the probability that response_0 is preferred"
 _SHORT = 64  # characters of a text that are shown
 
 
 def print_table(verdicts: Iterable[Verdict]) -> None:
     """On standard output; also of those that were judged before an error."""
-    table = Table(title="verdicts: p1 is the probability that response_0 is preferred", title_justify="left")
-    for name in ("id", "p1", "by order", "consistent", "chosen"):
-        table.add_column(name, justify="right" if name.startswith("p1") else "left", overflow="fold")
+    rows: list[tuple[str, ...]] = []
+    whole = False
     try:
         for verdict in verdicts:
-            table.add_row(*map(cell, _cells(verdict)))
-    except BaseException:
-        if table.rows:
-            stdout().print(table)
-        raise
-    stdout().print(table)
+            rows.append(_cells(verdict))
+        whole = True
+    finally:
+        if rows or whole:
+            stdout().print(framed(_TITLE, ("id", "p1", "by order", "consistent", "chosen"), rows, right="p1"))
 
 
 def _cells(verdict: Verdict) -> tuple[str, ...]:

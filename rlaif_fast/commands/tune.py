@@ -109,19 +109,17 @@ def _line(table: Tuned) -> str:
 
 
 def _print(table: Tuned) -> None:
-    from rich.table import Table
-
     from rlaif_fast.reports.console import stdout
+    from rlaif_fast.reports.tables import Table
     from rlaif_fast.reports.terminal import cell
 
-    shown = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
-    shown.add_column("engine", no_wrap=True)
-    for name in ("bundle", "ms a pair", "of default", "mean error", "max error"):
-        shown.add_column(name, justify="right")
-    for number, one in enumerate(table.tried):
-        shown.add_row(f"{one.engine}{' *' if number == table.chosen else ''}", one.precision, *_figures(one))
+    rows = [
+        [f"{one.engine}{' *' if number == table.chosen else ''}", one.precision, *_figures(one)]
+        for number, one in enumerate(table.tried)
+    ]
     console = stdout()
-    console.print(shown, soft_wrap=True)
+    columns = ["bundle", "ms a pair", "of default", "mean error", "max error"]
+    console.print(Table("engine", columns, rows).printed(), soft_wrap=True)
     for one in table.tried:
         if one.refusal:
             console.print(cell(f"not {one.engine} on the {one.precision} bundle: {one.refusal}"), soft_wrap=True)

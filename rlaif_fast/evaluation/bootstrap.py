@@ -6,7 +6,8 @@ its pairs; the interval lies between percentiles of the figures of such draws.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import warnings
+from collections.abc import Callable
 
 import numpy as np
 import numpy.typing as npt
@@ -29,28 +30,37 @@ def intervals(
         group: [n] numbers 0, 1, … without a gap.
         figures: from sums [..., k].
     """
-    count = int(group.max()) + 1
+    from scipy.stats import DegenerateDataWarning, bootstrap
+
+    names, count = list(figures(terms.sum(0))), int(group.max()) + 1
+    if count == 1:
+        return dict.fromkeys(names)
     by_group = np.zeros((count, terms.shape[1]))
     np.add.at(by_group, group, terms)
-    drawn = figures(np.concatenate([weights @ by_group for weights in _weights(count)]))
-    return {name: _percentiles(values) if count > 1 else None for name, values in drawn.items()}
+
+    def statistic(drawn: Floats, axis: int) -> Floats:  # noqa: ARG001
+        """[figures, draws] of numbers of groups [draws, count]."""
+        return np.stack(list(figures(_times(drawn, count) @ by_group).values()))
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DegenerateDataWarning)  # of figures that some draws do not define
+        # RandomState, because numpy promises that its numbers never change.
+        found = bootstrap(
+            (np.arange(count),), statistic, n_resamples=RESAMPLES, batch=max(1, _DRAWS // count), vectorized=True,
+            confidence_level=LEVEL, method="percentile", random_state=np.random.RandomState(SEED),
+        )  # fmt: skip
+    return {name: _percentiles(values) for name, values in zip(names, found.bootstrap_distribution, strict=True)}
 
 
-def _weights(count: int) -> Iterator[Floats]:
-    """Parts of [RESAMPLES, count]: how often each group was drawn.
-
-    RandomState, because numpy promises that its numbers never change.
-    """
-    state, left = np.random.RandomState(SEED), RESAMPLES
-    while left:
-        rows = min(left, max(1, _DRAWS // count))
-        draws = state.randint(0, count, (rows, count), dtype=np.int64)
-        places = (draws + count * np.arange(rows)[:, None]).ravel()
-        yield np.bincount(places, minlength=rows * count).reshape(rows, count).astype(np.float64)
-        left -= rows
+def _times(drawn: Floats, count: int) -> Floats:
+    """[draws, count] how often each group was drawn."""
+    rows = len(drawn)
+    places = drawn.astype(np.int64) + count * np.arange(rows)[:, None]
+    return np.bincount(places.ravel(), minlength=rows * count).reshape(rows, count).astype(np.float64)
 
 
 def _percentiles(values: Floats) -> list[float] | None:
+    """Of the draws in which a figure is defined; scipy's own interval would not be, where one draw is not."""
     defined = values[~np.isnan(values)]
     if len(defined) < RESAMPLES / 2:
         return None

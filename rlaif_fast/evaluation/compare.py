@@ -11,9 +11,9 @@ import numpy as np
 
 from rlaif_fast.bundle.agreement import EDGES, MarginBin, correlation
 from rlaif_fast.errors import EvalError, escaped
+from rlaif_fast.evaluation.binomial import mcnemar
 from rlaif_fast.evaluation.records import Bools, Floats, Record, by_order_of, log_odds_of
 from rlaif_fast.evaluation.report import Labels, number, percent
-from rlaif_fast.judging.binomial import mcnemar
 from rlaif_fast.reports.tables import Table, margin_text
 from rlaif_fast.schemas.human_labels import Label, LeftOut, maker, whose
 

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from rlaif_fast.evaluation.binomial import interval, p_value, upper_bound
 from rlaif_fast.evaluation.records import Bools, Floats, Sample
-from rlaif_fast.judging.binomial import cdf, interval, upper_bound
 
 LEVELS = 20  # 5 %, 10 %, …, 100 % of the pairs
 STARTS = (2, 5, 10, 15)  # of these, where a sequence of tests begins
@@ -75,7 +75,7 @@ def decided(sample: Sample, disagreement: float) -> Decided:
     error = ERROR / len(STARTS)
     best = 0
     for level in STARTS:
-        while level <= LEVELS and cdf(errors[level - 1], tested[level - 1], disagreement) <= error:
+        while level <= LEVELS and p_value(errors[level - 1], tested[level - 1], disagreement) <= error:
             best = max(best, level)
             level += 1
     if not best:

@@ -2,127 +2,93 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
+from matplotlib.ticker import PercentFormatter
 
+from rlaif_fast.evaluation.binomial import interval
 from rlaif_fast.evaluation.coverage import Decided
 from rlaif_fast.evaluation.records import Sample
 from rlaif_fast.evaluation.report import Bin, percent
-from rlaif_fast.judging.binomial import interval
-from rlaif_fast.reports.svg import (
-    TOP,
-    across,
-    bar,
-    count_ticks,
-    cross,
-    dot,
-    even_ticks,
-    line,
-    svg,
-    text,
-    up,
-    x_axis,
-    y_axis,
-)
+from rlaif_fast.reports.plots import EDGE, MUTED, ONE, TWO, Plot, distributions, plot, scatter, square
 
 _BARS = 40
 _POINTS = 200  # of a curve
 _DOTS = 2000  # of a scatter
-_PERCENT = [(k / 5, f"{20 * k} %") for k in range(6)]
 
 
-def reliability_plot(bins: Sequence[Bin]) -> str:
+@plot("Reliability", height=350)
+def reliability_plot(figure: Plot, bins: Sequence[Bin]) -> None:
     """Accuracy over confidence, a dot a bin; on the diagonal the judge knows how often it is right."""
     filled = [bin_ for bin_ in bins if bin_.confidence is not None]
-    end = max(0.6, filled[-1].high)
+    x = np.array([bin_.confidence for bin_ in filled])
+    y = np.array([bin_.accuracy for bin_ in filled])
+    spans = np.array([bin_.interval for bin_ in filled])
+    low = min(0.4, math.floor(10 * float(spans.min())) / 10)
+    axes = square(figure, low, 1)
+    axes.set(xlabel="confidence, max(p1, p2)", ylabel="accuracy")
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set_major_formatter(PercentFormatter(1, 0, " %"))
+    axes.axhline(0.5, color=TWO, linestyle="--", linewidth=1)
+    axes.annotate("chance", (low, 0.5), (2, 4), textcoords="offset points", color=TWO)
+    figure.name(axes.vlines(x, *spans.T, color=ONE, linewidth=1.5), "reach")
+    titles = [f"{one.low:.2f} to {one.high:.2f}: right {percent(one.accuracy)} of {one.pairs}" for one in filled]
+    figure.dots(axes, x, y, titles)
+    axes.annotate("pairs", (low, 1), (0, 9), textcoords="offset points")
+    top = axes.secondary_xaxis("top")
+    top.set_xticks([(one.low + one.high) / 2 for one in filled], [f"{one.pairs:,}" for one in filled])
+    for label in top.get_xticklabels():
+        label.set(rotation=90, rotation_mode="anchor", ha="left", va="center")
+    top.spines["top"].set_visible(False)
 
-    def place(confidence: float) -> float:
-        return (confidence - 0.5) / (end - 0.5)
 
-    ticks = [(across(place(t)), f"{100 * t:g} %") for t in even_ticks(0.5, end)]
-    parts = [
-        y_axis(_PERCENT, 1, "accuracy"), x_axis(ticks, "confidence, max(p1, p2)"),
-        line(0, 0.5, 1, end, "diagonal"), _level(0.5, "chance"),
-    ]  # fmt: skip
-    for bin_ in filled:
-        assert bin_.confidence is not None and bin_.accuracy is not None and bin_.interval is not None
-        x, (low, high) = place(bin_.confidence), bin_.interval
-        parts.append(line(x, low, x, high, "reach"))
-        title = f"{bin_.low:.2f} to {bin_.high:.2f}: right {percent(bin_.accuracy)} of {bin_.pairs}"
-        parts.append(dot(across(x), up(bin_.accuracy), title))
-        aside, anchor = (-7, "end") if x > 0.9 else (7, "start")
-        parts.append(text(across(x) + aside, up(bin_.accuracy) - 6, str(bin_.pairs), anchor))
-    return svg("Reliability", parts)
-
-
-def distribution_plot(sample: Sample) -> str:
+@plot("Distribution of p1 by order", height=330)
+def distribution_plot(figure: Plot, sample: Sample) -> None:
     """Histograms of p1 by the place response_0 was shown at; apart, they show position bias."""
-    edges = np.linspace(0, 1, _BARS + 1)
-    shown = [("response_0 shown first", "one"), ("response_0 shown second", "two")]
-    counts = [np.histogram(column[~np.isnan(column)], edges)[0] for column in sample.by_order.T]
-    top = max(int(count.max()) for count in counts)
-    parts = [y_axis(count_ticks(top), top, "pairs"), x_axis([(across(t), f"{t:g}") for t, _ in _PERCENT], "p1")]
-    for level, ((name, css), count) in enumerate(zip(shown, counts, strict=True)):
-        for low, high, height in zip(edges, edges[1:], count, strict=False):
-            if height:
-                title = f"{name}: {height} from {low:.3f} to {high:.3f}"
-                parts.append(bar(across(low), across(high), height / top, css, title))
-        parts.append(text(across(0.02 if level == 0 else 0.98), TOP - 12, name, "start" if level == 0 else "end", css))
-    return svg("Distribution of p1 by order", parts)
+    first, second = (column[~np.isnan(column)] for column in sample.by_order.T)
+    series = [("response_0 shown first", ONE, first), ("response_0 shown second", TWO, second)]
+    lanes = distributions(figure, [one for one in series if len(one[2])], np.linspace(0, 1, _BARS + 1), counted="pairs")
+    lanes[-1].set(xlim=(0, 1), xlabel="p1")
 
 
-def orders_plot(sample: Sample) -> str:
+@plot("First against swapped", height=330)
+def orders_plot(figure: Plot, sample: Sample) -> None:
     """Log-odds of response_0 shown second over shown first; a cross where people prefer the other response."""
     both = np.flatnonzero(~np.isnan(sample.by_order).any(1))[:_DOTS]
-    odds, right = sample.log_odds[both], sample.right[both]
-    limit = 1.08 * max(float(np.abs(odds).max(initial=0)), 1e-6)
-
-    def place(value: float) -> float:
-        return (value + limit) / (2 * limit)
-
-    ticks = even_ticks(-limit, limit)
-    parts = [
-        y_axis([(place(t), f"{t:g}") for t in ticks], 1, "shown second, log-odds"),
-        x_axis([(across(place(t)), f"{t:g}") for t in ticks], "response_0 shown first, log-odds"),
-        line(0, 0, 1, 1, "diagonal"), line(0.5, 0, 0.5, 1, "zero"), line(0, 0.5, 1, 0.5, "zero"),
-    ]  # fmt: skip
-    for k, (first, second) in enumerate(odds.tolist()):
-        mark = dot if right[k] else cross
-        parts.append(mark(across(place(first)), up(place(second)), f"{sample.id[both[k]]}: {first:.3f}, {second:.3f}"))
-    return svg("First against swapped", parts)
+    first, second = sample.log_odds[both].T
+    titles = [f"{sample.id[k]}: {a:.3f}, {b:.3f}" for k, a, b in zip(both, first, second, strict=True)]
+    scatter(
+        figure, first, second, ~sample.right[both], titles,
+        ("response_0 shown first, log-odds", "shown second, log-odds"),
+    )  # fmt: skip
+    (axes,) = figure.axes
+    axes.axhline(0, color=EDGE, zorder=0.5)
+    axes.axvline(0, color=EDGE, zorder=0.5)
 
 
-def coverage_plot(sample: Sample, longer: float | None, decided: Sequence[Decided]) -> str:
+@plot("Alignment against coverage", height=330)
+def coverage_plot(figure: Plot, sample: Sample, longer: float | None, decided: Sequence[Decided]) -> None:
     """Alignment of the most decided pairs, with its exact binomial interval as a band."""
     order = np.argsort(-sample.margin, kind="stable")
     right = np.cumsum(sample.right[order])
     margin = sample.margin[order]
     last = np.flatnonzero(np.append(margin[1:] != margin[:-1], True)) + 1  # of each margin
     counts = np.unique(last[np.linspace(0, len(last) - 1, min(len(last), _POINTS)).round().astype(int)])
-    spans = [interval(int(right[k - 1]), int(k)) or [0.0, 1.0] for k in counts]
-    xs = [across(k / len(sample)) for k in counts]
-    parts = [
-        y_axis(_PERCENT, 1, "accuracy"),
-        x_axis([(across(t), name) for t, name in _PERCENT], "pairs kept, the most decided first"),
-    ]
-    outline = [*zip(xs, (up(high) for _, high in spans), strict=True)]
-    outline += reversed([*zip(xs, (up(low) for low, _ in spans), strict=True)])
-    parts.append(f'<path class="band" d="{_path(outline)}z"/>')
-    curve = [(x, up(right[k - 1] / k)) for x, k in zip(xs, counts, strict=True)]
-    parts.append(f'<path class="curve" d="{_path(curve)}"/>')
+    spans = np.array([interval(int(right[k - 1]), int(k)) for k in counts])
+    axes = figure.subplots()
+    figure.name(axes.fill_between(counts / len(sample), *spans.T, color=ONE, alpha=0.15, linewidth=0), "band")
+    (curve,) = axes.plot(counts / len(sample), right[counts - 1] / counts, color=ONE, linewidth=2)
+    figure.name(curve, "curve")
     if longer is not None:
-        parts.append(_level(longer, "pick the longer"))
-    for one in decided:
+        axes.axhline(longer, color=TWO, linestyle="--", linewidth=1)
+        axes.annotate("pick the longer", (1, longer), (-2, 4), textcoords="offset points", color=TWO, ha="right")
+    for level, one in enumerate(decided):
         if one.value:
-            parts.append(line(one.value, 0, one.value, 1, "diagonal"))
-            parts.append(text(across(one.value) - 4, TOP - 8, f"within {100 * one.disagreement:g} %", "end"))
-    return svg("Alignment against coverage", parts)
-
-
-def _level(share: float, name: str) -> str:
-    return line(0, share, 1, share, "level") + text(across(1) - 4, up(share) - 5, name, "end", "two")
-
-
-def _path(points: Sequence[tuple[float, float]]) -> str:
-    return "M" + "L".join(f"{x:.1f} {y:.1f}" for x, y in points)
+            axes.axvline(one.value, color=MUTED, linestyle="--", linewidth=1)
+            axes.annotate(f"within {100 * one.disagreement:g} %", (one.value, 0), (-3, 4 + 15 * level),
+                          textcoords="offset points", ha="right" if one.value > 0.3 else "left")  # fmt: skip
+    axes.set(xlim=(0, 1), ylim=(0, 1), xlabel="pairs kept, the most decided first", ylabel="accuracy")
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set_major_formatter(PercentFormatter(1, 0, " %"))

@@ -10,11 +10,10 @@ from typing import Any
 
 import numpy as np
 
-from rlaif_fast.evaluation import bootstrap, metrics
+from rlaif_fast.evaluation import binomial, bootstrap, metrics
 from rlaif_fast.evaluation.calibration import Calibration
 from rlaif_fast.evaluation.coverage import DISAGREEMENTS, ERROR, Decided, Point, coverage, decided
 from rlaif_fast.evaluation.records import Bools, Sample
-from rlaif_fast.judging import binomial
 from rlaif_fast.reports.tables import Table, margin_text
 from rlaif_fast.schemas.human_labels import LeftOut, Maker, whose
 

@@ -1,4 +1,8 @@
-"""A JSON array, an element at a time."""
+"""A JSON array, an element at a time.
+
+By hand, because ijson takes the last of two equal keys and makes a lone surrogate a question mark in silence, stops at
+NaN and at integers beyond 64 bits, knows no largest element, and does not say which element is wrong.
+"""
 
 from __future__ import annotations
 

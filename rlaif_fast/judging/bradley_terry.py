@@ -1,4 +1,8 @@
-"""Bradley-Terry strengths from shares of wins (Bradley and Terry 1952; Hunter 2004, Annals of Statistics 32:384)."""
+"""Bradley-Terry strengths from shares of wins (Bradley and Terry 1952; Hunter 2004, Annals of Statistics 32:384).
+
+By hand, because ``rank`` needs them and the lean runtime has no scipy, which choix is made of; a test holds them
+against choix.
+"""
 
 from __future__ import annotations
 
@@ -18,12 +22,12 @@ _DIGITS = 9  # of strengths: equal candidates come out equal
 def strengths(wins: Sequence[Sequence[float]]) -> list[float]:
     """Natural logarithms of the strengths [N], which sum to zero: sigmoid(a - b) is how likely a beats b.
 
-       Newton's method on the concave log-likelihood, damped so that it converges from anywhere (Sun and Tran-Dinh 2019,
-    XX
+    Newton's method on the concave log-likelihood, damped so that it converges from anywhere (Sun and Tran-Dinh 2019,
+    Mathematical Programming 178:145).
 
-       Args:
-           wins: [N, N] in [0, 1], the share of the game of i and j that i won, ``wins[j][i] = 1 - wins[i][j]``; the
-               diagonal is not read.
+    Args:
+        wins: [N, N] in [0, 1], the share of the game of i and j that i won, ``wins[j][i] = 1 - wins[i][j]``; the
+            diagonal is not read.
     """
     games: npt.NDArray[np.float64] = np.array(wins, np.float64) + DRAW / 2  # [N, N]
     np.fill_diagonal(games, 0)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from html import escape
 
-from rlaif_fast.reports.svg import safe
-from rlaif_fast.reports.tables import Table
+from rlaif_fast.reports.tables import Table, printable
 
 
 def page(
@@ -33,7 +33,7 @@ def page(
             f'<p class="muted">{safe(where)}</p>',
             *(f'<p class="warning">{safe(warning)}</p>' for warning in warnings),
             f'<div class="tiles">{"".join(_tile(*tile) for tile in tiles)}</div>',
-            *figures,
+            f'<div class="plots">{"".join(figures)}</div>',
             *map(_table, tables),
             f"<h2>command</h2>\n<pre>{safe(command)}</pre>",
         ]
@@ -43,6 +43,11 @@ def page(
 
 def figure(title: str, plot: str, caption: str) -> str:
     return f"<figure><h2>{safe(title)}</h2>\n{plot}\n<figcaption>{safe(caption)}</figcaption></figure>"
+
+
+def safe(value: object) -> str:
+    """Text of anyone's as XML takes it."""
+    return escape(printable(value))
 
 
 def _tile(what: str, figure: str) -> str:
@@ -88,7 +93,7 @@ _STYLE = """
   :root { --page: #0f1318; --ink: #e3e8ee; --muted: #97a3b0; --edge: #303842; --tile: #191f27;
     --one: #5b9dff; --two: #f0954a; --mark: #ff6fb7; } }
 body { margin: 0; background: var(--page); color: var(--ink); font: 15px/1.5 system-ui, sans-serif; }
-main { max-width: 760px; margin: 0 auto; padding: 24px 16px 48px; }
+main { max-width: 920px; margin: 0 auto; padding: 24px 16px 48px; }
 h1 { font-size: 1.5rem; margin: 0 0 4px; overflow-wrap: anywhere; }
 h2 { font-size: 1.05rem; margin: 32px 0 8px; }
 .muted, figcaption { color: var(--muted); font-size: 0.87rem; margin: 0; }
@@ -98,27 +103,11 @@ h2 { font-size: 1.05rem; margin: 32px 0 8px; }
 .tile b { display: block; font-size: 1.35rem; font-variant-numeric: tabular-nums; }
 .tile span { color: var(--muted); font-size: 0.82rem; }
 figure { margin: 0; }
-svg { width: 100%; height: auto; display: block; }
-svg text { fill: var(--muted); font: 11px system-ui, sans-serif; paint-order: stroke; stroke: var(--page);
-  stroke-width: 3px; }
-svg .axis { fill: var(--ink); }
-.grid, .zero { stroke: var(--edge); }
-.base, .diagonal { stroke: var(--muted); }
-.diagonal, .median { stroke-dasharray: 4 3; }
-rect.one { fill: var(--one); }
-rect.two { fill: var(--two); }
-rect.bar { fill-opacity: 0.75; }
-rect.mark { fill: var(--mark); fill-opacity: 1; }
-line.one { stroke: var(--one); }
-line.two { stroke: var(--two); }
-svg text.one { fill: var(--one); }
-svg text.two { fill: var(--two); }
-.dot { fill: var(--one); fill-opacity: 0.6; }
-.curve { stroke: var(--one); stroke-width: 2; fill: none; }
-.band { fill: var(--one); fill-opacity: 0.15; }
-.reach { stroke: var(--one); }
-.level { stroke: var(--two); stroke-dasharray: 4 3; }
-.cross { stroke: var(--mark); stroke-width: 2; fill: none; }
+.plots { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(100%, 340px), 1fr)); gap: 8px 24px; }
+svg { width: 100%; max-width: 480px; height: auto; display: block; }
+svg path { stroke-linejoin: round; }
+svg text { font-family: system-ui, sans-serif; paint-order: stroke; stroke: var(--page); stroke-width: 3px; }
+.dot circle { opacity: 0.7; }
 .wide { overflow-x: auto; }
 table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums; }
 th, td { padding: 4px 8px; border-bottom: 1px solid var(--edge); text-align: right; }

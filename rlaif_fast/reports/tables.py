@@ -3,7 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
+
+from rlaif_fast.reports.terminal import cell
+
+if TYPE_CHECKING:
+    from rich.table import Table as Printed
+    from rich.text import Text
 
 
 class Table(NamedTuple):
@@ -18,29 +24,59 @@ class Table(NamedTuple):
         rule = ["---", *["---:"] * len(self.columns)]
         return [_row([self.title, *self.columns]), _row(rule), *map(_row, self.rows), ""]
 
+    def printed(self) -> Printed:
+        """For a terminal."""
+        from rich.table import Table as Printed
+
+        printed = Printed(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+        printed.add_column(self.title)
+        for column in self.columns:
+            printed.add_column(column, justify="right")
+        for row in self.rows:
+            printed.add_row(*map(cell, row))
+        return printed
+
 
 def print_tables(title: str, tables: Iterable[Table], warnings: Iterable[str], where: str) -> None:
     """On standard output, for people."""
-    from rich.table import Table as Printed
-
     from rlaif_fast.reports.console import stdout
-    from rlaif_fast.reports.terminal import cell
 
     console = stdout()
     console.print(cell(title), style="bold")
     for table in tables:
-        printed = Printed(box=None, pad_edge=False, padding=(0, 2, 0, 0))
-        printed.add_column(table.title)
-        for column in table.columns:
-            printed.add_column(column, justify="right")
-        for row in table.rows:
-            printed.add_row(*map(cell, row))
         console.print()
-        console.print(printed)
+        console.print(table.printed())
     console.print()
     for warning in warnings:
         console.print(f"warning: {cell(warning)}", style="yellow")
     console.print(cell(where), style="dim")
+
+
+def listing(rows: Iterable[Sequence[str | Text]]) -> Printed:
+    """Rows without a head for a terminal: maybe a mark, a name, and what is folded where it is long."""
+    from rich.table import Table as Printed
+
+    printed = Printed(show_header=False, box=None, pad_edge=False)
+    rows = list(rows)
+    for _ in rows[0][:-2]:
+        printed.add_column(no_wrap=True)
+    printed.add_column(style="bold", no_wrap=True)
+    printed.add_column(overflow="fold")
+    for row in rows:
+        printed.add_row(*(cell(part) if isinstance(part, str) else part for part in row))
+    return printed
+
+
+def framed(title: str, columns: Iterable[str], rows: Iterable[Sequence[str]], right: str) -> Printed:
+    """A table of texts for a terminal, with lines; the one named ``right`` stands to the right."""
+    from rich.table import Table as Printed
+
+    printed = Printed(title=title, title_justify="left")
+    for name in columns:
+        printed.add_column(name, justify="right" if name == right else "left", overflow="fold")
+    for row in rows:
+        printed.add_row(*map(cell, row))
+    return printed
 
 
 def printable(value: object) -> str:

@@ -1,4 +1,7 @@
-"""What Linux control groups let this process have: version 2, version 1, and both at once."""
+"""What Linux control groups let this process have: version 2, version 1, and both at once.
+
+By hand, because psutil and py-cpuinfo tell what the machine has, whatever the group may use of it.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""How many cores this process may really use."""
+"""How many cores this process may really use.
+
+By hand, because psutil counts the physical cores of the whole machine, not those within the affinity.
+"""
 
 from __future__ import annotations
 

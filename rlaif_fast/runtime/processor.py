@@ -1,4 +1,8 @@
-"""What the processor is, and which of its instructions matter here."""
+"""What the processor is, and which of its instructions matter here.
+
+By hand, because py-cpuinfo reads the same files on Linux, knows no instructions of Apple's processors and is not kept
+up any more.
+"""
 
 from __future__ import annotations
 
