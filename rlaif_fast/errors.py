@@ -91,8 +91,9 @@ class EvalError(RlaifFastError):
 
 
 REMEDY = "use fewer --threads, a smaller --window, shorter rows or a smaller model, or allow more memory"
+# The next to last is what the interpreter says where an allocation of its own failed.
 _NO_MEMORY = ("alloc", "out of memory", "start new thread", "pthread_create", "failed to map", "mmap",
-              "resource temporarily unavailable", "threadpool")  # fmt: skip
+              "resource temporarily unavailable", "error return without exception set", "threadpool")  # fmt: skip
 
 
 def lacks_memory(error: BaseException) -> bool:

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from rlaif_fast.bench import doctor
 from rlaif_fast.bundle.folder import Bundle, read_manifest, write_manifest
-from rlaif_fast.judging import doctor
 from rlaif_fast.runtime import cgroup, cpu, memory, processor
 from tests.conftest import Run
 

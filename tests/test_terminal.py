@@ -167,14 +167,14 @@ def test_a_table_shows_what_was_judged_before_an_error(llama: Path, tmp_path: Pa
 
 _UNFORESEEN = """
 import sys
-import rlaif_fast.judging.doctor
+import rlaif_fast.bench.doctor
 from rlaif_fast.cli import main
 
 def broken(*_):
     raise {error}
     yield
 
-rlaif_fast.judging.doctor.examine = broken
+rlaif_fast.bench.doctor.examine = broken
 main(["doctor", *sys.argv[1:]])
 """
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
-    from rlaif_fast.judging.doctor import Finding, State
+    from rlaif_fast.bench.doctor import Finding, State
 
 _STATUS: dict[State, int] = {"ok": 0, "broken": 1, "warning": 2}
 _MARK = {"ok": ("ok", "green"), "warning": ("warning", "yellow"), "broken": ("BROKEN", "red")}
@@ -24,7 +24,7 @@ def doctor(context: click.Context, bundle: str | None, as_json: bool) -> None:
     Exit status: 0 ready, 2 works with warnings, 1 broken.
     """
     try:
-        from rlaif_fast.judging.doctor import examine, worst
+        from rlaif_fast.bench.doctor import examine, worst
     except ImportError as error:  # what is to be found out
         raise click.ClickException(
             f"the runtime is not whole ({error}); pip install --force-reinstall rlaif-fast"
