@@ -12,6 +12,7 @@ from rlaif_fast.schemas.field_mapping import read_as
 from rlaif_fast.schemas.human_labels import Label, is_judged, read_label, tied
 from rlaif_fast.schemas.prompt_split import asked, begin_alike, is_dialogue
 from rlaif_fast.schemas.schema import NAMES, Row, RowSchema
+from rlaif_fast.schemas.side_by_side import prompt_beside, read_sides, sides_of
 
 _CHOICES = (("chosen", "rejected"), ("chosen_response", "rejected_response"), ("response_j", "response_k"))
 _LATER = re.compile("response_([2-9]|[1-9][0-9]+)")
@@ -37,6 +38,11 @@ def recognise(row: Mapping[str, Any]) -> RowSchema | None:
         return ALPACAEVAL
     if ("instruction" in row or "prompt" in row) and items(row.get("responses")) is not None:
         return RESPONSES
+    sides = sides_of(row)
+    if sides and ((prompt := prompt_beside(sides, prompt, row)) or sides[0] == "conversation_a"):
+        names = (prompt or "their common beginning", *sides)
+        note = "reading " + ", ".join(f"{name} as {of}" for name, of in zip(names, NAMES, strict=False))
+        return replace(SIDES, note=note)
     return None
 
 
@@ -202,3 +208,4 @@ RESPONSES = RowSchema(
     "reading rows of candidates: the two responses are response_0 and response_1",
     lambda row: _two(row, "responses"),
 )
+SIDES = RowSchema("sides", "reading two responses", lambda row: read_sides(row, _prompt(row)))
