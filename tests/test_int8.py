@@ -26,9 +26,9 @@ from rlaif_fast_export import exporter
 from rlaif_fast_export.exporter import Int8Options, export_bundle
 from rlaif_fast_export.int8.forms import Kind, rounding_error, scaling
 from rlaif_fast_export.int8.mix import Size, choose
-from rlaif_fast_export.int8.rounding import compensated
+from rlaif_fast_export.int8.rounding import _inverse_root, compensated
 from rlaif_fast_export.int8.sensitivity import Moves, expected_error
-from rlaif_fast_export.int8.steadiness import unsteadiness
+from rlaif_fast_export.int8.steadiness import PromptAnswers
 from rlaif_fast_export.reference.pytorch import common_ending, reference_log_odds
 from rlaif_fast_export.reference.texts import shipped_pairs
 from rlaif_fast_export.sources.source import find_source
@@ -306,7 +306,7 @@ def test_last_bits_move_an_int8_answer_and_hardly_a_float32_one(
     for folder in (tiny_int8("llama"), llama):
         judge = Judge(Bundle(folder))
         prompts = [tokens for pair in _texts()[:6] for tokens in judge.prompt_tokens(pair)]
-        moved.append(unsteadiness(Bundle(folder), prompts, lambda done: None))
+        moved.append(PromptAnswers(Bundle(folder), prompts, lambda _: None).unsteadiness(lambda _: None))
     assert 0 < moved[1] < 1e-4 and moved[1] < moved[0] < 0.5 * tiny_limit("llama")
 
 
@@ -338,7 +338,7 @@ def test_a_graph_that_misses_what_was_expected_gets_another_mix(
 def test_what_no_mix_makes_steady_is_refused(
     tiny_folder: Callable[[str], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(exporter, "unsteadiness", lambda *_: 0.5)
+    monkeypatch.setattr(PromptAnswers, "unsteadiness", lambda *_: 0.5)
     with pytest.raises(
         FidelityError, match=r"would differ by 0\.5 in log-odds on average between processors \(limit 0"
     ):
@@ -357,3 +357,12 @@ def _export(model: Path, output: Path, options: Int8Options) -> Path:
     return export_bundle(
         find_source(str(model)), output, SUMMARY, force=False, progress=lambda what, share: None, int8=options
     )
+
+
+def test_the_inverse_root_is_the_inverses_upper_factor() -> None:
+    x = torch.randn(300, 80, generator=torch.Generator().manual_seed(1))
+    gram = x.T @ x
+    root = _inverse_root(gram).double()
+    damped = gram.double() + 0.01 * gram.double().diagonal().mean() * torch.eye(80, dtype=torch.float64)
+    assert torch.equal(root, root.triu())
+    assert torch.allclose(root.T @ root @ damped, torch.eye(80, dtype=torch.float64), atol=1e-5)

@@ -29,7 +29,7 @@ from rlaif_fast_export.int8.mix import Mix
 from rlaif_fast_export.int8.offset import shift_out
 from rlaif_fast_export.int8.own_tensors import own_tensors
 from rlaif_fast_export.int8.quantize import Calibrated, Int8, calibrate
-from rlaif_fast_export.int8.steadiness import unsteadiness
+from rlaif_fast_export.int8.steadiness import PromptAnswers
 from rlaif_fast_export.passes import pipeline as passes
 from rlaif_fast_export.prompts.fitted import FittedPrompt, fit
 from rlaif_fast_export.reference.oracle import Answers, Oracle, ask, ask_for_int8
@@ -210,21 +210,19 @@ class _Build:
         Steady means: how far the answers move, on average, where the last bits of float32 sums differ.
         """
         assert self._calibrated is not None
-        prompts, calibrated = self.oracle.calibration, self._calibrated
-        moved = unsteadiness(
-            Bundle(self._folder), [*self.oracle.probe_prompts, *prompts],
-            lambda done: self._progress("measuring what other processors make of it", done),
+        probes = self.oracle.probe_prompts
+        answers = PromptAnswers(
+            Bundle(self._folder), [*probes, *self.oracle.calibration],
+            lambda done: self._progress("measuring the constant shift", done),
         )  # fmt: skip
-        judge, errors = Judge(Bundle(self._folder)), []
-        for number, (prompt, exact) in enumerate(zip(prompts, calibrated.log_odds, strict=True)):
-            self._progress("measuring the constant shift", number / len(prompts))
-            errors.append(judge.log_odds_of([prompt])[0] - exact)
-        shift = float(np.mean(errors))
-        answers = np.array([judge.answer(pair) for pair in self.oracle.probes])
-        others = (answers - self.oracle.of_probes) * [1, -1]
+        errors = answers.log_odds - [*(self.oracle.of_probes * [1, -1]).ravel(), *self._calibrated.log_odds]
+        shift = float(errors[len(probes) :].mean())
+        error = max(float(np.abs(part - shift).mean()) for part in (errors[: len(probes)], errors[len(probes) :]))
         shift_out(self._folder / MODEL, shift)
         self._list_files()
-        return max(float(np.abs(np.array(found) - shift).mean()) for found in (errors, others)), moved
+        return error, answers.unsteadiness(
+            lambda done: self._progress("measuring what other processors make of it", done)
+        )
 
 
 def _write(graph: ir.Model, folder: Path, progress: Progress) -> None:

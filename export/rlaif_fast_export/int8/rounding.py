@@ -51,7 +51,7 @@ def compensated(weight: torch.Tensor, gram: torch.Tensor) -> Rounded:
 
 def _inverse_root(gram: torch.Tensor) -> torch.Tensor:
     """The upper Cholesky factor of the damped inverse, float32 [K, K]."""
-    damped = gram.double()
+    damped = gram.double().flip(0, 1)
     mean = damped.diagonal().mean().clamp(min=1e-12)
     damping = _DAMPING
     while True:
@@ -60,4 +60,7 @@ def _inverse_root(gram: torch.Tensor) -> torch.Tensor:
         if not failed:
             break
         damping *= 4
-    return torch.linalg.cholesky(torch.cholesky_inverse(root), upper=True).float()
+    # With rows and columns in reverse order the lower factor is the upper one R of gram = R @ R.T, whose inverse U has
+    # U.T @ U = inverse(gram): one factorisation in place of two and an inversion.
+    upper, one = root.flip(0, 1), torch.eye(len(root), dtype=torch.float64)
+    return torch.linalg.solve_triangular(upper, one, upper=True).float()

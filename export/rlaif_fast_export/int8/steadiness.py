@@ -22,16 +22,28 @@ from rlaif_fast.runtime.packing import PackedTree, pack
 _NOISE = 1e-6  # of an attention score, where a token sees another
 
 
-def unsteadiness(bundle: Bundle, prompts: Sequence[Sequence[int]], tick: Callable[[float], None]) -> float:
-    """Mean |difference| of log(p1/p2) of ``prompts`` with such bits and without, in log-odds."""
-    engine, manifest = variant(DEFAULT).load(bundle, EngineOptions()), bundle.manifest
-    noise, moved = np.random.default_rng(0), []
-    for number, prompt in enumerate(prompts):
-        tick(number / len(prompts))
-        tree = pack([prompt], manifest.prefix_ids, manifest.ending)
-        plain, other = (engine.run(one)[0] for one in (tree, _disturbed(tree, noise)))
-        moved.append(abs(float(plain[0] - plain[1]) - float(other[0] - other[1])))
-    return float(np.mean(moved))
+class PromptAnswers:
+    """A bundle's answers to prompts, a forward pass each, as they are and with such bits in them."""
+
+    def __init__(self, bundle: Bundle, prompts: Sequence[Sequence[int]], tick: Callable[[float], None]) -> None:
+        """Args: tick: is called with the share that is done, of the answers as they are."""
+        self._engine, manifest = variant(DEFAULT).load(bundle, EngineOptions()), bundle.manifest
+        self._trees = [pack([prompt], manifest.prefix_ids, manifest.ending) for prompt in prompts]
+        self.log_odds = self._run(self._trees, tick)  # log(p1/p2) [n]
+
+    def unsteadiness(self, tick: Callable[[float], None]) -> float:
+        """Mean |difference| of the log-odds with such bits and without."""
+        noise = np.random.default_rng(0)
+        others = self._run([_disturbed(tree, noise) for tree in self._trees], tick)
+        return float(np.abs(others - self.log_odds).mean())
+
+    def _run(self, trees: Sequence[PackedTree], tick: Callable[[float], None]) -> npt.NDArray[np.float64]:
+        found = []
+        for number, tree in enumerate(trees):
+            tick(number / len(trees))
+            first, second = self._engine.run(tree)[0].tolist()
+            found.append(first - second)
+        return np.array(found)
 
 
 def _disturbed(tree: PackedTree, noise: np.random.Generator) -> PackedTree:
