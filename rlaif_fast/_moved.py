@@ -1,4 +1,4 @@
-"""Modules that documentation named under other paths until 0.1; importing one warns, and goes with the next release."""
+"""Modules that programs import, under their paths until 0.1; importing one warns, and goes with the next release."""
 
 from __future__ import annotations
 
@@ -14,7 +14,6 @@ MOVED = {
     f"rlaif_fast.{before}": f"rlaif_fast.{now}"
     for before, now in {
         "candidates": "rows.candidates",
-        "engines": "runtime.engines",
         "exact": "judging.exact",
         "frugal": "judging.fewer_orders",
         "judge": "judging.judge",

@@ -174,7 +174,7 @@ def test_label_one_beside_chosen_and_rejected_is_refused(llama: Path, tmp_path: 
     rows = [{"prompt": i, "chosen": a, "rejected": b, "label": 1} for i, a, b in PAIRS]
     path = write_rows(tmp_path / "p.jsonl", rows)
     done = rlaif_fast("eval", path, "-b", llama)
-    assert done.status == 1 and "line 1, id 1: has label 1 beside chosen and rejected, which may mean" in done.err
+    assert done.status == 1 and "line 1, id 1: has label 1 beside responses that are not numbered from 0" in done.err
     assert rlaif_fast("judge", path, "-b", llama, "-o", tmp_path / "v.jsonl").status == 0
     assert not {"human_label", "file_label"} & {*json.loads((tmp_path / "v.jsonl").read_text().splitlines()[0])}
 

@@ -161,3 +161,8 @@ def test_a_column_that_no_calendar_has(tmp_path: Any) -> None:
 def test_unicode_forms_are_one_text() -> None:
     row = chosen("Qu\u00e9 gas?", [user("Que\u0301 gas?"), reply("a")], [user("Que\u0301 gas?"), reply("b")])
     assert taken(row)[1:] == ("a", "b") and "Human" not in taken(row)[0]
+
+
+def test_an_answer_with_a_heading_that_has_a_short_prompts_letters_is_an_answer() -> None:
+    assert taken(chosen("Hi", "### Summary:\nThis is it", "### Summary:\nWhich"))[0] == "Hi"
+    assert taken(chosen("Hi", "<s>This", "<s>Which"))[1:] == ("<s>This", "<s>Which")

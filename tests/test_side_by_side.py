@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from rlaif_fast.schemas import NAMES, Row, recognise
+from rlaif_fast.schemas.human_labels import said_maker
 from tests.rows import reply, user
 
 ARENA = {"question_id": "x", "model_a": "m-1", "model_b": "m-2",
@@ -58,3 +59,12 @@ def test_a_conversation_of_several_turns_is_judged_from_where_they_part() -> Non
     assert schema is not None
     found = schema(row)
     assert (found["instruction"], found["response_0"]) == ("Human: Q?\n\nAssistant: x\n\nHuman: More?", "a")
+
+
+def test_a_label_in_letters_is_the_files_own_and_no_persons() -> None:
+    schema = recognise(row := JUDGEBENCH | {"label": "B>A"})
+    assert schema is not None
+    assert said_maker(schema(row)) == "file"
+    schema = recognise(row := ARENA | {"winner": "model_b"})
+    assert schema is not None
+    assert said_maker(schema(row)) is None

@@ -165,8 +165,8 @@ def _label(pair: Pair) -> Label:
         )
     if "label" not in pair.carried and "input_label" in pair.carried and "p1" not in pair.carried:
         raise EvalError(
-            f"{pair}: has label {pair.carried['input_label']!r} beside chosen and rejected, which may mean that"
-            " either is preferred; remove it where chosen is, else name the responses response_0 and response_1"
+            f"{pair}: has label {pair.carried['input_label']!r} beside responses that are not numbered from 0, which"
+            " may mean that either is preferred; remove it, or name the responses response_0 and response_1"
         )
     if "label" not in pair.carried:
         raise EvalError(f"{pair}: there is no field label; it says which response people prefer, 0 or 1")

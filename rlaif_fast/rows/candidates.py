@@ -9,7 +9,7 @@ from itertools import count
 from typing import Any
 
 from rlaif_fast.errors import PairError
-from rlaif_fast.rows.fields import checked_row
+from rlaif_fast.rows.fields import checked_row, located
 from rlaif_fast.rows.pairs import Pair
 from rlaif_fast.schemas import Row, RowSchema, listed
 from rlaif_fast.schemas.cells import items
@@ -62,7 +62,7 @@ class Candidates:
                 yield (i, j), pair
 
     def __str__(self) -> str:
-        return ", ".join(filter(None, (self.where, "" if self.id is None else f"id {self.id!r}"))) or "the candidates"
+        return located(self.where, self.id, "the candidates")
 
 
 def candidates_from_row(row: Any, *, place: int | None = None, where: str = "") -> Candidates:

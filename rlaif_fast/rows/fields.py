@@ -26,6 +26,11 @@ def free_names(carried: Mapping[str, Any], own: Collection[str]) -> dict[str, st
     return names
 
 
+def located(where: str, key: Any, otherwise: str) -> str:
+    """What messages call an item: its place and its id, ``otherwise`` where it has neither."""
+    return ", ".join(filter(None, (where, "" if key is None else f"id {key!r}"))) or otherwise
+
+
 def given_id(row: Any) -> Any:
     """The id of a parsed row; None where it has none: it is missing, null, NaN (also as pandas writes it) or blank."""
     key = row.get("id") if isinstance(row, dict) else None

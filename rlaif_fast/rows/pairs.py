@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from rlaif_fast.errors import PairError
-from rlaif_fast.rows.fields import checked_row
+from rlaif_fast.rows.fields import checked_row, located
 
 TEXTS = ("instruction", "response_0", "response_1")
 
@@ -39,7 +39,7 @@ class Pair:
         return sum(len(text.encode()) for text in (self.instruction, self.response_0, self.response_1))
 
     def __str__(self) -> str:
-        return ", ".join(filter(None, (self.where, "" if self.id is None else f"id {self.id!r}"))) or "the pair"
+        return located(self.where, self.id, "the pair")
 
 
 def pair_from_row(row: Any, *, place: int | None = None, where: str = "") -> Pair:

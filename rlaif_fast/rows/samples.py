@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from rlaif_fast.rows.fields import checked_row
+from rlaif_fast.rows.fields import checked_row, located
 from rlaif_fast.schemas import Row, RowSchema
 from rlaif_fast.schemas.prompt_split import asked
 
@@ -34,7 +34,7 @@ class Sample:
         return len(self.instruction.encode()) + len(self.response.encode())
 
     def __str__(self) -> str:
-        return ", ".join(filter(None, (self.where, "" if self.id is None else f"id {self.id!r}"))) or "the response"
+        return located(self.where, self.id, "the response")
 
 
 def sample_from_row(row: Any, *, place: int | None = None, where: str = "") -> Sample:

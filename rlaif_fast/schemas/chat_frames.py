@@ -24,7 +24,11 @@ _FRAMES = tuple(
 _END = re.compile(
     r"\s*(?:<\|im_end\|>|<\|end\|>|</s>|<\|endoftext\|>|<\|eot_id\|>|<\|end_of_text\|>|<end_of_turn>|<eos>)\s*$"
 )
-_TEMPLATE = re.compile(rf"\s*(?:<\|[a-z_]+\|>|<start_of_turn>|<bos>|<s>|\[INST\]|### ?[A-Z][a-z]+:|{_ALPACA})")
+# How any template begins, known here or not.
+TEMPLATE = re.compile(
+    rf"\s*(?:<\|[a-z_]+\|>|<start_of_turn>|<bos>|<s>|\[INST\]|{_ALPACA}"
+    r"|### ?(?:Instruction|Question|Human|User|System):)"
+)
 
 
 def unframed(prompt: str, texts: Sequence[str]) -> list[str] | None:
@@ -37,9 +41,3 @@ def unframed(prompt: str, texts: Sequence[str]) -> list[str] | None:
             rest = (text[match.end() :] for text, match in zip(texts, found, strict=True) if match)
             return [_END.sub("", text) for text in rest]
     return None
-
-
-def within_template(prompt: str, text: str) -> bool:
-    """Whether ``text`` begins as a chat template does, and has the prompt behind that."""
-    words = " ".join(prompt.split())
-    return bool(words and _TEMPLATE.match(text)) and words in " ".join(text.split())

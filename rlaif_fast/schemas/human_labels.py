@@ -23,6 +23,7 @@ _MODELS = re.compile(
     r"|alpaca.?eval|command-r|rlaif|reward|\bo[1-9]\b|\bphi\b|llm|\bai\b|model",
     re.IGNORECASE,
 )
+_LETTERS = re.compile(r"\s*[ab]\s*(>{1,2}|=)\s*[ab]\s*", re.IGNORECASE)
 _SCORED = re.compile(r"score|rating|reward", re.IGNORECASE)
 _WHOSE: dict[Maker, str] = {
     "people": "people", "file": "the file's preferences", "model": "a model's preferences",
@@ -92,7 +93,8 @@ def is_judged(row: Collection[str]) -> bool:
 def said_maker(row: Mapping[str, Any]) -> Maker | None:
     """Who made a row's preference where it says so: "model" by a judge's columns or a model's name as annotator.
 
-    Scores beside the responses are a model's as a rule, but do not say so: "file".
+    Scores beside the responses are a model's as a rule, but do not say so: "file". So is a label in letters, "A>B",
+    which judges of benchmarks and their answer keys write.
     """
     if is_judged(row):
         return "model"
@@ -100,7 +102,7 @@ def said_maker(row: Mapping[str, Any]) -> Maker | None:
     texts = [text for value in named for text in (value if isinstance(value, list) else [value])]
     if any(isinstance(text, str) and _MODELS.search(text) for text in texts):
         return "model"
-    return "file" if _scores(row) else None
+    return "file" if _scores(row) or _LETTERS.fullmatch(str(row.get("input_label", ""))) else None
 
 
 def tied(row: Mapping[str, Any]) -> bool:

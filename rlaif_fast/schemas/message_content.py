@@ -21,10 +21,11 @@ def content_of(message: Mapping[str, Any], name: str) -> Any:
     """
     there = [message[key] for key in TEXTS if message.get(key) is not None]
     full = [value for value in there if value != [] and not (isinstance(value, str) and not value.strip())]
-    texts = {" ".join(text_of(value, name).split()) for value in full if isinstance(value, str | list | dict)}
-    if len(texts) > 1:
-        keys = [key for key in TEXTS if message.get(key) in full]
-        raise ValueError(f"{name} has a message whose {' and '.join(keys)} differ; remove one")
+    if len(full) > 1:
+        texts = {" ".join(text_of(value, name).split()) for value in full if isinstance(value, str | list | dict)}
+        if len(texts) > 1:
+            keys = [key for key in TEXTS if message.get(key) in full]
+            raise ValueError(f"{name} has a message whose {' and '.join(keys)} differ; remove one")
     return next(iter(full or there), None)
 
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from rlaif_fast.schemas.cells import turn_texts
-from rlaif_fast.schemas.chat_frames import unframed, within_template
+from rlaif_fast.schemas.chat_frames import TEMPLATE, unframed
 from rlaif_fast.schemas.messages import Turn, rendered, split_system, turns_of
 
 _ASKS = re.compile(r"\s*(?:Human|User): ?")
@@ -72,7 +72,7 @@ def _of_texts(prompt: Any, texts: list[Any], names: Sequence[str], repeats: bool
             ends = [_end_of(shown, text) for text in texts]
             if all(end is not None for end in ends):
                 return question, [_behind(text, end) for text, end in zip(texts, ends, strict=True)]
-        if all(within_template(question, text) for text in texts):
+        if all(TEMPLATE.match(text) and within(_flat(question), _flat(text)) for text in texts):
             raise ValueError(
                 f"{_listed(names[1:])} begin with {names[0]} in a chat template that is not known here; take it away"
             )

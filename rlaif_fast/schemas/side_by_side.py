@@ -65,7 +65,7 @@ def _preferred(row: Mapping[str, Any], names: tuple[str, str]) -> Row:
     if "label" in row:
         said = re.sub(r"\s", "", str(row["label"])).upper()
         if said in _LETTERS:
-            return {"label": _LETTERS[said]}
+            return {"label": _LETTERS[said], "input_label": row["label"]}  # which tells that no person is named
         # Beside names that count from 1, label 1 is either: nobody can tell.
         return {"input_label" if names[0][-1] == "1" and said in ("1", "1.0") else "label": row["label"]}
     if "winner" in row:

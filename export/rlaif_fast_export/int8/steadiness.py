@@ -27,21 +27,22 @@ class PromptAnswers:
 
     def __init__(self, bundle: Bundle, prompts: Sequence[Sequence[int]], tick: Callable[[float], None]) -> None:
         """Args: tick: is called with the share that is done, of the answers as they are."""
-        self._engine, manifest = variant(DEFAULT).load(bundle, EngineOptions()), bundle.manifest
-        self._trees = [pack([prompt], manifest.prefix_ids, manifest.ending) for prompt in prompts]
-        self.log_odds = self._run(self._trees, tick)  # log(p1/p2) [n]
+        self._engine, self._manifest = variant(DEFAULT).load(bundle, EngineOptions()), bundle.manifest
+        self._prompts = prompts
+        self.log_odds = self._run(None, tick)  # log(p1/p2) [n]
 
     def unsteadiness(self, tick: Callable[[float], None]) -> float:
         """Mean |difference| of the log-odds with such bits and without."""
-        noise = np.random.default_rng(0)
-        others = self._run([_disturbed(tree, noise) for tree in self._trees], tick)
+        others = self._run(np.random.default_rng(0), tick)
         return float(np.abs(others - self.log_odds).mean())
 
-    def _run(self, trees: Sequence[PackedTree], tick: Callable[[float], None]) -> npt.NDArray[np.float64]:
+    def _run(self, noise: np.random.Generator | None, tick: Callable[[float], None]) -> npt.NDArray[np.float64]:
         found = []
-        for number, tree in enumerate(trees):
-            tick(number / len(trees))
-            first, second = self._engine.run(tree)[0].tolist()
+        for number, prompt in enumerate(self._prompts):
+            tick(number / len(self._prompts))
+            # Packed when it is read: the bias of a long prompt is as large as a model.
+            tree = pack([prompt], self._manifest.prefix_ids, self._manifest.ending)
+            first, second = self._engine.run(tree if noise is None else _disturbed(tree, noise))[0].tolist()
             found.append(first - second)
         return np.array(found)
 

@@ -1,4 +1,4 @@
-"""A model in its own bfloat16, whose error is the measure for int8's, at float32's speed where the CPU has none.
+"""A model in its own bfloat16, whose error stands beside int8's, in float32 products where the CPU has no others.
 
 Without bfloat16 instructions PyTorch's products take six times as long as float32's, and more on some CPUs
 (pytorch/pytorch#146508). They round their inputs and outputs and add up in float32, so the same comes of products
