@@ -6,7 +6,8 @@ from typing import Any
 
 from rlaif_fast.rows import candidates
 from rlaif_fast.rows.samples import SAMPLES
-from rlaif_fast.schemas import Row, RowSchema, recognise
+from rlaif_fast.schemas.known import recognise
+from rlaif_fast.schemas.schema import Row, RowSchema
 
 
 def user(text: str, **more: Any) -> Row:

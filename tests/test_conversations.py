@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from rlaif_fast.schemas import TRL, Row
+from rlaif_fast.schemas.known import TRL
+from rlaif_fast.schemas.schema import Row
 from tests.rows import SHAPES, SYSTEM, recognised, reply, taken, user
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from rlaif_fast.schemas import NAMES, Row, field_mapping
+from rlaif_fast.schemas.field_mapping import field_mapping
+from rlaif_fast.schemas.schema import NAMES, Row
 from tests.rows import OURS, reply, user
 
 

@@ -48,6 +48,19 @@ def test_help_imports_nothing_slow() -> None:
     assert not loaded & (HEAVY | {"numpy", "onnxruntime", "tokenizers", "rich"})
 
 
+@pytest.mark.parametrize("command", ["judge", "rank", "score", "eval", "export", "bench", "diff"])
+def test_help_opens_no_room_that_works(command: str) -> None:
+    """A package's ``__init__`` that imports its modules costs every command's start: 0.1 s when three of them did."""
+    code = (
+        f"from rlaif_fast.cli import _run\nassert _run([{command!r}, '--help'], False) == 0\n"
+        "import sys; print(*sorted(sys.modules))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
+    loaded = set(done.stdout.splitlines()[-1].split())
+    working = ("rlaif_fast.schemas.known", "rlaif_fast.rows.reader", "rlaif_fast.files.opening", "importlib.abc")
+    assert not loaded & {*working, "rlaif_fast.runtime.engines", "rlaif_fast.judging.session", "rlaif_fast.evaluation"}
+
+
 def test_the_package_alone_judges_in_a_clean_environment(llama: Path, tmp_path: Path) -> None:
     """The built wheel with its core dependencies only, outside the checkout, with a prepared bundle."""
     wheels = tmp_path / "wheels"

@@ -6,7 +6,9 @@ import json
 
 import pytest
 
-from rlaif_fast.schemas import NAMES, TRL, Row, field_mapping
+from rlaif_fast.schemas.field_mapping import field_mapping
+from rlaif_fast.schemas.known import TRL
+from rlaif_fast.schemas.schema import NAMES, Row
 from tests.rows import SYSTEM, recognised, reply, taken, user
 
 

@@ -11,7 +11,8 @@ import pytest
 
 from rlaif_fast import PairError
 from rlaif_fast.rows.reader import open_pairs
-from rlaif_fast.schemas import NAMES, Row, recognise
+from rlaif_fast.schemas.known import recognise
+from rlaif_fast.schemas.schema import NAMES, Row
 from tests.rows import reply, taken, user
 
 LONG = "word " * 500

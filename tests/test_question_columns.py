@@ -7,8 +7,10 @@ from typing import Any
 
 import pytest
 
-from rlaif_fast.schemas import NAMES, OWN, TRL, Row, field_mapping
+from rlaif_fast.schemas.field_mapping import field_mapping
+from rlaif_fast.schemas.known import OWN, TRL
 from rlaif_fast.schemas.question_columns import SHOWN
+from rlaif_fast.schemas.schema import NAMES, Row
 from tests.rows import OURS, recognised, reply, taken, user
 
 BESIDE: dict[str, tuple[Row, str]] = {

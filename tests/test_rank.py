@@ -22,7 +22,7 @@ from rlaif_fast.judging.ranking import Ranking, pairs_of
 from rlaif_fast.rows.candidates import Candidates, candidates_from_row, recognise
 from rlaif_fast.runtime.engines import Engine
 from rlaif_fast.runtime.packing import PackedTree
-from rlaif_fast.schemas import field_mapping
+from rlaif_fast.schemas.field_mapping import field_mapping
 from rlaif_fast_export.reference.pytorch import reference_log_odds
 from tests.conftest import Run
 from tests.families import FAMILIES, tiny_model

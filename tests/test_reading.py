@@ -23,8 +23,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from rlaif_fast.errors import PairError
-from rlaif_fast.files import Row, open_rows, strict_json
+from rlaif_fast.files import strict_json
 from rlaif_fast.files.json_array import elements
+from rlaif_fast.files.opening import open_rows
+from rlaif_fast.files.source import Row
 
 VALUES: list[Any] = [{"a": "x", "n": 1}, {"a": "é \u2028 \n", "n": 2}, {"a": '"q", [z]', "n": 3}]
 Packing = Callable[[bytes], bytes]

@@ -8,9 +8,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rlaif_fast.schemas import NAMES, OWN, TRL, Row, field_mapping, recognise
+from rlaif_fast.schemas.field_mapping import field_mapping
 from rlaif_fast.schemas.human_labels import is_judged
+from rlaif_fast.schemas.known import OWN, TRL, recognise
 from rlaif_fast.schemas.question_columns import is_looked_at
+from rlaif_fast.schemas.schema import NAMES, Row
 from tests.rows import OURS, SHAPES, recognised
 
 

@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
-from rlaif_fast.schemas import NAMES, Row, recognise
 from rlaif_fast.schemas.human_labels import said_maker
+from rlaif_fast.schemas.known import recognise
+from rlaif_fast.schemas.schema import NAMES, Row
 from tests.rows import reply, user
 
 ARENA = {"question_id": "x", "model_a": "m-1", "model_b": "m-2",

@@ -10,7 +10,7 @@ import pytest
 
 from rlaif_fast.errors import EvalError
 from rlaif_fast.evaluation.records import Record, is_verdict, record, record_of
-from rlaif_fast.files import Row as Read
+from rlaif_fast.files.source import Row as Read
 from tests.verdicts import Row, verdict_row
 
 GOOD = verdict_row("x", [0.75, 0.5], 1, task="helpful")

@@ -18,7 +18,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from rlaif_fast.errors import PairError
-from rlaif_fast.files import open_rows, writing
+from rlaif_fast.files import writing
+from rlaif_fast.files.opening import open_rows
 from rlaif_fast.files.writing import Keep, check_target, convert, target_kind, trl_row
 from tests.verdicts import Row, random_rows, verdict_row, write_rows
 

@@ -55,7 +55,7 @@ def diff(
 
 def _records(path: str) -> list[Record]:
     from rlaif_fast.evaluation.records import record_of
-    from rlaif_fast.files import open_rows
+    from rlaif_fast.files.opening import open_rows
 
     with open_rows(path) as source:
         return [record_of(row) for row in source.rows()]

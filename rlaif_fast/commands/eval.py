@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from rlaif_fast.bundle.manifest import Manifest
     from rlaif_fast.evaluation.records import Record, Sample
     from rlaif_fast.evaluation.report import Fit
-    from rlaif_fast.files import Row, Source
+    from rlaif_fast.files.source import Row, Source
     from rlaif_fast.judging.judge import Judge
     from rlaif_fast.rows.pairs import Pair
     from rlaif_fast.schemas.human_labels import Label, LeftOut
@@ -55,7 +55,7 @@ def evaluate(
     from rlaif_fast.commands.reports import INTERVALS, PLOTS, check_reports, command_line, require_eval
     from rlaif_fast.evaluation.records import is_verdict, nothing_labelled, sample_of
     from rlaif_fast.evaluation.report import evaluate as report_on
-    from rlaif_fast.files import open_rows
+    from rlaif_fast.files.opening import open_rows
     from rlaif_fast.files.targets import write_text
     from rlaif_fast.reports.tables import print_tables
     from rlaif_fast.schemas.human_labels import LeftOut

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from rlaif_fast.errors import EvalError
-from rlaif_fast.files import Row
+from rlaif_fast.files.source import Row
 from rlaif_fast.schemas.human_labels import Label, LeftOut, Maker, maker, read_label, said_maker
 
 Floats = npt.NDArray[np.float64]

@@ -4,9 +4,3 @@ In comes a path or a pipe, out its rows as they are, each with its place; result
 that is whole or not there. Imports nothing of the package but its errors. To add an input format, write its reader
 and name it in ``opening``; an output format is in ``writing``.
 """
-
-from rlaif_fast.files.extra import optional
-from rlaif_fast.files.opening import open_rows
-from rlaif_fast.files.source import Row, Source
-
-__all__ = ["Row", "Source", "open_rows", "optional"]

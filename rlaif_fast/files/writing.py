@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, Literal, cast
 
 from rlaif_fast.errors import PairError
-from rlaif_fast.files import optional
+from rlaif_fast.files.extra import optional
 from rlaif_fast.files.targets import named, put, sync_file, target_of
 
 Row = dict[str, Any]

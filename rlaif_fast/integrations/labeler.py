@@ -14,7 +14,7 @@ from rlaif_fast.integrations.batch import OnLong, judged
 from rlaif_fast.judging.judge import Judge, Orders
 from rlaif_fast.judging.verdict import COLUMNS
 from rlaif_fast.rows.pairs import TEXTS, Pair, pair_from_row
-from rlaif_fast.schemas import OWN
+from rlaif_fast.schemas.known import OWN
 from rlaif_fast.schemas.question_columns import is_looked_at
 
 

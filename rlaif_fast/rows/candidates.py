@@ -11,9 +11,10 @@ from typing import Any
 from rlaif_fast.errors import PairError
 from rlaif_fast.rows.fields import checked_row, located
 from rlaif_fast.rows.pairs import Pair
-from rlaif_fast.schemas import Row, RowSchema, listed
 from rlaif_fast.schemas.cells import items
 from rlaif_fast.schemas.field_mapping import read_as
+from rlaif_fast.schemas.known import listed
+from rlaif_fast.schemas.schema import Row, RowSchema
 
 NAMES = ("instruction", "responses", "id")
 

@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from rlaif_fast.errors import PairError
-from rlaif_fast.files import Row, Source, open_rows
+from rlaif_fast.files.opening import open_rows
+from rlaif_fast.files.source import Row, Source
 from rlaif_fast.rows.candidates import NAMES as CANDIDATES_NAMES
 from rlaif_fast.rows.candidates import Candidates, candidates_from_row
 from rlaif_fast.rows.candidates import recognise as recognise_candidates
@@ -20,8 +21,10 @@ from rlaif_fast.rows.fields import given_id
 from rlaif_fast.rows.pairs import Pair, pair_from_row
 from rlaif_fast.rows.samples import NAMES as SAMPLE_NAMES
 from rlaif_fast.rows.samples import SAMPLES, Sample, sample_from_row
-from rlaif_fast.schemas import NAMES as PAIR_NAMES
-from rlaif_fast.schemas import RowSchema, Taken, field_mapping, recognise
+from rlaif_fast.schemas.field_mapping import field_mapping
+from rlaif_fast.schemas.known import recognise
+from rlaif_fast.schemas.schema import NAMES as PAIR_NAMES
+from rlaif_fast.schemas.schema import RowSchema, Taken
 
 T = TypeVar("T", Pair, Sample, Candidates)
 Recognise = Callable[[dict[str, Any]], "RowSchema | None"]

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from rlaif_fast.rows.fields import checked_row, located
-from rlaif_fast.schemas import Row, RowSchema
 from rlaif_fast.schemas.prompt_split import asked
+from rlaif_fast.schemas.schema import Row, RowSchema
 
 NAMES = ("instruction", "response", "id")
 _OTHERS = {

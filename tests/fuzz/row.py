@@ -8,9 +8,9 @@ import tempfile
 from pathlib import Path
 
 from rlaif_fast.errors import PairError
-from rlaif_fast.files import Source
 from rlaif_fast.files.compression import unpacked
 from rlaif_fast.files.opening import _rows
+from rlaif_fast.files.source import Source
 from rlaif_fast.judging.rating import Rating
 from rlaif_fast.judging.verdict import Verdict
 from rlaif_fast.rows.reader import Rejects, RowReader

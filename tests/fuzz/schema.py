@@ -12,7 +12,7 @@ from typing import Any
 from hypothesis import strategies as st
 
 from rlaif_fast.errors import PairError
-from rlaif_fast.files import Row, Source
+from rlaif_fast.files.source import Row, Source
 from rlaif_fast.rows.pairs import Pair
 from rlaif_fast.rows.reader import RowReader
 
