@@ -45,11 +45,11 @@ FAMILIES: dict[str, tuple[str, str, str, dict[str, Any]]] = {
 }  # fmt: skip
 
 
-def tiny_model(name: str) -> Any:
-    """A seeded random model in fp32, with biases and norm scales that are not the identity."""
+def tiny_model(name: str, **more: Any) -> Any:
+    """A seeded random model in fp32, biases and norm scales not the identity. ``more`` is for its config."""
     _, config_class, model_class, particular = FAMILIES[name]
     torch.manual_seed(7)
-    settings = _COMMON | {"vocab_size": VOCABULARY, "bos_token_id": 0, "eos_token_id": 1} | particular
+    settings = _COMMON | {"vocab_size": VOCABULARY, "bos_token_id": 0, "eos_token_id": 1} | particular | more
     model = getattr(transformers, model_class)(getattr(transformers, config_class)(**settings)).eval()
     if needs_eager(model.config):
         model.set_attn_implementation("eager")
@@ -94,9 +94,12 @@ def tiny_tokenizer(kind: str = "bytes", chat: str | None = None) -> Any:
     )  # fmt: skip
 
 
-def save_tiny(name: str, folder: Path, tokenizer: str = "bytes", chat: str | None = None) -> Path:
-    """The model and its tokenizer as a Hugging Face folder."""
-    tiny_model(name).save_pretrained(folder)
+def save_tiny(
+    name: str, folder: Path, tokenizer: str = "bytes", chat: str | None = None, dtype: torch.dtype = torch.float32,
+    **more: Any,
+) -> Path:  # fmt: skip
+    """The model and its tokenizer as a Hugging Face folder. ``more`` is for its config."""
+    tiny_model(name, **more).to(dtype).save_pretrained(folder)
     tiny_tokenizer(tokenizer, chat).save_pretrained(folder)
     return folder
 

@@ -146,8 +146,8 @@ def test_agreement_is_what_numpy_finds(finished: Finished) -> None:
 def test_the_reference_is_pytorch_on_the_same_prompts(
     finished: Finished, llama: Path, tiny_folder: Callable[[str], Path]
 ) -> None:
-    from rlaif_fast_export.reference.pytorch import reference_log_odds
     from rlaif_fast_export.sources.source import find_source
+    from tests.plain_pytorch import reference_log_odds
 
     judge, lm = Judge.load(llama), find_source(str(tiny_folder("llama"))).model()
     for pair, (forward, swapped) in zip(

@@ -15,11 +15,11 @@ from transformers import AutoConfig
 from rlaif_fast import ExportError, Judge
 from rlaif_fast.prompts.template import SUMMARY
 from rlaif_fast_export.exporter import export_bundle
-from rlaif_fast_export.reference.pytorch import reference_log_odds
 from rlaif_fast_export.sources.config_keys import apply_keys
 from rlaif_fast_export.sources.families import SUPPORTED, check_supported
 from rlaif_fast_export.sources.source import find_source
 from tests.families import tiny_model
+from tests.plain_pytorch import reference_log_odds
 from tests.test_checkpoints import configure
 from tests.test_gguf import logits, remade
 

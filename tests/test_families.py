@@ -10,9 +10,9 @@ import pytest
 
 from rlaif_fast import Judge, Pair
 from rlaif_fast_export.passes.fused_attention import CHUNKS
-from rlaif_fast_export.reference.pytorch import reference_log_odds
 from rlaif_fast_export.sources.families import SUPPORTED
 from tests.families import FAMILIES, VOCABULARY, tiny_model
+from tests.plain_pytorch import reference_log_odds
 
 LIMIT = 1e-3  # |difference in log-odds|
 

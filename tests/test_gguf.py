@@ -105,7 +105,7 @@ def test_the_scaling_reaches_the_bundle(tmp_path: Path) -> None:
     from rlaif_fast import Judge
     from rlaif_fast.prompts.template import SUMMARY
     from rlaif_fast_export.exporter import export_bundle
-    from rlaif_fast_export.reference.pytorch import reference_log_odds
+    from tests.plain_pytorch import reference_log_odds
 
     factors = np.array([1, 1, 1, 2, 4, 8, 8, 8], np.float32)
     path = write_gguf(tmp_path / "m.gguf", tiny_model("llama"), tensors={ROPE_FACTORS: factors})

@@ -26,14 +26,15 @@ from rlaif_fast_export import exporter
 from rlaif_fast_export.exporter import Int8Options, export_bundle
 from rlaif_fast_export.int8.forms import Kind, rounding_error, scaling
 from rlaif_fast_export.int8.mix import Size, choose
-from rlaif_fast_export.int8.rounding import _inverse_root, compensated
+from rlaif_fast_export.int8.rounding import _shares, compensated, nearest
 from rlaif_fast_export.int8.sensitivity import Moves, expected_error
 from rlaif_fast_export.int8.steadiness import PromptAnswers
-from rlaif_fast_export.reference.pytorch import common_ending, reference_log_odds
+from rlaif_fast_export.reference.pytorch import common_ending
 from rlaif_fast_export.reference.texts import shipped_pairs
 from rlaif_fast_export.sources.source import find_source
 from tests.conftest import Run
 from tests.families import FAMILIES, tiny_model
+from tests.plain_pytorch import reference_log_odds
 
 LIMIT = 0.05  # log-odds, where a test says its own
 NEIGHBOURS = 1e-3  # |difference in log-odds| of a pair alone and among others
@@ -143,14 +144,14 @@ def test_own_calibration_pairs(
     assert run.status == 0, run.err
     assert re.fullmatch(r"\d+ held-out pairs in both orders", read_manifest(tmp_path / "out").fidelity.prompts)
     wrong = rlaif_fast("export", tiny_folder("llama"), "--precision", "fp32", "--calibrate", rows)
-    assert wrong.status == 2 and "--calibrate and --max-delta are for --precision int8" in wrong.err
+    assert wrong.status == 2 and "--quality, --calibrate and --max-delta are for --precision int8" in wrong.err
 
 
 def test_held_out_texts_are_not_calibrated_on() -> None:
     seen = {text for p in shipped_pairs("calibration") for text in (p.instruction, p.response_0, p.response_1)}
     for pair in shipped_pairs("heldout") + shipped_pairs("probes"):
         assert not seen & {pair.instruction, pair.response_0, pair.response_1}
-    assert len(shipped_pairs("calibration")) == 40 and len(shipped_pairs("heldout")) == 24
+    assert len(shipped_pairs("calibration")) == 16 and len(shipped_pairs("heldout")) == 12
 
 
 def test_exact_labels_are_float32s(tiny_int8: Callable[[str], Path], llama: Path) -> None:
@@ -230,24 +231,45 @@ def test_inspect_checks(tiny_int8: Callable[[str], Path], rlaif_fast: Callable[.
 
 
 def test_compensated_rounding_beats_the_nearest() -> None:
+    """For every scaling of the channels, though all share one factor of the Gram matrix."""
     generator = torch.Generator().manual_seed(0)
-    mixing = torch.randn(48, 48, generator=generator)
-    x = torch.randn(500, 48, generator=generator) @ mixing  # correlated channels
-    weight = torch.randn(16, 48, generator=generator)
-    rounded = compensated(weight, x.T @ x)
-    assert rounded.values.dtype == torch.int8 and int(rounded.values.abs().max()) <= 127
-    scale = weight.abs().amax(1, keepdim=True) / 127
-    nearest = (weight / scale).round() * scale
-    error = (x @ (rounded.dequantized() - weight).T).square().mean()
-    assert error < 0.5 * (x @ (nearest - weight).T).square().mean()
+    mixing = torch.randn(160, 160, generator=generator)
+    x = torch.randn(500, 160, generator=generator) @ mixing  # correlated channels
+    weight, gram = torch.randn(16, 160, generator=generator), x.T @ x
+    scalings = [torch.ones(160), 0.5 + torch.rand(160, generator=generator)]
+    for scaling_, rounded in zip(scalings, compensated(weight, gram, scalings), strict=True):
+        assert rounded.values.dtype == torch.int8 and int(rounded.values.abs().max()) <= 127
+        near = nearest(weight, scaling_)
+        assert torch.equal(near.scales, rounded.scales) and not torch.equal(near.values, rounded.values)
+        error, other = ((x @ (r.dequantized() / scaling_ - weight).T).square().mean() for r in (rounded, near))
+        assert error < 0.5 * other
+    assert torch.equal(gram, x.T @ x)
+
+
+def test_compensated_rounding_is_gptqs() -> None:
+    """Against the method as its paper has it: by the inverse of the Gram matrix, in float64."""
+    generator = torch.Generator().manual_seed(3)
+    x = torch.randn(300, 40, generator=generator) @ torch.randn(40, 40, generator=generator)
+    weight, gram = torch.randn(8, 40, generator=generator), x.T @ x
+    found = compensated(weight, gram, [torch.ones(40)])[0]
+    order = torch.argsort(gram.diagonal()).flip(0)
+    damped = gram.double()[order][:, order]
+    damped.diagonal().add_(0.01 * damped.diagonal().mean())
+    left, steps = (weight[:, order] / found.scales[:, None]).double(), torch.empty(8, 40)
+    for i in range(40):
+        inverse = torch.linalg.inv(damped[i:, i:])
+        steps[:, i] = left[:, i].round().clamp(-127, 127)
+        error = (left[:, i] - steps[:, i]) / inverse[0, 0]
+        left[:, i:] -= error[:, None] * inverse[0]
+    assert (found.values[:, order] == steps).float().mean() > 0.99, "but for values between two steps"
 
 
 def test_rounding_survives_channels_that_are_never_fed() -> None:
-    gram = torch.zeros(8, 8)
+    gram, alone = torch.zeros(8, 8), [torch.ones(8)]
     gram[0, 0] = 1
     weight = torch.linspace(-1, 1, 24).reshape(3, 8)
-    assert torch.allclose(compensated(weight, gram).dequantized(), weight, atol=1 / 127)
-    assert torch.isfinite(compensated(torch.zeros(2, 8), gram).dequantized()).all()
+    assert torch.allclose(compensated(weight, gram, alone)[0].dequantized(), weight, atol=1 / 127)
+    assert torch.isfinite(compensated(torch.zeros(2, 8), gram, alone)[0].dequantized()).all()
 
 
 @pytest.mark.parametrize("kind", Kind)
@@ -305,8 +327,10 @@ def test_last_bits_move_an_int8_answer_and_hardly_a_float32_one(
     moved = []
     for folder in (tiny_int8("llama"), llama):
         judge = Judge(Bundle(folder))
-        prompts = [tokens for pair in _texts()[:6] for tokens in judge.prompt_tokens(pair)]
-        moved.append(PromptAnswers(Bundle(folder), prompts, lambda _: None).unsteadiness(lambda _: None))
+        prompts = [judge.prompt_tokens(pair) for pair in _texts()[:6]]
+        answers = PromptAnswers(Bundle(folder), prompts, lambda _: None)
+        assert np.abs(answers.log_odds.reshape(-1, 2) * [1, -1] - [judge.answer(p) for p in _texts()[:6]]).max() == 0
+        moved.append(answers.unsteadiness(len(prompts), lambda _: None))
     assert 0 < moved[1] < 1e-4 and moved[1] < moved[0] < 0.5 * tiny_limit("llama")
 
 
@@ -323,9 +347,9 @@ def test_a_graph_that_misses_what_was_expected_gets_another_mix(
         real_centre(self)
         return next(measured)
 
-    def make(self: exporter._Build, judge: Any, prefix: Any, target: float, steady: float) -> Any:
+    def make(self: exporter._Build, target: float, steady: float) -> Any:
         aims.append((target, steady))
-        return real_make(self, judge, prefix, target, steady)
+        return real_make(self, target, steady)
 
     monkeypatch.setattr(exporter._Build, "_centre", centre)
     monkeypatch.setattr(exporter._Build, "_make", make)
@@ -359,10 +383,10 @@ def _export(model: Path, output: Path, options: Int8Options) -> Path:
     )
 
 
-def test_the_inverse_root_is_the_inverses_upper_factor() -> None:
+def test_shares_are_of_the_damped_matrixs_factor() -> None:
     x = torch.randn(300, 80, generator=torch.Generator().manual_seed(1))
     gram = x.T @ x
-    root = _inverse_root(gram).double()
     damped = gram.double() + 0.01 * gram.double().diagonal().mean() * torch.eye(80, dtype=torch.float64)
-    assert torch.equal(root, root.triu())
-    assert torch.allclose(root.T @ root @ damped, torch.eye(80, dtype=torch.float64), atol=1e-5)
+    share = _shares(gram).double()
+    root = torch.linalg.cholesky(damped)
+    assert torch.allclose(share.tril(), root / root.diagonal(), atol=1e-4)

@@ -11,8 +11,8 @@ import pytest
 
 from rlaif_fast import ArgumentError, FrugalJudge, Judge, Pair, PairError
 from rlaif_fast.integrations import Labeler, PairwiseJudge
-from rlaif_fast_export.reference.pytorch import reference_log_odds
 from tests.families import CONTEXT, tiny_model, tiny_tokenizer
+from tests.plain_pytorch import reference_log_odds
 
 
 def _pairs(n: int) -> list[Pair]:

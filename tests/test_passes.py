@@ -18,6 +18,8 @@ from rlaif_fast_export.graph.weights import UnsupportedModule, Weights
 from rlaif_fast_export.passes import pipeline as passes
 from rlaif_fast_export.passes.judged_only import judged_only
 from rlaif_fast_export.passes.normal_attention import normal_attention
+from rlaif_fast_export.reference.blockwise import Blockwise
+from rlaif_fast_export.sources.mapped import Mapped
 from tests.families import tiny_model
 
 
@@ -53,7 +55,7 @@ def test_leaves_are_taken_back_after_an_error() -> None:
 def test_counts_are_asserted(tmp_path: Path) -> None:
     """A pass that matches fewer layers than the model has fails the export."""
     judge, graph = _traced("llama", tmp_path)
-    prefix = bake_prefix(judge.base, [1, 2, 3])
+    prefix = bake_prefix(Blockwise(tiny_model("llama"), Mapped()), [1, 2, 3])
     with pytest.raises(PassError, match=r"normal_attention matched 3 times, expected 4"):
         passes.run(graph, Weights(judge), [*prefix, prefix[0]], 1024)
 
@@ -94,7 +96,7 @@ def test_judged_only_needs_the_judged_positions(tmp_path: Path) -> None:
 
 def test_a_leaf_nobody_lowers_fails(tmp_path: Path) -> None:
     judge, graph = _traced("llama", tmp_path)
-    prefix = bake_prefix(judge.base, [1, 2, 3])
+    prefix = bake_prefix(Blockwise(tiny_model("llama"), Mapped()), [1, 2, 3])
     head = leaves_of(graph.graph, "Linear")[-1]
     head.replace_input_with(0, emit(head, "Unknown", head.inputs[0], domain=DOMAIN))
     with pytest.raises(PassError):

@@ -14,10 +14,10 @@ from rlaif_fast.prompts.built_in import BUILT_IN, template_of
 from rlaif_fast.prompts.few_shot import with_exemplars, worked
 from rlaif_fast.prompts.template import SUMMARY, Template, Wording
 from rlaif_fast_export.exporter import export_bundle
-from rlaif_fast_export.reference.pytorch import reference_log_odds
 from rlaif_fast_export.sources.source import find_source
 from tests.chat_templates import CHAT_OF
 from tests.families import FAMILIES, save_tiny, tiny_model, tiny_tokenizer
+from tests.plain_pytorch import reference_log_odds
 
 LIMIT = 1e-3  # |difference in log-odds|
 OWN = Wording("own", "Which jam is better?\n", "Fox: {instruction}\nA: {first}\nB: {second}\n", "Better:", ("A", "B"))

@@ -23,9 +23,9 @@ from rlaif_fast.rows.candidates import Candidates, candidates_from_row, recognis
 from rlaif_fast.runtime.engines import Engine
 from rlaif_fast.runtime.packing import PackedTree
 from rlaif_fast.schemas.field_mapping import field_mapping
-from rlaif_fast_export.reference.pytorch import reference_log_odds
 from tests.conftest import Run
 from tests.families import FAMILIES, tiny_model
+from tests.plain_pytorch import reference_log_odds
 
 Cli = Callable[..., Run]
 TEXTS = ["A fox jumps.", "Seven wizards brew hot jam, quickly!", "1 or 2?\n\nLazy dog", "output 12"]

@@ -3,41 +3,51 @@
 from __future__ import annotations
 
 import gc
+import hashlib
+import json
 import tempfile
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import onnx_ir as ir
+import torch
 from tokenizers import Tokenizer
 
 from rlaif_fast.bundle.folder import Bundle, entry, write_manifest
 from rlaif_fast.bundle.manifest import FILES, MODEL, TOKENIZER, WEIGHTS, Manifest, Probe
 from rlaif_fast.errors import ExportError
-from rlaif_fast.judging.judge import Judge
-from rlaif_fast.judging.rater import Rater
 from rlaif_fast.prompts.score_template import ScoreTemplate
 from rlaif_fast.prompts.template import Template
 from rlaif_fast.rows.pairs import Pair
 from rlaif_fast.runtime.selftest import FAITHFUL
-from rlaif_fast_export.graph.prefix import LayerPrefix, bake_prefix
+from rlaif_fast_export.graph.prefix import bake_prefix
 from rlaif_fast_export.graph.trace import LabelJudge, trace
 from rlaif_fast_export.graph.weights import UnsupportedModule, Weights
+from rlaif_fast_export.int8.calibration import Texts
+from rlaif_fast_export.int8.gradients import Behind, gradients_behind
 from rlaif_fast_export.int8.mix import Mix
 from rlaif_fast_export.int8.offset import shift_out
 from rlaif_fast_export.int8.own_tensors import own_tensors
 from rlaif_fast_export.int8.quantize import Calibrated, Int8, calibrate
+from rlaif_fast_export.int8.spool import Spooled
 from rlaif_fast_export.int8.steadiness import PromptAnswers
+from rlaif_fast_export.int8.work import Work, was_left
 from rlaif_fast_export.passes import pipeline as passes
 from rlaif_fast_export.prompts.fitted import FittedPrompt, fit
+from rlaif_fast_export.reference.blockwise import Blockwise, Prompt
 from rlaif_fast_export.reference.oracle import Answers, Oracle, ask, ask_for_int8
 from rlaif_fast_export.reference.pytorch import Asker, ScoreAsker
+from rlaif_fast_export.reference.texts import shipped_pairs
 from rlaif_fast_export.reference.verify import error_bound, fidelity, require_exact, require_faithful, require_steady
 from rlaif_fast_export.sources.failures import refused
+from rlaif_fast_export.sources.mapped import Mapped
 from rlaif_fast_export.sources.source import Source
-from rlaif_fast_export.writing.draft import draft
+from rlaif_fast_export.writing.answers import Ask, in_one_session, in_segments, takes_segments
+from rlaif_fast_export.writing.draft import draft, tools
 from rlaif_fast_export.writing.publication import publish, scratch
 
 Progress = Callable[[str, float], None]  # (what is being done, share of it done in [0, 1])
@@ -50,7 +60,9 @@ STEADY = 0.3
 # order was not enough, a more precise mix is taken: so many at most.
 _MEASURED, _MIXES = 0.8, 6
 _CLOSER = 0.97  # a step beyond what is missing: a larger one buys precision that costs time and nobody asked for
+_WEIGHED = 8  # of the calibration prompts: errors are weighed on half of them at most; the weights are fitted to all
 _REPORT = "; please report the model, with what --debug shows"
+_WORK, _ASKED = "work", "asked"  # what an int8 export has done so far: a folder, and a part of it
 _PAGE = 4096  # bytes; tensors start on a page, so the runtime maps them as they lie
 
 
@@ -60,11 +72,14 @@ class Int8Options:
 
     Attributes:
         calibration: pairs the ranges and the rounding are fitted to; None for the project's own.
+        fast: every value is rounded to the nearest, and all inputs have 16 bits, in place of a rounding and a mix that
+            are fitted: a fraction of the time, a larger error and slower products.
         max_delta: largest mean |difference in log-odds| to PyTorch fp32 on the held-out pairs that a bundle may have.
     """
 
     calibration: Sequence[Pair] | None = None
     max_delta: float = FAITHFUL
+    fast: bool = False
 
 
 def export_bundle(
@@ -91,16 +106,25 @@ def export_bundle(
     progress(f"reading the configuration of {source.name}", 0)
     with refused(f"{source.name}: its configuration cannot be used"):
         source.config()  # what cannot be exported is said before anything else
-    with (
-        refused(f"{source.name}: cannot be exported", _REPORT, passing=OSError),  # a full disk says so itself
-        scratch(output) as folder,
-    ):
-        build = _Build(source, fit(source, template, chat=chat), folder, int8, progress)
-        build.run()
-        gc.collect()  # the PyTorch model is gone: its memory is free for the session
-        _verify(folder, build, progress)
-        publish(folder, output)
+    with refused(f"{source.name}: cannot be exported", _REPORT, passing=OSError):  # a full disk says so itself
+        prompt = fit(source, template, chat=chat)
+        key = _key(source, prompt, int8)
+        with scratch(output, lambda left: was_left(left / _WORK, key)) as folder:
+            build = _Build(source, prompt, folder, int8, progress, key)
+            build.run()
+            gc.collect()  # the PyTorch model is gone: its memory is free for the session
+            _verify(folder, build, progress)
+            publish(folder, output)
     return output
+
+
+def _key(source: Source, prompt: FittedPrompt, int8: Int8Options | None) -> str:
+    """What tells an export from others: one that was killed is gone on with where all of it is the same."""
+    own = int8.calibration if int8 is not None else None
+    texts = None if own is None else [[p.instruction, p.response_0, p.response_1] for p in own]
+    fast = int8 is not None and int8.fast
+    state = [source.state(), repr(prompt.template), prompt.prefix_ids, prompt.label_ids, texts, fast, tools()]
+    return hashlib.sha256(json.dumps(state).encode()).hexdigest()
 
 
 class _Build:
@@ -119,9 +143,11 @@ class _Build:
     moved: float = 0.0
 
     def __init__(
-        self, source: Source, prompt: FittedPrompt, folder: Path, int8: Int8Options | None, progress: Progress
-    ) -> None:
+        self, source: Source, prompt: FittedPrompt, folder: Path, int8: Int8Options | None, progress: Progress,
+        key: str,
+    ) -> None:  # fmt: skip
         self.int8 = int8
+        self._key = key
         self._source, self._prompt, self._folder = source, prompt, folder
         self._progress = progress
         self._calibrated: Calibrated | None = None
@@ -138,22 +164,61 @@ class _Build:
             asker = Asker(self._prompt.tokenizer, template, (labels[0], labels[1]), longest)
         Tokenizer.from_str(self._prompt.tokenizer_json).save(str(self._folder / TOKENIZER))
         self._progress(f"loading {self._source.name}", 0)
-        lm = self._source.model()
+        lm, self._mapped = self._source.stored_model()
+        self._model = Blockwise(lm, self._mapped)
+        self._judge = LabelJudge(lm, labels, normalised=isinstance(template, ScoreTemplate)).eval()
+        self._prefix = bake_prefix(self._model, self._prompt.prefix_ids)
         if self.int8 is None:
-            self.oracle = ask(lm, asker, self._progress)
-        else:
-            assert isinstance(asker, Asker)
-            self.oracle = ask_for_int8(lm, asker, self.int8.calibration, self._progress)
-        self._parameters = sum(p.numel() for p in lm.parameters())
-        judge = LabelJudge(lm, labels, normalised=isinstance(template, ScoreTemplate)).eval()
-        prefix = bake_prefix(judge.base, self._prompt.prefix_ids)
-        if self.int8 is None:
-            self._make(judge, prefix, 0.0, 0.0)
+            self.oracle = ask(self._model, asker, self._progress)
+            self._make(0.0, 0.0)
             return
-        limit = self.int8.max_delta
+        assert isinstance(asker, Asker)
+        self._work = Work(self._folder / _WORK, self._key)
+        self._ask_for_int8(asker)
+        self._choose_mix(self.int8.max_delta)
+        self._work.remove()
+
+    def _ask_for_int8(self, asker: Asker) -> None:
+        """Find PyTorch's answers, what the blocks are fed, and the gradients behind them; or take up what was found."""
+        assert self.int8 is not None
+        self._inputs: dict[tuple[int, Prompt], Spooled] = {}
+        pairs = self.int8.calibration
+        if pairs is None:
+            pairs = shipped_pairs("calibration", self._model.parameters)
+
+        def keep(block: int, prompt: Prompt) -> None:
+            self._inputs[block, prompt] = self._work.spool.put(prompt.hidden)
+
+        found = self._work.load(_ASKED)
+        known = None if found is None else (found["answers"].numpy(), found["in_bfloat16"].numpy())
+        rough = Blockwise(self._model.lm, self._mapped, torch.bfloat16)
+        oracle = self.oracle = ask_for_int8(self._model, rough, asker, pairs, keep, self._progress, known)
+        prompts = self._texts.all
+        if found is not None:
+            self._inputs = {(b, prompts[n]): self._work.spool.at(*numbers) for b, n, numbers in found["inputs"]}
+            log_odds, gradients = (dict(zip(prompts, found[what], strict=True)) for what in ("log_odds", "gradients"))
+            self._behind = Behind(log_odds, gradients)
+            return
+        self._behind = gradients_behind(self._model, prompts, asker.log_odds)
+        self._work.save(_ASKED, {
+            "answers": torch.from_numpy(np.concatenate((oracle.of_probes, oracle.of_judged))),
+            "in_bfloat16": torch.from_numpy(oracle.in_bfloat16),
+            "inputs": [[b, prompts.index(prompt), at.numbers] for (b, prompt), at in self._inputs.items()],
+            "log_odds": [self._behind.log_odds[prompt] for prompt in prompts],
+            "gradients": [self._behind.gradients[prompt] for prompt in prompts],
+        })  # fmt: skip
+
+    @property
+    def _texts(self) -> Texts:
+        fitted = self.oracle.fitted
+        weighed = [*fitted[: min(_WEIGHED, (len(fitted) + 1) // 2)], *self.oracle.others]
+        return Texts(fitted, weighed, len(self._prompt.prefix_ids), self.oracle.ending)
+
+    def _choose_mix(self, limit: float) -> None:
+        """Write the graph with the cheapest mix that keeps ``limit``, as far as any does."""
         target, steady, before = TARGET * limit, STEADY * limit, None
         for _ in range(_MIXES):
-            mix = self._make(judge, prefix, target, steady)
+            mix = self._make(target, steady)
             error, self.moved = self._centre()
             too_far, too_unsteady = error > _MEASURED * limit, self.moved > STEADY * limit
             self.worst, same, before = mix.worst, mix.kinds == before, mix.kinds
@@ -164,43 +229,46 @@ class _Build:
             if too_unsteady:
                 steady = _CLOSER * mix.unsteady * STEADY * limit / self.moved
             gc.collect()  # the session over the graph that is written anew
-        self._calibrated = None  # the verification needs the memory
 
-    def _make(self, judge: LabelJudge, prefix: Sequence[LayerPrefix], target: float, steady: float) -> Mix:
+    def _make(self, target: float, steady: float) -> Mix:
         """Write graph, weights and a draft of the manifest; int8 with the mix for ``target`` and ``steady``."""
         self._progress("tracing", 0)
-        weights, baked, chosen = Weights(judge), len(self._prompt.prefix_ids), Mix({}, 0.0, 0.0, ())
+        weights, baked, chosen = Weights(self._judge), len(self._prompt.prefix_ids), Mix({}, 0.0, 0.0, ())
 
         def choose(graph: ir.Model) -> Int8:
             nonlocal chosen
             if self._calibrated is None:
-                asked = self.oracle
+                gradients = None if self.int8 and self.int8.fast else self._behind.gradients
                 self._calibrated = calibrate(
-                    graph, judge, weights, asked.calibration, asked.probe_prompts, baked, asked.ending, self._progress
-                )
+                    graph, self._model, weights, self._texts, self._inputs, gradients, self._work,
+                    lambda done: self._progress("calibrating int8, block by block", done),
+                )  # fmt: skip
             found = self._calibrated.choose(graph, target, steady)
             chosen = found.mix
             return found
 
         try:
             with tempfile.TemporaryDirectory(dir=self._folder) as scratch_folder:
-                graph = trace(judge, baked, Path(scratch_folder))
+                graph = trace(self._judge, baked, Path(scratch_folder))
             ending, longest = self.oracle.ending, self._prompt.longest
-            counts = passes.run(graph, weights, prefix, longest, choose if self.int8 else None, ending)
+            counts = passes.run(graph, weights, self._prefix, longest, choose if self.int8 else None, ending)
         except (passes.PassError, UnsupportedModule) as error:
             raise ExportError(f"{self._source.name}: {error}; please report the model") from error
-        _write(graph, self._folder, self._progress)
+        _write(graph, self._folder, self._mapped, self._progress)
         if self.int8 is not None:
             counts["own_tensors"] = own_tensors(self._folder / MODEL)
+            counts["rounded_to_nearest"] = counts["own_tensors"] if self.int8.fast else 0
         self.manifest = draft(
             graph, counts, self._source, self._prompt, self.oracle,
-            precision="int8" if self.int8 else "fp32", parameters=self._parameters,
+            precision="int8" if self.int8 else "fp32", parameters=self._model.parameters,
         )  # fmt: skip
-        self._list_files()
         return chosen
 
-    def _list_files(self) -> None:
-        self.manifest = replace(self.manifest, files={name: entry(self._folder / name) for name in FILES})
+    def list_files(self) -> None:
+        """Have the manifest name the files as they are, and write it."""
+        known = {WEIGHTS: self.manifest.files[WEIGHTS]} if WEIGHTS in self.manifest.files else {}  # written once
+        files = {name: known.get(name) or entry(self._folder / name) for name in FILES}
+        self.manifest = replace(self.manifest, files=files)
         write_manifest(self._folder, self.manifest)
 
     def _centre(self) -> tuple[float, float]:
@@ -209,28 +277,31 @@ class _Build:
         The error is that on the calibration prompts, or on the probes where that is more: nothing was fitted to those.
         Steady means: how far the answers move, on average, where the last bits of float32 sums differ.
         """
-        assert self._calibrated is not None
-        probes = self.oracle.probe_prompts
+        self.list_files()
+        probes = [self.oracle.asker.prompts(pair) for pair in self.oracle.probes]
         answers = PromptAnswers(
-            Bundle(self._folder), [*probes, *self.oracle.calibration],
+            Bundle(self._folder), [*probes, *([prompt.ids] for prompt in self.oracle.fitted)],
             lambda done: self._progress("measuring the constant shift", done),
         )  # fmt: skip
-        errors = answers.log_odds - [*(self.oracle.of_probes * [1, -1]).ravel(), *self._calibrated.log_odds]
-        shift = float(errors[len(probes) :].mean())
-        error = max(float(np.abs(part - shift).mean()) for part in (errors[: len(probes)], errors[len(probes) :]))
+        exact = [self._behind.log_odds[prompt] for prompt in self.oracle.fitted]
+        errors = answers.log_odds - [*(self.oracle.of_probes * [1, -1]).ravel(), *exact]
+        shift, of_probes = float(errors[-len(exact) :].mean()), errors[: -len(exact)]
+        error = max(float(np.abs(part - shift).mean()) for part in (of_probes, errors[-len(exact) :]))
         shift_out(self._folder / MODEL, shift)
-        self._list_files()
-        return error, answers.unsteadiness(
-            lambda done: self._progress("measuring what other processors make of it", done)
+        moved = answers.unsteadiness(
+            len(probes), lambda done: self._progress("measuring what other processors make of it", done)
         )
+        return error, moved
 
 
-def _write(graph: ir.Model, folder: Path, progress: Progress) -> None:
+def _write(graph: ir.Model, folder: Path, mapped: Mapped, progress: Progress) -> None:
     graph.opset_imports.setdefault("com.microsoft", 1)
     graph.opset_imports.pop("rlaif", None)
     graph.metadata_props.clear()
+    graph.graph.sort()  # passes put a node where it is handy; the format wants it behind what it is fed
 
     def written(_: object, done: Any) -> None:
+        mapped.let_go()
         progress("writing the weights", done.index / max(done.total, 1))
 
     ir.save(
@@ -241,17 +312,24 @@ def _write(graph: ir.Model, folder: Path, progress: Progress) -> None:
 
 def _verify(folder: Path, build: _Build, progress: Progress) -> None:
     """Judge with the bundle as a user would, and complete the manifest with what was found."""
-    manifest, oracle = build.manifest, build.oracle
-    judge = Judge(Bundle(folder)) if isinstance(manifest.template, Template) else Rater(Bundle(folder))
+    oracle, model = build.oracle, build.manifest.model.id
 
-    def answers(pairs: Sequence[Pair]) -> Answers:
-        found = []
-        for number, pair in enumerate(pairs):
-            progress("verifying against PyTorch", number / len(pairs))
-            found.append(judge.answer(pair))
-        return np.array(found)
+    def answers(ask: Ask, pairs: Sequence[Pair]) -> Answers:
+        return ask(pairs, lambda done: progress("verifying against PyTorch", done))
 
-    of_probes = answers(oracle.probes)
+    if takes_segments(folder, build.manifest):
+        with ThreadPoolExecutor(1) as other:  # the digests of gigabytes take as long as their answers
+            listed = other.submit(build.list_files)
+            ask = in_segments(folder, build.manifest)
+            of_probes = answers(ask, oracle.probes)
+            of_judged = of_probes if build.int8 is None else answers(ask, oracle.judged)
+            listed.result()
+    else:
+        build.list_files()
+        ask = in_one_session(folder)
+        of_probes = answers(ask, oracle.probes)
+        of_judged = of_probes if build.int8 is None else answers(ask, oracle.judged)
+    manifest = build.manifest
     probes = tuple(
         Probe(p.instruction, p.response_0, p.response_1, (float(r[0]), float(r[1])), (float(d[0]), float(d[1])))
         for p, r, d in zip(oracle.probes, oracle.of_probes, of_probes, strict=True)
@@ -261,14 +339,13 @@ def _verify(folder: Path, build: _Build, progress: Progress) -> None:
         if isinstance(manifest.template, ScoreTemplate):  # a label flips where the other response scores higher
             prompts, unit, sides = f"both responses of {len(probes)} probe pairs", "score", [1, -1]
         found = fidelity(of_probes * sides, oracle.of_probes * sides, prompts)
-        require_exact(found, manifest.model.id, unit)
+        require_exact(found, model, unit)
         final = replace(manifest, fidelity=found, probes=probes)
     else:
         prompts = f"{len(oracle.judged)} held-out pairs in both orders"
-        of_judged = answers(oracle.judged)
         found = fidelity(of_judged, oracle.of_judged, prompts)
-        require_faithful(found, build.int8.max_delta, build.worst, manifest.model.id)
-        require_steady(build.moved, found, manifest.model.id)
+        require_faithful(found, build.int8.max_delta, build.worst, model)
+        require_steady(build.moved, found, model)
         bound = error_bound(
             np.concatenate((of_judged, of_probes)), np.concatenate((oracle.of_judged, oracle.of_probes))
         )

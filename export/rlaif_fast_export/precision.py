@@ -19,10 +19,8 @@ import numpy as np
 import numpy.typing as npt
 import onnx
 import onnxruntime as ort
-import torch
 from onnx import TensorProto, helper, numpy_helper
 from torch import nn
-from transformers import AutoModelForCausalLM
 from transformers.pytorch_utils import Conv1D
 
 from rlaif_fast.runtime import memory
@@ -60,8 +58,7 @@ def choose_precision(source: Source, progress: Callable[[str, float], None]) -> 
     progress("comparing int8 with float32 on this machine", 0)
     config = source.config()
     try:
-        with torch.device("meta"):
-            model = AutoModelForCausalLM.from_config(config, trust_remote_code=False)
+        model = source.outline()
     except Exception as error:  # a class of its own, or one that computes while it is made: loading says what is wrong
         reason = " ".join(str(error).split())[:100]
         return Choice("fp32", f"precision: fp32, since what int8 would gain cannot be told beforehand ({reason})")

@@ -12,16 +12,19 @@ from rlaif_fast.reports.terminal import say
 
 
 def bundle_folder_of(bundle: str | None, template: str = "summary") -> Path:
-    """The bundle's folder; the embedded default is exported where it is missing, as this machine wants it."""
+    """The bundle's folder; the embedded default is exported where it is missing, at fp32: that is done soonest."""
     if bundle is not None:
         return find_bundle(bundle)
     if (found := default_bundle(template)) is not None:
         return found
-    say(f"the default judge {DEFAULT_MODEL} is not exported yet, doing it now, once")
+    say(f"the default judge {DEFAULT_MODEL} is not exported yet; exporting it once, in float32, takes about a minute")
     # A process of its own: PyTorch stays out of the judging process.
-    command = [sys.executable, "-m", "rlaif_fast", "export", DEFAULT_MODEL, "--template", template, "--chat", "no"]
-    done = subprocess.run(command, stdout=subprocess.DEVNULL)
+    command = [sys.executable, "-m", "rlaif_fast", "export", DEFAULT_MODEL, "--precision", "fp32", "--chat", "no"]
+    done = subprocess.run([*command, "--template", template], stdout=subprocess.DEVNULL)
     found = default_bundle(template)
     if done.returncode or found is None:
         raise ExportError("the default judge could not be exported; see above, or give a bundle with -b")
+    if not template.startswith("score-"):
+        say(f"an int8 bundle may be faster on this machine; to make one: rlaif-fast export {DEFAULT_MODEL}"
+            " --precision int8 (minutes)")  # fmt: skip
     return found

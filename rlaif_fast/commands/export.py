@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -32,6 +33,9 @@ _CALIBRATION = 256  # pairs of a file: each takes a forward and a backward pass 
 @option("Precision", "--precision", type=click.Choice(["auto", "int8", "fp32"]), default="auto", show_default=True,
         help="Of the products: int8, fp32 (exact), or auto: int8 where this machine gains a quarter by it, or lacks the"
         " memory for fp32. Scores are fp32.")  # fmt: skip
+@option("Precision", "--quality", type=click.Choice(["auto", "best", "fast"]), default="auto", show_default=True,
+        help="Of int8. best: rounding and mix are fitted to texts; fast: rounded to the nearest, less faithful and"
+        " slower to judge with; auto: best where that takes 15 minutes at most.")  # fmt: skip
 @option("Precision", "--calibrate", type=click.Path(exists=True, dir_okay=False), help="Pairs to fit int8 to; means"
         " --precision int8. [default: texts that come with the exporter]")  # fmt: skip
 @option("Precision", "--max-delta", type=click.FloatRange(min=0, min_open=True), help="Largest mean |difference in"
@@ -41,7 +45,7 @@ _CALIBRATION = 256  # pairs of a file: each takes a forward and a backward pass 
 @option("Output", "--force", is_flag=True, help="Replace the output folder where it exists.")
 @option("Other options", "-v", "--verbose", is_flag=True, help="Name every tensor of MODEL's files that is not used.")
 def export(
-    model: str, output: Path | None, precision: str, calibrate: str | None, max_delta: float | None,
+    model: str, output: Path | None, precision: str, quality: str, calibrate: str | None, max_delta: float | None,
     template: str, exemplars: str | None, shots: int | None, chat: str, revision: str | None,
     trust_remote_code: bool, force: bool, verbose: bool,
 ) -> None:  # fmt: skip
@@ -57,9 +61,9 @@ def export(
     from rlaif_fast.reports.console import Steps
 
     score = score_template(template, exemplars, shots, chat)
-    if calibrate or max_delta:
+    if calibrate or max_delta or quality != "auto":
         if precision == "fp32" or score:
-            raise click.UsageError("--calibrate and --max-delta are for --precision int8")
+            raise click.UsageError("--quality, --calibrate and --max-delta are for --precision int8")
         precision = "int8"
     if score and precision == "auto":
         precision = "fp32"
@@ -78,6 +82,7 @@ def export(
         free_folder(precision, chat == "yes")
     try:
         from rlaif_fast.runtime.selftest import FAITHFUL
+        from rlaif_fast_export.estimate import PATIENCE, estimate, shape_of
         from rlaif_fast_export.exporter import Int8Options, export_bundle
         from rlaif_fast_export.precision import choose_precision
         from rlaif_fast_export.prompts.chat import has_chat_template
@@ -101,6 +106,17 @@ def export(
             folder, int8 = free_folder(precision, in_chat), None
             if precision == "int8":
                 int8 = Int8Options(_pairs(calibrate), max_delta or FAITHFUL)  # type: ignore[arg-type]  # None is allowed
+            if (shape := shape_of(source)) is not None:
+                found = estimate(shape, int8)
+                if int8 is not None:
+                    if quality == "auto" and found.seconds > PATIENCE:
+                        steps.say(f"quality: fast, since best takes {found} (--quality best makes it all the same)")
+                    if quality == "fast" or (quality == "auto" and found.seconds > PATIENCE):
+                        int8 = replace(int8, fast=True)
+                        found = estimate(shape, int8)
+                found.require(folder.parent, source.name)
+                steps.say(f"this takes {found}")
+                steps.expect(found.steps)
             return export_bundle(source, folder, chosen, force=force, progress=steps, int8=int8, chat=in_chat)
 
         refused = None

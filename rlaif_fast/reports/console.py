@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import IO, TypeVar, cast
 
@@ -55,33 +55,44 @@ def progress_of(items: Iterable[T], total: int | None, done: int = 0, unit: str 
 class Steps:
     """Reports the steps of an export: ``steps(what, share)`` as often as wanted.
 
-    A terminal shows a bar; a log gets one line a step, with its seconds.
+    A terminal shows a bar, of the whole where it is known what the steps take; a log gets one line a step, with its
+    seconds.
     """
 
     def __init__(self) -> None:
         self._what = ""
-        self._since = time.monotonic()
+        self._began = self._since = time.monotonic()
         self._console = stderr()
         self._bar: Progress | None = None
+        self._expected: Mapping[str, float] = {}
+        self._done = 0.0  # seconds expected of the steps that are over
 
     @contextmanager
     def shown(self) -> Iterator[Steps]:
         if self._console.is_terminal:
-            columns = TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:>3.0f} %")
+            columns = (
+                TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:>3.0f} %"),
+                TextColumn("{task.fields[left]}"),
+            )  # fmt: skip
             with Progress(*columns, console=self._console, transient=True) as self._bar:
-                self._task = self._bar.add_task("", total=1.0)
+                self._task = self._bar.add_task("", total=1.0, left="")
                 yield self
                 self._finish()
         else:
             yield self
             self._finish()
 
+    def expect(self, seconds: Mapping[str, float]) -> None:
+        """What the steps to come are expected to take, by their names."""
+        self._expected, self._done, self._began = seconds, 0.0, time.monotonic()
+
     def __call__(self, what: str, share: float) -> None:
         if what != self._what:
             self._finish()
             self._what, self._since = what, time.monotonic()
         if self._bar:
-            self._bar.update(self._task, description=what, completed=share)
+            whole, left = self._whole(share)
+            self._bar.update(self._task, description=what, completed=share if whole is None else whole, left=left)
 
     def say(self, line: str) -> None:
         """A line that stays, after the current step."""
@@ -89,6 +100,24 @@ class Steps:
         self._what = ""
         self._console.print(escaped(line))
 
+    def _whole(self, share: float) -> tuple[float | None, str]:
+        """(share of the whole that is done, time left in words), where it is known."""
+        total = sum(self._expected.values())
+        if not total:
+            return None, ""
+        done = min(1.0, (self._done + share * self._expected.get(self._what, 0.0)) / total)
+        if done < _TOLD_FROM:
+            return done, f"about {_in_words(total)} left"
+        return done, f"about {_in_words((time.monotonic() - self._began) * (1 - done) / done)} left"
+
     def _finish(self) -> None:
         if self._what:
+            self._done += self._expected.get(self._what, 0.0)
             self._console.print(f"  {self._what}: {time.monotonic() - self._since:.1f} s", style="dim")
+
+
+_TOLD_FROM = 0.1  # of the whole: from then on, what was done tells better than what was expected
+
+
+def _in_words(seconds: float) -> str:
+    return f"{round(seconds / 60)} min" if seconds >= 90 else f"{max(1, round(seconds))} s"

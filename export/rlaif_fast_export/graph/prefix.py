@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-import torch
 from transformers import DynamicCache
+
+from rlaif_fast_export.reference.blockwise import Blockwise
 
 
 @dataclass(frozen=True)
@@ -19,9 +19,8 @@ class LayerPrefix:
     value: np.ndarray
 
 
-def bake_prefix(decoder: Any, ids: Sequence[int]) -> list[LayerPrefix]:
+def bake_prefix(model: Blockwise, ids: Sequence[int]) -> list[LayerPrefix]:
     """Run ``ids`` (P tokens) through the decoder; K/V of every layer, as the model caches them."""
     cache = DynamicCache()  # without the config: a sliding layer keeps all P
-    with torch.no_grad():
-        decoder(input_ids=torch.tensor([list(ids)]), past_key_values=cache, use_cache=True)
+    model.through(model.start([ids], past_key_values=cache, use_cache=True), lambda _: None)
     return [LayerPrefix(layer.keys.float().numpy(), layer.values.float().numpy()) for layer in cache.layers]

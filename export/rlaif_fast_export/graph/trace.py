@@ -17,17 +17,10 @@ from optimum.utils import NormalizedTextConfig
 from torch import nn
 
 from rlaif_fast_export.graph.leaves import leaves
+from rlaif_fast_export.reference.blockwise import decoder_of
 
 OPSET = 20
 _DUMMY_TOKENS = 11
-
-
-def decoder_of(lm: Any) -> Any:
-    """The model without its head. (``base_model`` is the whole model for Gemma 3.)"""
-    parts = [m for m in lm.children() if m is not lm.get_output_embeddings()]
-    if len(parts) != 1:
-        raise TypeError(f"{type(lm).__name__} is not a decoder and a head")
-    return parts[0]
 
 
 class LabelJudge(nn.Module):
@@ -50,9 +43,9 @@ class LabelJudge(nn.Module):
             self.label_head = head  # [D] -> [V]
             return
         self.label_head = nn.Linear(head.weight.shape[1], len(rows), bias=bias is not None)  # [D] -> [L]
-        self.label_head.weight.data = head.weight.detach()[rows].clone()
+        self.label_head.weight.data = head.weight.detach()[rows].float()
         if bias is not None:
-            self.label_head.bias.data = bias.detach()[rows].clone()
+            self.label_head.bias.data = bias.detach()[rows].float()
 
     def forward(
         self, input_ids: torch.Tensor, position_ids: torch.Tensor, attention_bias: torch.Tensor, judged: torch.Tensor
@@ -61,12 +54,6 @@ class LabelJudge(nn.Module):
             input_ids=input_ids, position_ids=position_ids, attention_mask=attention_bias, use_cache=False
         ).last_hidden_state  # [1, S, D]
         return self._logits(hidden.index_select(1, judged)).squeeze(0)
-
-    def log_odds(self, ids: Sequence[int]) -> torch.Tensor:
-        """log(p1/p2), a scalar, of one sequence as it is: no packing, no baked prefix."""
-        hidden = self.base(input_ids=torch.tensor([list(ids)]), use_cache=False).last_hidden_state
-        first, second = self._logits(hidden[0, -1])
-        return first - second
 
     def _logits(self, hidden: torch.Tensor) -> torch.Tensor:
         logits: torch.Tensor = self.label_head(hidden)  # [..., L], or V

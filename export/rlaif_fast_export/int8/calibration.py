@@ -1,96 +1,203 @@
-"""What the products of a model are fed on real prompts, and how much their errors matter."""
+"""One block of the model in int8: what its products are fed, their weights rounded, the errors of each form weighed.
+
+The block runs once more on every prompt, forward and backward. That gives the gradient of the verdict behind each of
+its products, by which tokens and errors are weighed, and the gradient in front of the block, which the block before it
+goes on from: the passes of a whole model with one block in memory (the scheme of AutoRound's and llm-compressor's
+sequential pipelines).
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 
-from rlaif_fast_export.graph.trace import LabelJudge
 from rlaif_fast_export.graph.weights import Weights
-from rlaif_fast_export.int8.gradients import backward, gradient_of, recorded
-from rlaif_fast_export.int8.products import Group
+from rlaif_fast_export.int8.forms import SHARES, Kind, scaling
+from rlaif_fast_export.int8.gradients import Record, recorded
+from rlaif_fast_export.int8.products import Group, RoundedGroup
+from rlaif_fast_export.int8.rounding import LARGE, Rounded, compensated, nearest
+from rlaif_fast_export.int8.sensitivity import Moves, moves_of
+from rlaif_fast_export.int8.spool import Spool, Spooled
+from rlaif_fast_export.reference.blockwise import Blockwise, Prompt
+from rlaif_fast_export.reference.workers import at_once
 
 _FLOOR = 0.3  # of a token's weight is the same for all: no token is worth nothing
+_TOGETHER = 16  # prompts whose records are held at once, beside those that the errors are weighed on
+_PANEL = 2048  # channels of a Gram matrix that are computed together
 
 
-@dataclass
-class Observed:
-    """What one group was fed, the baked prefix left out: its tokens never pass an int8 product."""
+@dataclass(frozen=True)
+class Texts:
+    """The prompts of a calibration.
 
-    largest: torch.Tensor  # float32 [K]: of |x|
-    gram: torch.Tensor  # float32 [K, K]: the sum of outer(x, x), each token weighed by its worth
-
-
-def token_worth(
-    judge: LabelJudge, weights: Weights, groups: Sequence[Group], prompts: Sequence[Sequence[int]], prefix: int,
-    tick: Callable[[float], None],
-) -> tuple[list[dict[str, torch.Tensor]], list[float]]:  # fmt: skip
-    """How much an error at each token moves the verdict, by prompt and group; and the model's log-odds of each prompt.
-
-    A token's worth, float32 [tokens behind the prefix], is the squared gradient at the group's output, its mean 1.
-    Most of it lies on a prompt's last tokens, three quarters on the five of the ending (docs/performance.md).
+    Attributes:
+        fitted: the weights are rounded for these.
+        weighed: the errors are weighed on these; some of ``fitted``, and others.
+        prefix: their baked tokens, which never pass an int8 product.
+        ending: their last tokens, at least one, always computed with TERMS.
     """
-    found, answers = [], []
-    modules = {p.module for g in groups for p in g.pieces}
-    for number, prompt in enumerate(prompts):
-        tick(number / len(prompts))
-        with recorded(judge, weights, modules) as (_, gradients):
-            answers.append(backward(judge, prompt))
-        with torch.inference_mode():
-            squares = {g.name: gradient_of(g, gradients)[prefix:].square().sum(1) for g in groups}
-            found.append({n: (1 - _FLOOR) * s / s.mean().clamp(min=1e-30) + _FLOOR for n, s in squares.items()})
-    return found, answers
+
+    fitted: Sequence[Prompt]
+    weighed: Sequence[Prompt]
+    prefix: int
+    ending: int
+
+    @property
+    def all(self) -> list[Prompt]:
+        """Each once."""
+        return list(dict.fromkeys((*self.fitted, *self.weighed)))
 
 
-def observe(
-    judge: LabelJudge, weights: Weights, groups: Sequence[Group], prompts: Sequence[Sequence[int]],
-    worth: Sequence[Mapping[str, torch.Tensor]], prefix: int, tick: Callable[[float], None],
-) -> dict[str, Observed]:  # fmt: skip
-    """What ``groups`` are fed on ``prompts``, by name. A pass ends behind the last of them."""
-    seen: dict[str, Observed] = {}
+@dataclass(frozen=True)
+class CalibratedGroup:
+    """A group's weights in int8 by the share of a channel's range they take over, and how far each form moves d.
 
-    def take(group: Group, x: torch.Tensor, worth: torch.Tensor) -> None:
-        if group.name not in seen:
-            width = x.shape[1]
-            seen[group.name] = Observed(torch.zeros(width), torch.zeros(width, width))
-        so_far = seen[group.name]
-        so_far.largest = torch.maximum(so_far.largest, x.abs().amax(0))
-        so_far.gram.addmm_((x * worth[:, None]).T, x)
+    Where nothing was weighed there are weights for TERMS only.
+    """
 
-    for number, (prompt, of_prompt) in enumerate(zip(prompts, worth, strict=True)):
-        tick(number / len(prompts))
-        with torch.inference_mode(), _fed(weights, groups, lambda g, x: take(g, x[prefix:], of_prompt[g.name])):  # noqa: B023
-            judge.log_odds(prompt)
-    return seen
+    forms: dict[float, RoundedGroup]
+    moves: Moves | None = None
+
+    def numbers(self) -> dict[str, Any]:
+        """Tensors, numbers and texts, by which :meth:`found` makes it again."""
+        forms = {share: [form.scale, form.steps, form.values.numbers] for share, form in self.forms.items()}
+        return {"forms": forms, "moves": None if self.moves is None else self.moves.numbers()}
+
+    @classmethod
+    def found(cls, numbers: dict[str, Any], spool: Spool) -> CalibratedGroup:
+        """From :meth:`numbers`, its values in ``spool``."""
+        forms = {
+            share: RoundedGroup(scale, steps, spool.at(*values))
+            for share, (scale, steps, values) in numbers["forms"].items()
+        }
+        return cls(forms, None if numbers["moves"] is None else Moves.found(numbers["moves"]))
 
 
-class _Enough(Exception):
-    """Every group was fed."""
+class _Gram:
+    """What one group was fed: its tokens' outer products, each weighed by its worth."""
+
+    def __init__(self, width: int) -> None:
+        self.largest = torch.zeros(width)  # of |x|
+        self._sum = torch.zeros(width, width)
+
+    def add(self, x: torch.Tensor, gradient: torch.Tensor) -> None:
+        """Inputs [tokens, K]; a token's worth is the squared gradient [tokens, N] behind it, its mean 1.
+
+        Most of it lies on a prompt's last tokens, three quarters on the five of the ending (docs/performance.md).
+        """
+        squares = gradient.square().sum(1)
+        worth = (1 - _FLOOR) * squares / squares.mean().clamp(min=1e-30) + _FLOOR
+        self.largest = torch.maximum(self.largest, x.abs().amax(0))
+        weighed = x * worth[:, None]
+        for start in range(0, len(self._sum), _PANEL):  # of a symmetric matrix the lower panels suffice
+            self._sum[start:, start : start + _PANEL].addmm_(weighed[:, start:].T, x[:, start : start + _PANEL])
+
+    def whole(self) -> torch.Tensor:
+        """[K, K]."""
+        return self._sum.tril().add_(self._sum.tril(-1).T)
 
 
-@contextmanager
-def _fed(weights: Weights, groups: Sequence[Group], take: Callable[[Group, torch.Tensor], None]) -> Iterator[None]:
-    """Gives the input [tokens, K] of every group to ``take`` in the pass run inside, and ends that pass."""
-    left = len(groups)
+def calibrated_block(
+    index: int, groups: Sequence[Group], model: Blockwise, weights: Weights, texts: Texts,
+    inputs: Mapping[tuple[int, Prompt], Spooled], gradients: dict[Prompt, torch.Tensor], spool: Spool,
+) -> dict[str, CalibratedGroup]:  # fmt: skip
+    """Block ``index``'s groups by name.
 
-    def watch(group: Group) -> Callable[..., None]:
-        def hook(_: torch.nn.Module, inputs: tuple[torch.Tensor, ...]) -> None:
-            nonlocal left
-            take(group, inputs[0][0])
-            left -= 1
-            if not left:
-                raise _Enough
+    Args:
+        inputs: what blocks are fed.
+        gradients: of the verdict behind the block, [1, tokens, D]; in front of it afterwards.
+        spool: takes the rounded weights.
+    """
+    modules = {p.module for group in groups for p in group.pieces}
+    fitted, weighed = {*texts.fitted}, {*texts.weighed}
+    grams = {group: _Gram(weights.features(group.pieces)[0]) for group in groups}
+    records: dict[Prompt, Record] = {}
 
-        return hook
+    def record_of(prompt: Prompt, group: Group) -> tuple[torch.Tensor, torch.Tensor]:
+        record = records[prompt]
+        return record.fed[group.probe][texts.prefix :], record.gradient_of(group)[texts.prefix :]
 
-    hooks = [weights.module(group.probe).register_forward_pre_hook(watch(group)) for group in groups]
-    try:
-        yield
-    except _Enough:
-        pass
-    finally:
-        for hook in hooks:
-            hook.remove()
+    with model.block(index) as block:
+        exact = {group: weights.joined(group.pieces) for group in groups}
+
+        def replay(prompt: Prompt) -> None:
+            record, fed = begin(), inputs[index, prompt].read().requires_grad_(True)
+            with torch.enable_grad():
+                block(prompt, fed).backward(gradients[prompt])
+            assert fed.grad is not None
+            gradients[prompt], records[prompt] = fed.grad, record
+
+        def observe(group: Group) -> None:
+            for prompt in together:
+                if prompt in fitted:
+                    grams[group].add(*record_of(prompt, group))
+
+        def round_group(group: Group) -> dict[float, tuple[torch.Tensor, Rounded]]:
+            return _rounded(exact[group], grams.pop(group))
+
+        def weigh(prompt: Prompt) -> dict[Group, dict[Kind, tuple[float, float]]]:
+            return {
+                group: moves_of(added[group], exact[group], *record_of(prompt, group), texts.ending) for group in groups
+            }
+
+        with recorded(weights, modules) as begin, at_once() as each:
+            for start in range(0, len(texts.all), _TOGETHER):
+                together = texts.all[start : start + _TOGETHER]
+                each(replay, together)
+                each(observe, groups)
+                for prompt in {*together} - weighed:
+                    del records[prompt]
+            small = [group for group in groups if exact[group].numel() < LARGE]
+            forms = dict(zip(small, each(round_group, small), strict=True))
+        forms |= {group: round_group(group) for group in groups if group not in forms}  # with all threads each
+        added = {
+            group: {share: (scale, form.dequantized() / scale - exact[group]) for share, (scale, form) in of.items()}
+            for group, of in forms.items()
+        }  # fmt: skip
+        with at_once() as each:
+            moves = each(weigh, texts.weighed)
+    return {
+        group.name: CalibratedGroup(
+            {share: RoundedGroup(scale, r.scales, spool.put(r.values)) for share, (scale, r) in forms[group].items()},
+            Moves.of([found[group] for found in moves]),
+        )
+        for group in groups
+    }
+
+
+def nearest_block(
+    index: int, groups: Sequence[Group], model: Blockwise, weights: Weights, texts: Texts,
+    inputs: Mapping[tuple[int, Prompt], Spooled], spool: Spool,
+) -> dict[str, CalibratedGroup]:  # fmt: skip
+    """Block ``index``'s groups by name, each value rounded for itself: one pass forward, for the inputs' ranges."""
+    share, modules = SHARES[Kind.TERMS], {p.module for group in groups for p in group.pieces}
+    largest: list[dict[Group, torch.Tensor]] = []
+    with model.block(index) as block, at_once() as each:
+        with recorded(weights, modules) as begin:
+
+            def observe(prompt: Prompt) -> None:
+                record = begin()
+                with torch.no_grad():
+                    block(prompt, inputs[index, prompt].read())
+                largest.append({g: record.fed[g.probe][texts.prefix :].abs().amax(0) for g in groups})
+
+            each(observe, texts.fitted)
+
+        def rounded(group: Group) -> CalibratedGroup:
+            weight = weights.joined(group.pieces)
+            reach = torch.stack([of_prompt[group] for of_prompt in largest]).amax(0)
+            scale = scaling(reach, weight.abs().amax(0), share)
+            form = nearest(weight, scale)
+            return CalibratedGroup({share: RoundedGroup(scale, form.scales, spool.put(form.values))})
+
+        return {group.name: rounded(group) for group in groups}
+
+
+def _rounded(weight: torch.Tensor, gram: _Gram) -> dict[float, tuple[torch.Tensor, Rounded]]:
+    """A group's weights [N, K] for what it is fed: by SHARES, the channels' scale and what it gave."""
+    scales = {share: scaling(gram.largest, weight.abs().amax(0), share) for share in sorted({*SHARES.values()})}
+    forms = compensated(weight, gram.whole(), [*scales.values()])
+    return {share: (scale, form) for (share, scale), form in zip(scales.items(), forms, strict=True)}

@@ -1,58 +1,87 @@
-"""The gradient of the verdict at every product of a model, one backward pass a prompt."""
+"""What the products of a block are fed, and the gradient of the verdict behind them, one backward pass a prompt."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+import threading
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 
 import torch
 
-from rlaif_fast_export.graph.trace import LabelJudge
 from rlaif_fast_export.graph.weights import Weights
 from rlaif_fast_export.int8.products import Group
+from rlaif_fast_export.reference.blockwise import Blockwise, Prompt
 
 
-def backward(judge: LabelJudge, prompt: Sequence[int]) -> float:
-    """log(p1/p2) of a prompt; its gradients go to whoever recorded them."""
-    with torch.enable_grad():
-        log_odds = judge.log_odds(prompt)
-        log_odds.backward()
-    return float(log_odds.detach())
+@dataclass
+class Record:
+    """Of one pass.
+
+    Attributes:
+        fed: inputs [tokens, K] by module.
+        gradients: of the verdict, log(p1/p2), at the outputs [tokens, N] by module, once the pass was gone backward.
+    """
+
+    fed: dict[str, torch.Tensor] = field(default_factory=dict)
+    gradients: dict[str, torch.Tensor] = field(default_factory=dict)
+
+    def gradient_of(self, group: Group) -> torch.Tensor:
+        """[tokens, N] at the outputs of a group's pieces, side by side."""
+        parts = [(self.gradients[p.module], p.rows) for p in group.pieces]
+        return torch.cat([g if rows is None else g[:, torch.tensor(rows)] for g, rows in parts], 1)
 
 
-def gradient_of(group: Group, gradients: Mapping[str, torch.Tensor]) -> torch.Tensor:
-    """[tokens, N] at the outputs of a group's pieces, side by side."""
-    parts = [(gradients[p.module], p.rows) for p in group.pieces]
-    return torch.cat([g if rows is None else g[:, torch.tensor(rows)] for g, rows in parts], 1)
+@dataclass(frozen=True)
+class Behind:
+    """Behind the last block.
+
+    Attributes:
+        log_odds: log(p1/p2) by prompt.
+        gradients: of it, [1, tokens, D].
+    """
+
+    log_odds: dict[Prompt, float]
+    gradients: dict[Prompt, torch.Tensor]
+
+
+def gradients_behind(
+    model: Blockwise, prompts: Sequence[Prompt], log_odds: Callable[[torch.Tensor], torch.Tensor]
+) -> Behind:
+    """Of ``prompts`` that went through all blocks; ``log_odds`` is that of last logits [V]."""
+    found = Behind({}, {})
+    with model.ending() as logits:
+        for prompt in prompts:
+            hidden = prompt.hidden.detach().requires_grad_(True)
+            with torch.enable_grad():
+                answer = log_odds(logits(prompt, hidden))
+                answer.backward()
+            assert hidden.grad is not None
+            found.log_odds[prompt], found.gradients[prompt] = float(answer.detach()), hidden.grad
+    return found
 
 
 @contextmanager
-def recorded(
-    judge: LabelJudge, weights: Weights, modules: Collection[str]
-) -> Iterator[tuple[dict[str, torch.Tensor], dict[str, torch.Tensor]]]:
-    """Inputs [tokens, K] and output gradients [tokens, N] of the modules, in the pass run inside."""
-    fed: dict[str, torch.Tensor] = {}
-    gradients: dict[str, torch.Tensor] = {}
+def recorded(weights: Weights, modules: Collection[str]) -> Iterator[Callable[[], Record]]:
+    """Within: a function that begins a record of ``modules`` for the passes of the thread that calls it."""
+    own = threading.local()
+
+    def begin() -> Record:
+        own.record = Record()
+        return own.record
 
     def watch(name: str) -> Callable[..., None]:
         def hook(_: torch.nn.Module, inputs: tuple[torch.Tensor, ...], output: torch.Tensor) -> None:
-            fed[name] = inputs[0].detach()[0]
-            output.register_hook(lambda gradient: gradients.__setitem__(name, gradient.detach()[0]))
+            record: Record = own.record
+            record.fed[name] = inputs[0].detach()[0]
+            if output.requires_grad:
+                output.register_hook(lambda gradient: record.gradients.__setitem__(name, gradient.detach()[0]))
 
         return hook
 
-    def start(_: torch.nn.Module, __: object, output: torch.Tensor) -> None:
-        output.requires_grad_(True)
-
-    wanted = [p for p in judge.parameters() if p.requires_grad]
     hooks = [weights.module(name).register_forward_hook(watch(name)) for name in modules]
-    hooks.append(judge.base.get_input_embeddings().register_forward_hook(start))
     try:
-        for parameter in wanted:
-            parameter.requires_grad_(False)
-        yield fed, gradients
+        yield begin
     finally:
         for hook in hooks:
             hook.remove()
-        for parameter in wanted:
-            parameter.requires_grad_(True)

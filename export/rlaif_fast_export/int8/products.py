@@ -11,7 +11,7 @@ import torch
 from rlaif_fast_export.graph.nodes import leaves_of, text
 from rlaif_fast_export.graph.plan import critical_of, is_critical, pieces
 from rlaif_fast_export.graph.weights import Piece
-from rlaif_fast_export.int8.rounding import Rounded
+from rlaif_fast_export.int8.spool import Spooled
 
 _FLOAT = ("label_head",)  # two rows: nothing to gain
 
@@ -37,7 +37,8 @@ class RoundedGroup:
     """A group's weights in int8, its pieces' rows one below the other, for inputs ``z = x / scale``."""
 
     scale: torch.Tensor  # float32 [K]
-    rounded: Rounded  # [N, K]
+    steps: torch.Tensor  # float32 [N], of each row's values
+    values: Spooled  # int8 [N, K]
 
 
 def groups(model: ir.Model) -> list[Group]:

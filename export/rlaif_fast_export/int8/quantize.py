@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import onnx_ir as ir
 import torch
 
-from rlaif_fast_export.graph.trace import LabelJudge
-from rlaif_fast_export.graph.weights import Weights
-from rlaif_fast_export.int8.calibration import observe, token_worth
-from rlaif_fast_export.int8.forms import SHARES, Kind, scaling
+from rlaif_fast_export.graph.weights import UnsupportedModule, Weights
+from rlaif_fast_export.int8.calibration import CalibratedGroup, Texts, calibrated_block, nearest_block
+from rlaif_fast_export.int8.forms import SHARES, Kind
 from rlaif_fast_export.int8.mix import Mix, Size, choose
 from rlaif_fast_export.int8.products import Group, RoundedGroup, groups
-from rlaif_fast_export.int8.rounding import compensated
-from rlaif_fast_export.int8.sensitivity import Moves, sensitivity
-
-_PROMPTS_WEIGHED = 16  # a backward pass each
-_GRAM_BYTES = 2**30  # Gram matrices held at once: at least this, at most half of what the weights take
+from rlaif_fast_export.int8.sensitivity import Moves
+from rlaif_fast_export.int8.spool import Spooled
+from rlaif_fast_export.int8.work import Work
+from rlaif_fast_export.reference.blockwise import Blockwise, Prompt
 
 
 @dataclass(frozen=True)
@@ -44,15 +42,13 @@ class Calibrated:
 
     Attributes:
         rounded: a group's weights in int8, by the group's name and the share of a channel's range they take over.
-        moves: how far each group moves the verdict.
+        moves: how far each group moves the verdict; None where that was not weighed: it is computed with TERMS.
         sizes: of the products.
-        log_odds: the model's own, of the calibration prompts.
     """
 
     rounded: dict[str, dict[float, RoundedGroup]]
-    moves: dict[str, Moves]
+    moves: dict[str, Moves | None]
     sizes: dict[str, Size]
-    log_odds: list[float]
 
     def choose(self, model: ir.Model, target: float, steady: float) -> Int8:
         """The form of every product of ``model``, a graph of the leaves that were calibrated.
@@ -62,7 +58,7 @@ class Calibrated:
             steady: mean |difference| in log-odds between two kinds of processors.
         """
         found = groups(model)
-        open_to_choice = {g.name: self.moves[g.name] for g in found if not g.critical}
+        open_to_choice = {g.name: moves for g in found if not g.critical and (moves := self.moves[g.name]) is not None}
         mix = choose(open_to_choice, self.sizes, target, steady)
         kinds = {g.name: mix.kinds.get(g.name, Kind.TERMS) for g in found}
         return Int8([Product(g, kinds[g.name], self._stored(g.name, kinds[g.name])) for g in found], mix)
@@ -72,57 +68,48 @@ class Calibrated:
 
 
 def calibrate(
-    model: ir.Model, judge: LabelJudge, weights: Weights, prompts: Sequence[Sequence[int]],
-    others: Sequence[Sequence[int]], prefix: int, ending: int, progress: Callable[[str, float], None],
+    graph: ir.Model, model: Blockwise, weights: Weights, texts: Texts, inputs: Mapping[tuple[int, Prompt], Spooled],
+    gradients: dict[Prompt, torch.Tensor] | None, work: Work, tick: Callable[[float], None],
 ) -> Calibrated:  # fmt: skip
-    """Round every product of ``model``, and weigh the errors of each form it could have.
+    """Round every product of ``graph``, and weigh the errors of each form it could have, from the last block on.
 
     Args:
-        model: a graph of leaves, its products final (nothing joins or cuts them later).
-        judge: the traced model, unchanged.
-        prompts: token sequences to calibrate on.
-        others: more of them, on which the errors are weighed too: the weights are not fitted to these.
-        prefix: their baked tokens, computed in float32 once and for all.
-        ending: their last tokens, at least one, always computed with TERMS.
+        graph: of leaves, its products final (nothing joins or cuts them later).
+        weights: of ``model``.
+        inputs: what each block is fed, [1, tokens, D].
+        gradients: of log(p1/p2) behind the last block, [1, tokens, D]; without them every value is rounded to the
+            nearest, and nothing weighed.
+        work: takes the rounded weights, and what is needed to go on behind a finished block.
     """
-    rounded: dict[Group, dict[float, RoundedGroup]] = {}
-    wanted = groups(model)
-    worth, log_odds = token_worth(
-        judge, weights, wanted, prompts, prefix, lambda done: progress("weighing the calibration texts", done)
-    )
-    for batch in _batches(wanted, weights):
-        seen = observe(
-            judge, weights, batch, prompts, worth, prefix,
-            lambda done: progress("observing the calibration texts", done),
-        )  # fmt: skip
-        with torch.inference_mode():
-            for number, group in enumerate(batch):
-                progress("rounding the weights", number / len(batch))
-                found, weight = seen.pop(group.name), weights.joined(group.pieces)
-                rounded[group] = {}
-                for share in sorted({*SHARES.values()}):
-                    scale = scaling(found.largest, weight.abs().amax(0), share)
-                    gram = found.gram / scale / scale[:, None]
-                    rounded[group][share] = RoundedGroup(scale, compensated(weight * scale, gram))
-    step = max(1, len(prompts) // _PROMPTS_WEIGHED)
-    moves = sensitivity(
-        judge, weights, rounded, [*prompts[::step], *others], prefix, ending,
-        lambda done: progress("weighing every product's error", done),
-    )  # fmt: skip
-    sizes = {g.name: Size(*weights.features(g.pieces)) for g in rounded}
-    return Calibrated({g.name: forms for g, forms in rounded.items()}, moves, sizes, log_odds)
+    found: dict[str, CalibratedGroup] = {}
+    wanted, of_block = groups(graph), _by_block(groups(graph), model, weights)
+    for index in reversed(range(len(model.blocks))):
+        tick(1 - (index + 1) / len(model.blocks))
+        own, name = of_block[index], f"block-{index}"
+        if (done := work.load(name)) is not None:
+            found |= {group: CalibratedGroup.found(numbers, work.spool) for group, numbers in done.items()}
+            if gradients is not None and work.load(f"block-{index - 1}") is None:  # the next one begins from these
+                gradients |= dict(zip(texts.all, work.load(f"gradients-{index}"), strict=True))
+            continue
+        if gradients is None:
+            made = nearest_block(index, own, model, weights, texts, inputs, work.spool)
+        else:
+            made = calibrated_block(index, own, model, weights, texts, inputs, gradients, work.spool)
+            work.save(f"gradients-{index}", [gradients[prompt] for prompt in texts.all])
+        work.save(name, {group: calibrated.numbers() for group, calibrated in made.items()})
+        work.drop(f"gradients-{index + 1}")
+        found |= made
+    sizes = {g.name: Size(*weights.features(g.pieces)) for g in wanted}
+    rounded, moves = ({n: getattr(c, what) for n, c in found.items()} for what in ("forms", "moves"))
+    return Calibrated(rounded, moves, sizes)
 
 
-def _batches(wanted: list[Group], weights: Weights) -> Iterator[list[Group]]:
-    """Groups whose Gram matrices are held together."""
-    sizes = [weights.features(g.pieces) for g in wanted]
-    limit = max(_GRAM_BYTES, sum(4 * k * n for k, n in sizes) // 2)
-    batch: list[Group] = []
-    held = 0
-    for group, (k, _) in zip(wanted, sizes, strict=True):
-        if batch and held + 4 * k * k > limit:
-            yield batch
-            batch, held = [], 0
-        batch.append(group)
-        held += 4 * k * k
-    yield batch
+def _by_block(wanted: Sequence[Group], model: Blockwise, weights: Weights) -> list[list[Group]]:
+    """The groups that each block has. Raises UnsupportedModule where one is outside of all."""
+    place = {module: index for index, block in enumerate(model.blocks) for module in block.modules()}
+    found: list[list[Group]] = [[] for _ in model.blocks]
+    for group in wanted:
+        if (index := place.get(weights.module(group.probe))) is None:
+            raise UnsupportedModule(f"{group.probe} is a product outside of the model's blocks")
+        found[index].append(group)
+    return found

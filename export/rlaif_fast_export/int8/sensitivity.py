@@ -9,16 +9,12 @@ product's real input. Errors of different products are taken as independent: the
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import torch
 
-from rlaif_fast_export.graph.trace import LabelJudge
-from rlaif_fast_export.graph.weights import Weights
 from rlaif_fast_export.int8.forms import SHARES, Kind, rounding_error
-from rlaif_fast_export.int8.gradients import backward, gradient_of, recorded
-from rlaif_fast_export.int8.products import Group, RoundedGroup
 
 
 @dataclass
@@ -27,6 +23,21 @@ class Moves:
 
     inputs: dict[Kind, list[float]] = field(default_factory=dict)
     weights: dict[Kind, list[float]] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, prompts: Sequence[Mapping[Kind, tuple[float, float]]]) -> Moves:
+        """What :func:`moves_of` found on each prompt, together."""
+        inputs, weights = ({kind: [found[kind][part] for found in prompts] for kind in SHARES} for part in (0, 1))
+        return cls(inputs, weights)
+
+    def numbers(self) -> list[dict[str, list[float]]]:
+        """Texts and numbers, by which :meth:`found` makes it again."""
+        return [{kind.value: moved for kind, moved in part.items()} for part in (self.inputs, self.weights)]
+
+    @classmethod
+    def found(cls, numbers: list[dict[str, list[float]]]) -> Moves:
+        """From :meth:`numbers`."""
+        return cls(*({Kind(kind): moved for kind, moved in part.items()} for part in numbers))
 
     def variance(self, kind: Kind) -> float:
         """Mean square over the prompts."""
@@ -47,38 +58,30 @@ def variance_of(expected: float) -> float:
     return math.pi / 2 * expected**2
 
 
-def sensitivity(
-    judge: LabelJudge, weights: Weights, products: Mapping[Group, Mapping[float, RoundedGroup]],
-    prompts: Sequence[Sequence[int]], prefix: int, ending: int, tick: Callable[[float], None],
-) -> dict[str, Moves]:  # fmt: skip
-    """The moves of every group, by name, over ``prompts`` behind their baked ``prefix`` tokens.
-
-    The last ``ending`` tokens are computed with TERMS, whatever the others are.
+def moves_of(
+    forms: Mapping[float, tuple[torch.Tensor, torch.Tensor]], weight: torch.Tensor, x: torch.Tensor,
+    gradient: torch.Tensor, ending: int,
+) -> dict[Kind, tuple[float, float]]:  # fmt: skip
+    """How far one group's inputs and its weights in int8 move d on one prompt, by the form it has.
 
     Args:
-        products: each group's weights by the share of a channel's range they take over (SHARES).
+        forms: its channels' scale [K] and what rounding its weights for inputs scaled so adds to them, [N, K]; by the
+            share of a channel's range that the weights take over (SHARES).
+        weight: its weights as they are, [N, K].
+        x: what it is fed, [tokens, K].
+        gradient: of d at its output, [tokens, N].
+        ending: the last tokens of a prompt are computed with TERMS, whatever the others are.
     """
-    moves = {g.name: Moves({kind: [] for kind in SHARES}, {kind: [] for kind in SHARES}) for g in products}
-    modules = {p.module for g in products for p in g.pieces}
-    for number, prompt in enumerate(prompts):
-        tick(number / len(prompts))
-        with recorded(judge, weights, modules) as (fed, gradients):
-            backward(judge, prompt)
-        with torch.inference_mode():
-            for group, forms in products.items():
-                x, exact = fed[group.probe][prefix:], weights.joined(group.pieces)
-                gradient = gradient_of(group, gradients)[prefix:]  # [tokens, N]
-                pull = gradient.T @ x  # [N, K]
-                for share, stored in forms.items():
-                    z, weight = x / stored.scale, stored.rounded.dequantized()
-                    flow = gradient @ weight
-                    of_weights = float((pull * (weight / stored.scale - exact)).sum())
-                    least = float(rounding_error(z[-ending:], Kind.TERMS).mul_(flow[-ending:]).sum())
-                    for kind in (kind for kind, own in SHARES.items() if own == share):
-                        of_rows = float(rounding_error(z[:-ending], kind).mul_(flow[:-ending]).sum())
-                        moves[group.name].inputs[kind].append(least + of_rows)
-                        moves[group.name].weights[kind].append(of_weights)
-    return moves
+    found = {}
+    pull, flow = gradient.T @ x, gradient @ weight  # [N, K], [tokens, K]
+    for share, (scale, added) in forms.items():
+        z, there = x / scale, flow * scale
+        of_weights = float(torch.dot(pull.view(-1), added.view(-1)))
+        least = float(rounding_error(z[-ending:], Kind.TERMS).mul_(there[-ending:]).sum())
+        for kind in (kind for kind, own in SHARES.items() if own == share):
+            of_rows = float(rounding_error(z[:-ending], kind).mul_(there[:-ending]).sum())
+            found[kind] = least + of_rows, of_weights
+    return found
 
 
 def _mean_square(values: Sequence[float]) -> float:

@@ -23,27 +23,32 @@ _NOISE = 1e-6  # of an attention score, where a token sees another
 
 
 class PromptAnswers:
-    """A bundle's answers to prompts, a forward pass each, as they are and with such bits in them."""
+    """A bundle's answers to prompts, as they are and with such bits in them: a forward pass for each few of them."""
 
-    def __init__(self, bundle: Bundle, prompts: Sequence[Sequence[int]], tick: Callable[[float], None]) -> None:
-        """Args: tick: is called with the share that is done, of the answers as they are."""
+    def __init__(
+        self, bundle: Bundle, prompts: Sequence[Sequence[Sequence[int]]], tick: Callable[[float], None]
+    ) -> None:
+        """Args: prompts: those of a pass together. tick: is called with the share of the passes that is done."""
         self._engine, self._manifest = variant(DEFAULT).load(bundle, EngineOptions()), bundle.manifest
         self._prompts = prompts
-        self.log_odds = self._run(None, tick)  # log(p1/p2) [n]
+        self.log_odds = self._run(prompts, None, tick)  # log(p1/p2) [n]
 
-    def unsteadiness(self, tick: Callable[[float], None]) -> float:
-        """Mean |difference| of the log-odds with such bits and without."""
-        others = self._run(np.random.default_rng(0), tick)
-        return float(np.abs(others - self.log_odds).mean())
+    def unsteadiness(self, passes: int, tick: Callable[[float], None]) -> float:
+        """Mean |difference| of the log-odds with such bits and without, of the first ``passes``."""
+        others = self._run(self._prompts[:passes], np.random.default_rng(0), tick)
+        return float(np.abs(others - self.log_odds[: len(others)]).mean())
 
-    def _run(self, noise: np.random.Generator | None, tick: Callable[[float], None]) -> npt.NDArray[np.float64]:
-        found = []
-        for number, prompt in enumerate(self._prompts):
-            tick(number / len(self._prompts))
+    def _run(
+        self, prompts: Sequence[Sequence[Sequence[int]]], noise: np.random.Generator | None,
+        tick: Callable[[float], None],
+    ) -> npt.NDArray[np.float64]:  # fmt: skip
+        found: list[float] = []
+        for number, together in enumerate(prompts):
+            tick(number / len(prompts))
             # Packed when it is read: the bias of a long prompt is as large as a model.
-            tree = pack([prompt], self._manifest.prefix_ids, self._manifest.ending)
-            first, second = self._engine.run(tree if noise is None else _disturbed(tree, noise))[0].tolist()
-            found.append(first - second)
+            tree = pack(together, self._manifest.prefix_ids, self._manifest.ending)
+            logits = self._engine.run(tree if noise is None else _disturbed(tree, noise)).astype(np.float64)
+            found += (logits[:, 0] - logits[:, 1]).tolist()
         return np.array(found)
 
 

@@ -92,10 +92,10 @@ class Int8Products:
         """The leaf's output [1, S, N], float."""
         product, rows = self._of_leaf[leaf]
         name, parts = weight_name(leaf), pieces(leaf)
-        stored = product.stored.rounded
+        stored = product.stored
         fed = self._input(leaf, product)
-        matrix = lazy_tensor(lambda: stored.values[rows].t().numpy(), weights.features(parts), ir.DataType.INT8)
-        step, bias = stored.scales[rows].numpy(), weights.bias(parts)
+        matrix = lazy_tensor(lambda: stored.values.read()[rows].t().numpy(), weights.features(parts), ir.DataType.INT8)
+        step, bias = stored.steps[rows].numpy(), weights.bias(parts)
         taken = folded(leaf)
         if taken is not None:
             name = f"{name}>{taken.name}"

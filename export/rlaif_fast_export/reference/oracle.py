@@ -1,4 +1,4 @@
-"""What PyTorch answers to the pairs a bundle is made and verified with, asked before the model is let go."""
+"""What PyTorch answers to the pairs a bundle is made and verified with, each of the model's blocks read once."""
 
 from __future__ import annotations
 
@@ -7,17 +7,18 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import torch
 
 from rlaif_fast.bundle.manifest import Fidelity
 from rlaif_fast.rows.pairs import Pair
-from rlaif_fast_export.reference.bfloat16 import in_bfloat16, quick_products
-from rlaif_fast_export.reference.pytorch import Asker, ScoreAsker, common_ending
+from rlaif_fast_export.reference.blockwise import Blockwise, Prompt
+from rlaif_fast_export.reference.pytorch import Asker, ScoreAsker, common_ending, fitting
 from rlaif_fast_export.reference.texts import shipped_pairs
 from rlaif_fast_export.reference.verify import fidelity
 
 Answers = np.ndarray[Any, np.dtype[np.float64]]  # log-odds of response_0, or scores: [pairs, 2]
-# Held-out pairs that bfloat16 is asked: it is for comparison only.
-_BFLOAT16_PAIRS = 8
+Progress = Callable[[str, float], None]
+Fed = Callable[[int, Prompt], None]  # what Blockwise.through tells
 
 
 @dataclass
@@ -26,8 +27,10 @@ class Oracle:
 
     Attributes:
         judged: the fidelity card is made on these pairs.
-        calibration: token sequences that int8 is fitted to; none for float32.
+        fitted: what int8 is calibrated on, having passed the model's blocks; none for float32.
+        others: more of it, of the probes, which nothing is fitted to.
         bfloat16: how far the model's own bfloat16 is from it; None for float32.
+        in_bfloat16: its answers to the first of ``judged``.
     """
 
     asker: Asker | ScoreAsker
@@ -35,44 +38,84 @@ class Oracle:
     of_probes: Answers
     judged: list[Pair]
     of_judged: Answers
-    calibration: Sequence[Sequence[int]] = ()
+    fitted: Sequence[Prompt] = ()
+    others: Sequence[Prompt] = ()
     bfloat16: Fidelity | None = None
-
-    @property
-    def probe_prompts(self) -> list[list[int]]:
-        """Token ids of the probes, in both orders."""
-        return [prompt for pair in self.probes for prompt in self.asker.prompts(pair)]
+    in_bfloat16: Answers | None = None
 
     @property
     def ending(self) -> int:
         """How many last tokens all prompts have in common."""
-        return common_ending(self.calibration)
+        return common_ending([prompt.ids for prompt in self.fitted])
 
 
-def ask(lm: Any, asker: Asker | ScoreAsker, progress: Callable[[str, float], None]) -> Oracle:
+def ask(model: Blockwise, asker: Asker | ScoreAsker, progress: Progress) -> Oracle:
     """For a float32 bundle: the probes alone. Raises ExportError where the model's context holds none of them."""
-    probes = asker.fitting(shipped_pairs("probes"))
-    found = _answers(lm, asker, probes, "PyTorch", progress)
+    probes = fitting(asker, shipped_pairs("probes", model.parameters))
+    asked = _Asked(model, asker, probes)
+    asked.go_through(lambda done: progress("asking PyTorch for its answers", done))
+    found = asked.answers()
     return Oracle(asker, probes, found, probes, found)
 
 
 def ask_for_int8(
-    lm: Any, asker: Asker, calibration: Sequence[Pair] | None, progress: Callable[[str, float], None]
-) -> Oracle:
-    """The held-out pairs too, and in bfloat16. ``calibration`` None: the project's own texts. Raises ExportError."""
-    found = ask(lm, asker, progress)
-    found.judged = asker.fitting(shipped_pairs("heldout"))
-    found.of_judged = _answers(lm, asker, found.judged, "PyTorch", progress)
-    some = found.judged[:_BFLOAT16_PAIRS]
-    with quick_products():
-        rough = _answers(in_bfloat16(lm), asker, some, "PyTorch in bfloat16", progress)
-    found.bfloat16 = fidelity(rough, found.of_judged[: len(some)], f"{len(some)} held-out pairs in both orders")
-    texts = asker.fitting(shipped_pairs("calibration") if calibration is None else calibration)
-    found.calibration = [asker.prompts(pair)[number % 2] for number, pair in enumerate(texts)]  # the orders in turn
-    return found
+    model: Blockwise, rough: Blockwise, asker: Asker, calibration: Sequence[Pair], kept: Fed, progress: Progress,
+    known: tuple[Answers, Answers] | None = None,
+) -> Oracle:  # fmt: skip
+    """The held-out pairs too, and some of them in bfloat16, ``rough``.
+
+    Args:
+        calibration: pairs that int8 is fitted to, each in one order.
+        kept: is called with what the blocks are fed on those, and on the probes in one order.
+        known: answers and bfloat16's, where they were asked for already.
+
+    Raises:
+        ExportError: the model's context holds no text of a kind.
+    """
+    probes, held_out = (fitting(asker, shipped_pairs(name, model.parameters)) for name in ("probes", "heldout"))
+    texts = fitting(asker, calibration)
+    asked = _Asked(model, asker, [*probes, *held_out], [asker.prompts(p)[n % 2] for n, p in enumerate(texts)])
+    others = [asked.of_pair(number)[number % 2] for number in range(len(probes))]
+    some = held_out[: max(1, len(held_out) // 4)]  # it is for comparison only
+    if known is None:
+        wanted = {*asked.alone, *others}
+        asked.go_through(
+            lambda done: progress("asking PyTorch for its answers", done),
+            lambda block, prompt: kept(block, prompt) if prompt in wanted else None,
+        )
+        again = _Asked(rough, asker, some)
+        again.go_through(lambda done: progress("asking PyTorch in bfloat16 for its answers", done))
+        known = asked.answers(), again.answers()
+    of_all, in_bfloat16 = known
+    of_probes, of_held_out = of_all[: len(probes)], of_all[len(probes) :]
+    card = fidelity(in_bfloat16, of_held_out[: len(some)], f"{len(some)} held-out pairs in both orders")
+    return Oracle(asker, probes, of_probes, held_out, of_held_out, asked.alone, others, card, in_bfloat16)
 
 
-def _answers(
-    lm: Any, asker: Asker | ScoreAsker, pairs: Sequence[Pair], what: str, progress: Callable[[str, float], None]
-) -> Answers:
-    return asker.ask(lm, pairs, lambda done: progress(f"asking {what} for its answers", done))
+class _Asked:
+    """Pairs, and prompts of their own, on their way through a model."""
+
+    def __init__(
+        self, model: Blockwise, asker: Asker | ScoreAsker, pairs: Sequence[Pair], alone: Sequence[Sequence[int]] = ()
+    ) -> None:
+        self._model, self._asker, self._pairs = model, asker, pairs
+        prompts = [asker.prompts(pair) for pair in pairs]
+        self._ends = np.cumsum([len(of_pair) for of_pair in prompts]).tolist()
+        started = model.start([*(ids for of_pair in prompts for ids in of_pair), *alone])
+        self._of_pairs, self.alone = started[: self._ends[-1]], started[self._ends[-1] :]
+
+    def of_pair(self, number: int) -> list[Prompt]:
+        """A pair's prompts."""
+        return self._of_pairs[self._ends[number - 1] if number else 0 : self._ends[number]]
+
+    def go_through(self, tick: Callable[[float], None], fed: Fed | None = None) -> None:
+        """All prompts, all blocks."""
+        self._model.through([*self._of_pairs, *self.alone], tick, fed)
+
+    def answers(self) -> Answers:
+        """Of the pairs, once they went through."""
+        with self._model.ending() as logits, torch.inference_mode():
+            return np.array([
+                self._asker.answer(pair, [logits(prompt, prompt.hidden) for prompt in self.of_pair(number)])
+                for number, pair in enumerate(self._pairs)
+            ])  # fmt: skip

@@ -1,13 +1,11 @@
-"""The oracle: PyTorch's own answer to a prompt, by the seed notebook's method."""
+"""What is asked of PyTorch, and what its logits answer: by the seed notebook's method."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import torch
 
 from rlaif_fast.errors import ExportError
@@ -17,23 +15,6 @@ from rlaif_fast.prompts.template import Template
 from rlaif_fast.prompts.tokenizer import PromptTokenizer
 from rlaif_fast.rows.pairs import Pair
 from rlaif_fast.rows.samples import Sample
-
-
-def reference_log_odds(
-    lm: Any, prompts: Sequence[Sequence[int]], label_ids: tuple[int, int]
-) -> npt.NDArray[np.float64]:
-    """log(p1/p2) [n] of token sequences: a whole forward pass each, last position, no cache, no packing.
-
-    The two label tokens' log-odds are the difference of their logits, whatever the rest of the
-    vocabulary holds.
-    """
-    first, second = label_ids
-    found = []
-    with torch.inference_mode():
-        for ids in prompts:
-            logits = lm(input_ids=torch.tensor([list(ids)]), use_cache=False, logits_to_keep=1).logits[0, -1]
-            found.append(float(logits[first].double() - logits[second].double()))
-    return np.array(found)
 
 
 @dataclass
@@ -50,19 +31,18 @@ class Asker:
         shown = (pair.response_0, pair.response_1), (pair.response_1, pair.response_0)
         return [self.tokenizer.encode(self.template.render(pair.instruction, *texts)) for texts in shown]
 
-    def fitting(self, pairs: Sequence[Pair]) -> list[Pair]:
-        """Those the model's context holds. Raises ExportError where it holds none."""
-        return _fitting(self, pairs)
+    def answer(self, pair: Pair, logits: Sequence[torch.Tensor]) -> list[float]:  # noqa: ARG002 (a score's needs it)
+        """Log-odds of response_0, shown first, then second, from the last logits [V] of the pair's prompts.
 
-    def ask(
-        self, lm: Any, pairs: Sequence[Pair], tick: Callable[[float], None]
-    ) -> npt.NDArray[np.float64]:  # fmt: skip
-        """Log-odds of response_0 [pairs, 2]: shown first, then second."""
-        answers = []
-        for number, pair in enumerate(pairs):
-            tick(number / len(pairs))
-            answers.append(reference_log_odds(lm, self.prompts(pair), self.label_ids))
-        return np.array(answers) * [1, -1]
+        The two label tokens' log-odds are the difference of their logits, whatever the rest of the vocabulary holds.
+        """
+        forward, swapped = (float(self.log_odds(found)) for found in logits)
+        return [forward, -swapped]
+
+    def log_odds(self, logits: torch.Tensor) -> torch.Tensor:
+        """log(p1/p2) of a prompt's last logits [V]."""
+        first, second = self.label_ids
+        return logits[first].double() - logits[second].double()
 
 
 @dataclass
@@ -78,40 +58,22 @@ class ScoreAsker:
         """Token ids of everything that is asked about both responses."""
         return [ids for response in (pair.response_0, pair.response_1) for ids in self._answers(pair, response)]
 
-    def fitting(self, pairs: Sequence[Pair]) -> list[Pair]:
-        """As :meth:`Asker.fitting`."""
-        return _fitting(self, pairs)
-
-    def ask(self, lm: Any, pairs: Sequence[Pair], tick: Callable[[float], None]) -> npt.NDArray[np.float64]:
-        """Expected scores [pairs, 2] of the two responses, 1 to 10."""
-        found = []
-        for number, pair in enumerate(pairs):
-            tick(number / len(pairs))
-            found.append([self._rating(lm, pair, response) for response in (pair.response_0, pair.response_1)])
-        return np.array(found)
+    def answer(self, pair: Pair, logits: Sequence[torch.Tensor]) -> list[float]:
+        """Expected scores of the two responses, 1 to 10, from the last logits [V] of the pair's prompts."""
+        labels, half = list(self.label_ids), len(logits) // 2
+        found = [torch.log_softmax(row.double(), -1)[labels].numpy() for row in logits]
+        return [
+            rating_of(Sample(pair.instruction, response), np.array(rows)).rating
+            for response, rows in ((pair.response_0, found[:half]), (pair.response_1, found[half:]))
+        ]
 
     def _answers(self, pair: Pair, response: str) -> list[list[int]]:
         prompt = self.tokenizer.encode(self.template.render(pair.instruction, response))
         return answers_of(prompt, self.template, self.label_ids)
 
-    def _rating(self, lm: Any, pair: Pair, response: str) -> float:
-        found = reference_log_probabilities(lm, self._answers(pair, response), self.label_ids)
-        return rating_of(Sample(pair.instruction, response), found).rating
 
-
-def reference_log_probabilities(
-    lm: Any, prompts: Sequence[Sequence[int]], label_ids: Sequence[int]
-) -> npt.NDArray[np.float64]:
-    """Natural log-probabilities [n, L] of the next token, over the whole vocabulary, a whole forward pass each."""
-    found = []
-    with torch.inference_mode():
-        for ids in prompts:
-            logits = lm(input_ids=torch.tensor([list(ids)]), use_cache=False, logits_to_keep=1).logits[0, -1]
-            found.append(torch.log_softmax(logits.double(), -1)[list(label_ids)].numpy())
-    return np.array(found)
-
-
-def _fitting(asker: Asker | ScoreAsker, pairs: Sequence[Pair]) -> list[Pair]:
+def fitting(asker: Asker | ScoreAsker, pairs: Sequence[Pair]) -> list[Pair]:
+    """The pairs that the model's context holds. Raises ExportError where it holds none."""
     found = [p for p in pairs if max(map(len, asker.prompts(p))) <= asker.longest]
     if not found:
         raise ExportError(

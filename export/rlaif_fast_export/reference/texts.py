@@ -7,8 +7,16 @@ from importlib import resources
 
 from rlaif_fast.rows.pairs import Pair, pair_from_row
 
+# Of a model with so many parameters a prompt takes seconds, and fewer of them have to do.
+LARGE = 500_000_000
+_OF_LARGE = {"probes": 4, "calibration": 12, "heldout": 8}
 
-def shipped_pairs(name: str) -> list[Pair]:
-    """``probes`` (8, stored in every bundle), ``calibration`` (40) or ``heldout`` (24); each of several tasks."""
+
+def shipped_pairs(name: str, parameters: int = 0) -> list[Pair]:
+    """``probes`` (8, stored in every bundle), ``calibration`` (16) or ``heldout`` (12), of four tasks in turn.
+
+    Fewer for a model with many ``parameters``.
+    """
     file = resources.files("rlaif_fast_export").joinpath(f"data/{name}.jsonl")
-    return [pair_from_row(json.loads(line)) for line in file.read_text(encoding="utf-8").splitlines()]
+    pairs = [pair_from_row(json.loads(line)) for line in file.read_text(encoding="utf-8").splitlines()]
+    return pairs[: _OF_LARGE[name]] if parameters >= LARGE else pairs

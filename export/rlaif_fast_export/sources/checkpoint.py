@@ -24,6 +24,12 @@ _HEADS = re.compile(
     r"(score|scores|classifier|(v|value|reward|regression|classification|rm)_?head|reward_model)\.(safetensors|bin|pth?)"
 )
 _AGAIN = "; download the model again"
+_FLOATS = {
+    "F64": torch.float64,
+    "F32": torch.float32,
+    "F16": torch.float16,
+    "BF16": torch.bfloat16,
+}  # safetensors' names
 
 
 @dataclass(frozen=True)
@@ -33,12 +39,23 @@ class Checkpoint:
     Attributes:
         name: the model's, for messages.
         files: tensor name -> the file that holds it.
-        whole_numbers: those that hold integers, or other things than floating-point numbers.
+        dtypes: tensor name -> what its numbers are; None where that is no floating-point number of 16 bits or more.
     """
 
     name: str
     files: dict[str, Path]
-    whole_numbers: tuple[str, ...]
+    dtypes: dict[str, torch.dtype | None]
+
+    @property
+    def whole_numbers(self) -> list[str]:
+        """Tensors of integers, or of other things than floating-point numbers."""
+        return [name for name, dtype in self.dtypes.items() if dtype is None]
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """In which every number stays what it is: the half precision that all tensors have, else float32."""
+        own = {dtype for dtype in self.dtypes.values() if dtype is not None}
+        return own.pop() if own in ({torch.float16}, {torch.bfloat16}) else torch.float32
 
     def read(self, tensors: Iterable[str]) -> Iterator[tuple[str, torch.Tensor]]:
         """Tensors by name, float32; each file is opened once."""
@@ -104,29 +121,28 @@ def require_content(name: str, file: Path) -> None:
 
 def _gathered(name: str, files: list[Path]) -> Checkpoint:
     found: dict[str, Path] = {}
-    whole: list[str] = []
+    dtypes: dict[str, torch.dtype | None] = {}
     for file in files:
         require_content(name, file)
         with refused(f"{name}: {file.name} is damaged or incomplete", _AGAIN):
-            for tensor, is_whole in _tensors(file):
+            for tensor, dtype in _tensors(file):
                 if tensor in found:
                     raise ExportError(f"{name}: {tensor} stands in two files, {found[tensor].name} and {file.name}")
-                found[tensor] = file
-                whole += [tensor] if is_whole else []
-    return Checkpoint(name, found, tuple(whole))
+                found[tensor], dtypes[tensor] = file, dtype
+    return Checkpoint(name, found, dtypes)
 
 
-def _tensors(file: Path) -> Iterator[tuple[str, bool]]:
-    """Names, and whether a tensor holds other things than floating-point numbers."""
+def _tensors(file: Path) -> Iterator[tuple[str, torch.dtype | None]]:
+    """Names and dtypes, None for other things than floating-point numbers."""
     if file.suffix == ".safetensors":
         with safe_open(file, "pt") as opened:  # says where it is shorter than its header tells
             for name in opened.keys():  # noqa: SIM118 (it is no dict)
-                yield name, opened.get_slice(name).get_dtype() not in ("F64", "F32", "F16", "BF16")
+                yield name, _FLOATS.get(opened.get_slice(name).get_dtype())
         return
     for name, value in _unpickled(file).items():
         if not isinstance(value, torch.Tensor):
             raise ValueError(f"{name} is no tensor but {type(value).__name__}")
-        yield str(name), not value.dtype.is_floating_point or value.dtype.itemsize < 2
+        yield str(name), value.dtype if value.dtype in _FLOATS.values() else None
 
 
 def _read(file: Path, names: list[str]) -> Iterator[tuple[str, torch.Tensor]]:

@@ -15,6 +15,7 @@ import torch
 from rlaif_fast.errors import ExportError
 from rlaif_fast_export.sources.checkpoint import Checkpoint
 from rlaif_fast_export.sources.failures import listed
+from rlaif_fast_export.sources.mapped import Mapped
 
 # What old checkpoints carry along though the configuration says it: rotary frequencies and causal masks.
 _COMPUTED = re.compile(r"rotary_emb\.(inv_freq|(cos|sin)_cached)$")
@@ -28,8 +29,8 @@ _OTHER_HEAD = re.compile(
 _SAME = (1e-2, 1e-6)  # relative, absolute: frequencies that were saved in half precision
 
 
-def check_complete(model: Any, report: dict[str, Any], checkpoint: Checkpoint) -> list[str]:
-    """The tensors that are in the files and not in ``model``, which computes them itself.
+def check_complete(model: Any, report: dict[str, Any], checkpoint: Checkpoint, mapped: Mapped = Mapped()) -> list[str]:
+    """The tensors that are in the files, ``mapped`` or not, and not in ``model``, which computes them itself.
 
     ``report``: what ``from_pretrained`` returns with ``output_loading_info``. Raises ExportError, naming tensors,
     where anything else was left out, or the model holds a number that is not from its files.
@@ -44,7 +45,7 @@ def check_complete(model: Any, report: dict[str, Any], checkpoint: Checkpoint) -
     unused = sorted(n for n in checkpoint.files if n not in own and _is_computed(n, kind))
     _check_frequencies(model, unused, checkpoint)
     _check_masks([n for n in unused if n.endswith(".bias")], checkpoint)
-    check_finite(model, name)
+    check_finite(model, name, mapped)
     return unused
 
 
@@ -94,9 +95,13 @@ def check_report(model: Any, report: dict[str, Any], name: str, there: Sequence[
         )
 
 
-def check_finite(model: Any, name: str) -> None:
-    """Raise ExportError where a parameter holds NaN or an infinity."""
-    wrong = [n for n, p in model.named_parameters() if p.numel() and not torch.stack(p.aminmax()).isfinite().all()]
+def check_finite(model: Any, name: str, mapped: Mapped = Mapped()) -> None:
+    """Raise ExportError where a parameter, of a file that may be ``mapped``, holds NaN or an infinity."""
+    wrong = []
+    for tensor, parameter in model.named_parameters():
+        if parameter.numel() and not torch.stack(parameter.aminmax()).isfinite().all():
+            wrong.append(tensor)
+        mapped.let_go()
     if wrong:
         raise ExportError(
             f"{name}: {_tensors(wrong)} not finite (NaN or infinity): {listed(wrong)}; export a sound copy"
@@ -131,7 +136,7 @@ def _check_tie(model: Any, checkpoint: Checkpoint) -> None:
             continue
         weight = f"{module_name.rpartition('.')[2]}.weight"  # the loader takes prefixes off and puts them there
         for tensor, stored in checkpoint.read(n for n in checkpoint.files if n == weight or n.endswith(f".{weight}")):
-            if not torch.equal(stored, embedding.weight):
+            if not torch.equal(stored, embedding.weight.float()):
                 raise ExportError(
                     f"{checkpoint.name}: config.json ties the head to the embedding (tie_word_embeddings), but"
                     f' {tensor} differs from it; set "tie_word_embeddings": false if the head has its own weights'

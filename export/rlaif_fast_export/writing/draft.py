@@ -20,6 +20,11 @@ from rlaif_fast_export.sources.source import Source
 _TOOLS = ("torch", "transformers", "optimum-onnx", "onnx", "onnx-ir", "onnxruntime")
 
 
+def tools() -> dict[str, str]:
+    """Versions of what makes a bundle."""
+    return {name: version(name) for name in _TOOLS} | {"rlaif-fast": __version__}
+
+
 def draft(
     graph: ir.Model, counts: dict[str, int], source: Source, prompt: FittedPrompt, oracle: Oracle, *, precision: str,
     parameters: int,
@@ -47,7 +52,7 @@ def draft(
         bfloat16=oracle.bfloat16,
         error_bound=None,
         probes=(),
-        tools={name: version(name) for name in _TOOLS} | {"rlaif-fast": __version__},
+        tools=tools(),
     )
 
 

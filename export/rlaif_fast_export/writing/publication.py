@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -12,15 +12,21 @@ from rlaif_fast.files.targets import sync_file
 
 
 @contextmanager
-def scratch(output: Path) -> Iterator[Path]:
-    """A folder beside ``output`` that is gone afterwards, whatever happens but a kill; that, the next export mends."""
+def scratch(output: Path, goes_on: Callable[[Path], bool] = lambda _: False) -> Iterator[Path]:
+    """A folder beside ``output`` that is gone afterwards, whatever happens but a kill; that, the next export mends.
+
+    ``goes_on``: whether a killed export's folder is of use to this one, which goes on in it.
+    """
     output.parent.mkdir(parents=True, exist_ok=True)
     prefix = f".{output.name}.partial-"
+    folder = output.parent / f"{prefix}{os.getpid()}"
     for left in output.parent.glob(f"{prefix}*"):
         if not _alive(left.name.removeprefix(prefix)):
-            shutil.rmtree(left, ignore_errors=True)
-    folder = output.parent / f"{prefix}{os.getpid()}"
-    folder.mkdir()
+            if goes_on(left) and not folder.exists():
+                left.rename(folder)
+            else:
+                shutil.rmtree(left, ignore_errors=True)
+    folder.mkdir(exist_ok=True)
     try:
         yield folder
     finally:

@@ -49,15 +49,8 @@ class Engine(ABC):
         Raises:
             JudgeError: the runtime failed, or a logit is not finite.
         """
-        tree = _filled(tree)
-        feed: Feed = {
-            "input_ids": tree.input_ids,
-            "position_ids": tree.position_ids,
-            "attention_bias": tree.attention_bias,
-            "judged": tree.judged,
-        }
         try:
-            logits = self._infer(feed)
+            logits = self._infer(feed_of(tree))
         except Exception as error:  # every runtime raises classes of its own
             remedy = f"; {REMEDY}" if lacks_memory(error) else ""
             raise JudgeError(f"{self.name} failed on {tree.tokens} tokens ({first_line(error)}){remedy}") from None
@@ -106,6 +99,17 @@ class Variant:
         if refusal is not None:
             raise JudgeError(f"--engine {self.name}: {refusal}")
         return self.open(bundle, options)
+
+
+def feed_of(tree: PackedTree) -> Feed:
+    """The graph's inputs, of no fewer tokens than it takes."""
+    tree = _filled(tree)
+    return {
+        "input_ids": tree.input_ids,
+        "position_ids": tree.position_ids,
+        "attention_bias": tree.attention_bias,
+        "judged": tree.judged,
+    }
 
 
 def first_line(error: Exception) -> str:

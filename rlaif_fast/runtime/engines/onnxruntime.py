@@ -7,6 +7,7 @@ import platform
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -34,11 +35,7 @@ class OnnxRuntimeEngine(Engine):
         self, bundle: Bundle, options: EngineOptions = EngineOptions(), *, flash: bool = False, bfloat16: bool = False
     ) -> None:
         """Raises BundleError where the runtime refuses the graph."""
-        settings = ort.SessionOptions()
-        settings.intra_op_num_threads = options.thread_count
-        settings.add_session_config_entry("session.intra_op.allow_spinning", str(int(options.spin)))
-        # Awake threads of a pass that is over slow down whatever runs next, another session most of all.
-        settings.add_session_config_entry("session.force_spinning_stop", "1")
+        settings = session_settings(options, bundle.folder)
         if bfloat16:
             settings.add_session_config_entry(_BFLOAT16, "1")
         self._exact_products = bundle.manifest.precision == "int8" and saturates()
@@ -48,14 +45,10 @@ class OnnxRuntimeEngine(Engine):
                     f"{bundle.folder}: int8 products of a version whose sums this CPU cuts off; export the model again"
                 )
             settings.add_session_config_entry(EXACT_PRODUCTS, "1")
-        # The bytes that were checked are the bytes that are parsed, and as nothing but ONNX.
-        settings.add_session_config_entry("session.load_model_format", "ONNX")
-        settings.add_session_config_entry("session.model_external_initializers_file_folder_path", str(bundle.folder))
-        settings.log_severity_level = 4  # errors are raised; the log would say them twice
         self._options, self._bfloat16 = options, bfloat16
         require_threads(options.thread_count)
         try:
-            with _attention(flash) as self._flash:
+            with attention_kernel(flash) as self._flash:
                 # A second try would be the same one, and be announced on standard output, where the verdicts go.
                 self._session = ort.InferenceSession(
                     bundle.graph, settings, ["CPUExecutionProvider"], enable_fallback=0, read_config_from_model=0
@@ -91,8 +84,22 @@ class OnnxRuntimeEngine(Engine):
         return logits
 
 
+def session_settings(options: EngineOptions, folder: Path) -> ort.SessionOptions:
+    """For a graph in memory whose weights lie in ``folder``."""
+    settings = ort.SessionOptions()
+    settings.intra_op_num_threads = options.thread_count
+    settings.add_session_config_entry("session.intra_op.allow_spinning", str(int(options.spin)))
+    # Awake threads of a pass that is over slow down whatever runs next, another session most of all.
+    settings.add_session_config_entry("session.force_spinning_stop", "1")
+    # The bytes that were checked are the bytes that are parsed, and as nothing but ONNX.
+    settings.add_session_config_entry("session.load_model_format", "ONNX")
+    settings.add_session_config_entry("session.model_external_initializers_file_folder_path", str(folder))
+    settings.log_severity_level = 4  # errors are raised; the log would say them twice
+    return settings
+
+
 @contextmanager
-def _attention(flash: bool) -> Iterator[bool]:
+def attention_kernel(flash: bool) -> Iterator[bool]:
     """Whether a session made here takes the flash path; a user's own setting wins."""
     asked = os.environ.get(_FLASH)
     os.environ.setdefault(_FLASH, str(int(not flash)))

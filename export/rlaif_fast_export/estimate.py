@@ -1,0 +1,166 @@
+"""What an export takes, said before it is spent: seconds, memory and disk.
+
+The arithmetic of each step is known from the model's shape and the texts; the rate of this machine's float32 products
+is measured in a fraction of a second. The model is looked at without its weights.
+"""
+
+from __future__ import annotations
+
+import math
+import shutil
+import time
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from rlaif_fast.errors import ExportError
+from rlaif_fast.runtime import memory
+from rlaif_fast_export.exporter import Int8Options
+from rlaif_fast_export.precision import products_of
+from rlaif_fast_export.reference.texts import LARGE
+from rlaif_fast_export.sources.source import Source
+
+PATIENCE = 900  # seconds that the best int8 may take unless it is asked for
+_LARGEST = 1 << 22  # weights of the product that is timed
+_TOKENS = 384
+# Of a prompt that the project ships, about; of a bundle's float32 answer beside the time of its products alone.
+_PROMPT, _OTHER = 400, 1.4
+_START = 15.0  # seconds: imports, configuration, tokenizer, tracing
+_DIGESTS = 3e8  # bytes a second, of a CPU without instructions for them
+_PROCESS = 900_000_000  # bytes: libraries, threads, a segment of the finished graph
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """Of one export.
+
+    Attributes:
+        steps: seconds by step.
+        memory: bytes, the largest at once.
+        disk: bytes while it is made.
+        kept: bytes of the bundle.
+    """
+
+    steps: dict[str, float]
+    memory: int
+    disk: int
+    kept: int
+
+    @property
+    def seconds(self) -> float:
+        """All steps."""
+        return sum(self.steps.values())
+
+    def __str__(self) -> str:
+        seconds = self.seconds
+        long = f"{max(10, 10 * round(seconds / 10))} seconds" if seconds < 95 else f"{round(seconds / 60)} minutes"
+        sizes = [f"{size / 1e9:.1f} GB" for size in (self.memory, self.disk, self.kept)]
+        return f"about {long}, {sizes[0]} of memory and {sizes[1]} of disk, of which the bundle keeps {sizes[2]}"
+
+    def require(self, folder: Path, name: str) -> None:
+        """Raise ExportError where ``folder``'s disk or the memory has no room for it."""
+        there = memory.left()
+        if there is not None and self.memory > there:
+            raise ExportError(
+                f"{name}: exporting it takes about {self.memory / 1e9:.1f} GB of memory, {there / 1e9:.1f} GB are left;"
+                " close other programs, or export it on a larger machine and copy the bundle"
+            )
+        while not folder.exists():
+            folder = folder.parent
+        free = shutil.disk_usage(folder).free
+        if self.disk > free:
+            raise ExportError(
+                f"{name}: exporting it takes about {self.disk / 1e9:.1f} GB of disk, {folder} has {free / 1e9:.1f} GB"
+                " left; free some, or give another disk's folder with -o"
+            )
+
+
+@dataclass(frozen=True)
+class Shape:
+    """A model's, without its weights.
+
+    Attributes:
+        products: (K, N) of its matrix products, with their numbers.
+    """
+
+    parameters: int
+    products: Counter[tuple[int, int]]
+    hidden: int
+    blocks: int
+    in_memory: bool  # its files cannot be mapped: a .gguf file, or an adapter's base
+
+    @classmethod
+    def of(cls, model: Any, in_memory: bool) -> Shape:
+        """Of a model without weights."""
+        config = model.config
+        parameters = sum(p.numel() for p in model.parameters())
+        return cls(parameters, products_of(model), config.hidden_size, config.num_hidden_layers, in_memory)
+
+    @property
+    def linear(self) -> int:
+        """Weights of the products."""
+        return sum(k * n * times for (k, n), times in self.products.items())
+
+
+def shape_of(source: Source) -> Shape | None:
+    """The shape of a source's model; None where code of its own would have to run to know."""
+    try:
+        return Shape.of(source.outline(), not source.is_mapped)
+    except Exception:  # a class of its own, or one that computes while it is made: loading says what is wrong
+        return None
+
+
+def estimate(shape: Shape, int8: Int8Options | None) -> Estimate:
+    """What an export of ``shape`` takes."""
+    fast, own = int8 is not None and int8.fast, int8.calibration if int8 is not None else None
+    large = shape.parameters >= LARGE
+    rate, linear = _rate(shape), shape.linear
+    probes, held_out, texts = (4, 8, 12) if large else (8, 12, 16)
+    texts = texts if own is None else len(own)
+    prompt = 2 * linear * _PROMPT / rate * _OTHER  # seconds of a forward pass in PyTorch
+    block = 4 * linear // shape.blocks
+    outside = 4 * max(0, shape.parameters - linear)
+    held = _PROCESS + outside + 4 * shape.parameters * shape.in_memory
+    weights = 4 * shape.parameters
+    steps = {"loading": _START + weights / 2e9, "asking PyTorch for its answers": prompt * probes * 1.2}
+    if int8 is None:
+        steps["writing the weights"] = weights / _DIGESTS
+        steps["verifying against PyTorch"] = prompt * probes * 1.2
+        return Estimate(steps, held + 2 * block + 500_000_000, weights, weights)
+    steps["asking PyTorch for its answers"] = prompt * (probes * 1.2 + 2 * held_out + texts)
+    steps["asking PyTorch in bfloat16 for its answers"] = 2 * prompt * max(1, held_out // 4)
+    tokens = _PROMPT * texts
+    if fast:
+        calibration = prompt * texts
+    else:
+        widths = sum(k * k * times for (k, _), times in shape.products.items())
+        factors = sum(k**3 * times for (k, _), times in shape.products.items())
+        rounding = sum(k * k * n * times for (k, n), times in shape.products.items())
+        others = 4 if large else 8
+        calibration = prompt * (2.2 * (texts + others) + 1.5 * (min(8, texts / 2) + others))
+        calibration += (1.2 * widths * tokens + 2 * factors / 3 + 4 * rounding) / rate
+        calibration += 40e-6 * sum(k * times for (k, _), times in shape.products.items())
+    steps["calibrating int8, block by block"] = calibration
+    kept = linear + outside // 2
+    steps["writing the weights"] = steps["verifying against PyTorch"] = 5 + kept / _DIGESTS + prompt * held_out / 2
+    steps["measuring the constant shift"] = 5 + kept / _DIGESTS + prompt * (probes + texts) / 2
+    k = max(k for k, _ in shape.products)
+    in_work = 12 * k * k + 4 * block + 4 * 16 * _PROMPT * sum(map(sum, shape.products)) * 2
+    spooled = (1 if fast else 2) * linear + 4 * (texts + probes) * _PROMPT * shape.hidden * shape.blocks
+    return Estimate(steps, max(held + in_work, _PROCESS + 2 * kept), kept + spooled, kept)
+
+
+def _rate(shape: Shape) -> float:
+    """Operations a second of PyTorch's float32 products of the model's largest shape."""
+    k, n = max(shape.products, key=math.prod)
+    x, weight = torch.ones(_TOKENS, k), torch.ones(max(1, min(n, _LARGEST // k)), k)
+    best = math.inf
+    with torch.inference_mode():
+        for _ in range(4):
+            started = time.perf_counter()
+            torch.nn.functional.linear(x, weight)
+            best = min(best, time.perf_counter() - started)
+    return 2 * _TOKENS * weight.numel() / best

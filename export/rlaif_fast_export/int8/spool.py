@@ -1,0 +1,53 @@
+"""Tensors in a file: what an export has to keep, and memory has no room for."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+
+@dataclass(frozen=True)
+class Spooled:
+    """A tensor in the file."""
+
+    path: Path
+    start: int  # bytes
+    shape: tuple[int, ...]
+    dtype: np.dtype[np.generic]
+
+    @property
+    def numbers(self) -> tuple[int, list[int], str]:
+        """By which :meth:`Spool.at` finds it."""
+        return self.start, list(self.shape), self.dtype.name
+
+    def read(self) -> torch.Tensor:
+        """A copy in memory."""
+        found = np.fromfile(self.path, self.dtype, math.prod(self.shape), offset=self.start)
+        return torch.from_numpy(found.reshape(self.shape))
+
+
+class Spool:
+    """The file; it grows with every tensor."""
+
+    def __init__(self, path: Path) -> None:
+        """What the file holds already stays."""
+        path.touch()
+        self._path, self._end = path, path.stat().st_size
+
+    def at(self, start: int, shape: Sequence[int], dtype: str) -> Spooled:
+        """What was put there, by its numbers."""
+        return Spooled(self._path, start, tuple(shape), np.dtype(dtype))
+
+    def put(self, tensor: torch.Tensor) -> Spooled:
+        """Write a tensor down. Raises OSError where the disk is full."""
+        value = np.ascontiguousarray(tensor.detach().numpy())
+        with self._path.open("ab") as file:
+            file.write(value.data)
+        found = Spooled(self._path, self._end, value.shape, value.dtype)
+        self._end += value.nbytes
+        return found

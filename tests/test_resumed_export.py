@@ -1,0 +1,105 @@
+"""An int8 export that was killed goes on behind its last finished block, to the same bytes; Ctrl-C leaves nothing."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+
+from rlaif_fast.prompts.template import SUMMARY
+from rlaif_fast_export.exporter import Int8Options, export_bundle
+from rlaif_fast_export.int8 import quantize
+from rlaif_fast_export.int8.work import Work
+from rlaif_fast_export.sources.source import find_source
+from tests.conftest import ROOT
+
+_KILLED = """
+import os, signal, sys
+from pathlib import Path
+from rlaif_fast.prompts.template import SUMMARY
+from rlaif_fast_export.exporter import Int8Options, export_bundle
+from rlaif_fast_export.int8.work import Work
+from rlaif_fast_export.sources.source import find_source
+
+model, out, last, number = sys.argv[1:]
+save = Work.save
+
+def saved(self, name, value):
+    save(self, name, value)
+    if name == last:
+        signal.raise_signal(int(number))
+
+Work.save = saved
+signal.signal(signal.SIGINT, signal.default_int_handler)  # in the background it would be ignored
+export_bundle(find_source(model), Path(out), SUMMARY, force=False, progress=lambda *_: None,
+              int8=Int8Options(max_delta=0.5))
+"""
+
+
+def _killed(model: Path, out: Path, last: str, number: signal.Signals) -> int:
+    environment = {**os.environ, "PYTHONPATH": str(ROOT / "export")}
+    command = [sys.executable, "-c", _KILLED, str(model), str(out), last, str(int(number))]
+    return subprocess.run(command, capture_output=True, env=environment).returncode
+
+
+def _export(model: Path, out: Path, steps: list[str] | None = None, **options: float) -> Path:
+    def progress(what: str, share: float) -> None:
+        if steps is not None:
+            steps.append(what)
+
+    int8 = Int8Options(max_delta=0.5, **options)  # type: ignore[arg-type]  # fast is a bool
+    return export_bundle(find_source(str(model)), out, SUMMARY, force=False, progress=progress, int8=int8)
+
+
+@pytest.mark.parametrize(("last", "left"), [("asked", [2, 1, 0]), ("block-1", [0]), ("gradients-1", [1, 0])])
+def test_a_killed_export_goes_on(
+    last: str, left: list[int], tiny_folder: Callable[[str], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = tiny_folder("llama")
+    whole = _export(model, tmp_path / "whole")
+    assert _killed(model, tmp_path / "out", last, signal.SIGKILL) == -signal.SIGKILL
+    assert [p.name.rpartition("-")[0] for p in tmp_path.glob(".*")] == [".out.partial"]
+    made: list[int] = []
+    real = quantize.calibrated_block
+
+    def block(index: int, *arguments: object) -> object:
+        made.append(index)
+        return real(index, *arguments)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(quantize, "calibrated_block", block)
+    steps: list[str] = []
+    again = _export(model, tmp_path / "out", steps)
+    assert made == left and "asking PyTorch for its answers" not in steps
+    for name in ("model.onnx", "model.onnx.data", "manifest.json"):
+        assert (again / name).read_bytes() == (whole / name).read_bytes(), name
+    assert not (again / "work").exists() and not list(tmp_path.glob(".*"))
+
+
+def test_another_export_begins_anew(tiny_folder: Callable[[str], Path], tmp_path: Path) -> None:
+    model = tiny_folder("llama")
+    assert _killed(model, tmp_path / "out", "block-1", signal.SIGKILL) == -signal.SIGKILL
+    steps: list[str] = []
+    _export(model, tmp_path / "out", steps, fast=True)
+    assert "asking PyTorch for its answers" in steps and not list(tmp_path.glob(".*"))
+
+
+def test_an_interrupted_export_leaves_nothing(tiny_folder: Callable[[str], Path], tmp_path: Path) -> None:
+    assert _killed(tiny_folder("llama"), tmp_path / "out", "block-1", signal.SIGINT) != 0
+    assert not list(tmp_path.iterdir())
+
+
+def test_what_is_torn_was_not_saved(tmp_path: Path) -> None:
+    work = Work(tmp_path / "work", "key")
+    work.save("one", {"a": [torch.ones(3), 2, "x"]})
+    found = Work(tmp_path / "work", "key").load("one")
+    assert torch.equal(found["a"][0], torch.ones(3)) and found["a"][1:] == [2, "x"]
+    file = tmp_path / "work" / "one.pt"
+    file.write_bytes(file.read_bytes()[:-20])
+    assert Work(tmp_path / "work", "key").load("one") is None and work.load("two") is None
+    assert Work(tmp_path / "work", "another").load("one") is None and not file.exists()
