@@ -8,7 +8,7 @@ blocks that notes what they are given, or hands on what came out of them.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -91,7 +91,7 @@ class Blockwise:
 
         def call(prompt: Prompt, hidden: torch.Tensor) -> torch.Tensor:
             args, kwargs = prompt.given[index]
-            with quick_products():
+            with self._products():
                 found = block(hidden, *args, **kwargs)
             return found[0] if self._tuple else found
 
@@ -127,12 +127,15 @@ class Blockwise:
         def logits(prompt: Prompt, hidden: torch.Tensor) -> torch.Tensor:
             handed[:] = [hidden]
             ids = torch.tensor([list(prompt.ids)])
-            with quick_products():
+            with self._products():
                 found: torch.Tensor = self.lm(input_ids=ids, use_cache=False, logits_to_keep=1).logits[0, -1]
             return found
 
         with self._in_dtype(self._outside), self._standing_in(hand_on):
             yield logits
+
+    def _products(self) -> AbstractContextManager[None]:
+        return quick_products() if self._dtype == torch.bfloat16 else nullcontext()
 
     def _output(self, hidden: torch.Tensor) -> Any:
         return (hidden,) if self._tuple else hidden
