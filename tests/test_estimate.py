@@ -53,7 +53,7 @@ def test_no_room_is_said_beforehand(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert str(wanted) == ("about 10 seconds, 5.0 GB of memory and 3.0 GB of disk, of which the bundle keeps 1.0 GB")
     monkeypatch.setattr("rlaif_fast_export.estimate.memory.left", lambda: 2_000_000_000)
     with pytest.raises(ExportError, match=r"m: exporting it takes about 5\.0 GB of memory, 2\.0 GB are left; close"):
-        wanted.require(tmp_path, "m")
+        wanted.require(tmp_path / "out", "m")
     monkeypatch.setattr("rlaif_fast_export.estimate.memory.left", lambda: None)
     monkeypatch.setattr("shutil.disk_usage", lambda folder: SimpleNamespace(free=10**9))
     with pytest.raises(ExportError, match=rf"about 3\.0 GB of disk, {tmp_path} has 1\.0 GB left; free some, or"):

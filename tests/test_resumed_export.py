@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -12,6 +13,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from rlaif_fast import ExportError
 from rlaif_fast.prompts.template import SUMMARY
 from rlaif_fast_export.exporter import Int8Options, export_bundle
 from rlaif_fast_export.int8 import quantize
@@ -64,7 +66,9 @@ def test_a_killed_export_goes_on(
     model = tiny_folder("llama")
     whole = _export(model, tmp_path / "whole")
     assert _killed(model, tmp_path / "out", last, signal.SIGKILL) == -signal.SIGKILL
-    assert [p.name.rpartition("-")[0] for p in tmp_path.glob(".*")] == [".out.partial"]
+    left_behind = next(tmp_path.glob(".*"))
+    assert left_behind.name.startswith(".out.partial-")
+    (left_behind / ".model.onnx.data.half").mkdir()  # as a kill while the weights were written leaves it
     made: list[int] = []
     real = quantize.calibrated_block
 
@@ -87,6 +91,21 @@ def test_another_export_begins_anew(tiny_folder: Callable[[str], Path], tmp_path
     steps: list[str] = []
     _export(model, tmp_path / "out", steps, fast=True)
     assert "asking PyTorch for its answers" in steps and not list(tmp_path.glob(".*"))
+    assert _killed(model, tmp_path / "exact", "block-1", signal.SIGKILL) == -signal.SIGKILL
+    export_bundle(find_source(str(model)), tmp_path / "exact", SUMMARY, force=False, progress=lambda *_: None)
+    assert not list(tmp_path.glob(".*")) and not (tmp_path / "exact" / "work").exists()
+
+
+def test_files_that_change_meanwhile_are_noticed(tiny_folder: Callable[[str], Path], tmp_path: Path) -> None:
+    model = Path(shutil.copytree(tiny_folder("llama"), tmp_path / "model"))
+
+    def progress(what: str, share: float) -> None:
+        if what == "tracing":
+            (model / "model.safetensors").touch()
+
+    with pytest.raises(ExportError, match="model: its files changed while it was exported; export it again"):
+        export_bundle(find_source(str(model)), tmp_path / "out", SUMMARY, force=False, progress=progress)
+    assert not (tmp_path / "out").exists() and not list(tmp_path.glob(".*"))
 
 
 def test_an_interrupted_export_leaves_nothing(tiny_folder: Callable[[str], Path], tmp_path: Path) -> None:

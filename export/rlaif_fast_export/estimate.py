@@ -1,7 +1,7 @@
 """What an export takes, said before it is spent: seconds, memory and disk.
 
 The arithmetic of each step is known from the model's shape and the texts; the rate of this machine's float32 products
-is measured in a fraction of a second. The model is looked at without its weights.
+is measured in a second or so. The model is looked at without its weights.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import math
 import shutil
 import time
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,10 +22,11 @@ from rlaif_fast_export.exporter import Int8Options
 from rlaif_fast_export.precision import products_of
 from rlaif_fast_export.reference.texts import LARGE
 from rlaif_fast_export.sources.source import Source
+from rlaif_fast_export.writing.answers import WHOLE
 
 PATIENCE = 900  # seconds that the best int8 may take unless it is asked for
 _LARGEST = 1 << 22  # weights of the product that is timed
-_TOKENS = 384
+_TOKENS, _ROUNDS = 384, 20
 # Of a prompt that the project ships, about; of a bundle's float32 answer beside the time of its products alone.
 _PROMPT, _OTHER = 400, 1.4
 _START = 15.0  # seconds: imports, configuration, tokenizer, tracing
@@ -60,17 +61,20 @@ class Estimate:
         sizes = [f"{size / 1e9:.1f} GB" for size in (self.memory, self.disk, self.kept)]
         return f"about {long}, {sizes[0]} of memory and {sizes[1]} of disk, of which the bundle keeps {sizes[2]}"
 
-    def require(self, folder: Path, name: str) -> None:
-        """Raise ExportError where ``folder``'s disk or the memory has no room for it."""
+    def require(self, output: Path, name: str) -> None:
+        """Raise ExportError where the disk of ``output``, or the memory, has no room for it."""
         there = memory.left()
         if there is not None and self.memory > there:
             raise ExportError(
                 f"{name}: exporting it takes about {self.memory / 1e9:.1f} GB of memory, {there / 1e9:.1f} GB are left;"
                 " close other programs, or export it on a larger machine and copy the bundle"
             )
+        folder = output.parent
         while not folder.exists():
             folder = folder.parent
-        free = shutil.disk_usage(folder).free
+        # What a killed export left is gone on with, or removed.
+        left = [f for p in folder.glob(f".{output.name}.partial-*") for f in p.rglob("*") if f.is_file()]
+        free = shutil.disk_usage(folder).free + sum(f.stat().st_size for f in left)
         if self.disk > free:
             raise ExportError(
                 f"{name}: exporting it takes about {self.disk / 1e9:.1f} GB of disk, {folder} has {free / 1e9:.1f} GB"
@@ -91,6 +95,7 @@ class Shape:
     hidden: int
     blocks: int
     in_memory: bool  # its files cannot be mapped: a .gguf file, or an adapter's base
+    scores: bool = False  # the bundle is for scores
 
     @classmethod
     def of(cls, model: Any, in_memory: bool) -> Shape:
@@ -105,10 +110,11 @@ class Shape:
         return sum(k * n * times for (k, n), times in self.products.items())
 
 
-def shape_of(source: Source) -> Shape | None:
-    """The shape of a source's model; None where code of its own would have to run to know."""
+def shape_of(source: Source, scores: bool = False) -> Shape | None:
+    """The shape of a source's model; None where code of its own would have to run to know, or it has no blocks."""
     try:
-        return Shape.of(source.outline(), not source.is_mapped)
+        shape = replace(Shape.of(source.outline(), not source.is_mapped), scores=scores)
+        return shape if shape.products and shape.blocks else None
     except Exception:  # a class of its own, or one that computes while it is made: loading says what is wrong
         return None
 
@@ -126,10 +132,12 @@ def estimate(shape: Shape, int8: Int8Options | None) -> Estimate:
     held = _PROCESS + outside + 4 * shape.parameters * shape.in_memory
     weights = 4 * shape.parameters
     steps = {"loading": _START + weights / 2e9, "asking PyTorch for its answers": prompt * probes * 1.2}
+    texts_held = 8 * (2 * (probes + held_out) + texts) * _PROMPT * shape.hidden  # and their gradients
     if int8 is None:
+        session = weights if weights <= WHOLE or shape.scores else 0  # which verifies it
         steps["writing the weights"] = weights / _DIGESTS
         steps["verifying against PyTorch"] = prompt * probes * 1.2
-        return Estimate(steps, held + 2 * block + 500_000_000, weights, weights)
+        return Estimate(steps, max(held + 2 * block + 500_000_000, _PROCESS + session), weights, weights)
     steps["asking PyTorch for its answers"] = prompt * (probes * 1.2 + 2 * held_out + texts)
     steps["asking PyTorch in bfloat16 for its answers"] = 2 * prompt * max(1, held_out // 4)
     tokens = _PROMPT * texts
@@ -148,9 +156,11 @@ def estimate(shape: Shape, int8: Int8Options | None) -> Estimate:
     steps["writing the weights"] = steps["verifying against PyTorch"] = 5 + kept / _DIGESTS + prompt * held_out / 2
     steps["measuring the constant shift"] = 5 + kept / _DIGESTS + prompt * (probes + texts) / 2
     k = max(k for k, _ in shape.products)
-    in_work = 12 * k * k + 4 * block + 4 * 16 * _PROMPT * sum(map(sum, shape.products)) * 2
+    in_work = 4 * block + texts_held
+    if not fast:
+        in_work += 12 * k * k + 4 * 16 * _PROMPT * sum(map(sum, shape.products)) * 2
     spooled = (1 if fast else 2) * linear + 4 * (texts + probes) * _PROMPT * shape.hidden * shape.blocks
-    return Estimate(steps, max(held + in_work, _PROCESS + 2 * kept), kept + spooled, kept)
+    return Estimate(steps, max(held + in_work, _PROCESS + 2 * kept), 2 * kept + spooled, kept)
 
 
 def _rate(shape: Shape) -> float:
@@ -159,7 +169,7 @@ def _rate(shape: Shape) -> float:
     x, weight = torch.ones(_TOKENS, k), torch.ones(max(1, min(n, _LARGEST // k)), k)
     best = math.inf
     with torch.inference_mode():
-        for _ in range(4):
+        for _ in range(_ROUNDS):  # the best of them: others may want the cores for a moment
             started = time.perf_counter()
             torch.nn.functional.linear(x, weight)
             best = min(best, time.perf_counter() - started)

@@ -91,10 +91,8 @@ def export_bundle(
     With ``chat`` the template is put into the model's own chat template first. A score template makes a bundle
     for scores, at fp32 only.
 
-    The bundle appears at ``output`` whole and verified, or not at all. The model's weights are
-    held once; a second time only while they lie in the page cache on their way to disk, or in
-    the session that verifies them, after the model was let go. Int8 adds the rounded weights (a
-    quarter) and, in turns, statistics of up to half their size, or a session over the int8 graph.
+    The bundle appears at ``output`` whole and verified, or not at all. Of a model in safetensors files one block is
+    held in float32 at a time; an int8 export that was killed is taken up behind its last finished block.
 
     Raises:
         FidelityError: not faithful to PyTorch.
@@ -108,12 +106,14 @@ def export_bundle(
         source.config()  # what cannot be exported is said before anything else
     with refused(f"{source.name}: cannot be exported", _REPORT, passing=OSError):  # a full disk says so itself
         prompt = fit(source, template, chat=chat)
-        key = _key(source, prompt, int8)
-        with scratch(output, lambda left: was_left(left / _WORK, key)) as folder:
+        state, key = source.state(), _key(source, prompt, int8)
+        with scratch(output, lambda left: int8 is not None and was_left(left / _WORK, key)) as folder:
             build = _Build(source, prompt, folder, int8, progress, key)
             build.run()
-            gc.collect()  # the PyTorch model is gone: its memory is free for the session
+            build.let_go()
             _verify(folder, build, progress)
+            if source.state() != state:
+                raise ExportError(f"{source.name}: its files changed while it was exported; export it again")
             publish(folder, output)
     return output
 
@@ -122,7 +122,7 @@ def _key(source: Source, prompt: FittedPrompt, int8: Int8Options | None) -> str:
     """What tells an export from others: one that was killed is gone on with where all of it is the same."""
     own = int8.calibration if int8 is not None else None
     texts = None if own is None else [[p.instruction, p.response_0, p.response_1] for p in own]
-    fast = int8 is not None and int8.fast
+    fast = None if int8 is None else int8.fast
     state = [source.state(), repr(prompt.template), prompt.prefix_ids, prompt.label_ids, texts, fast, tools()]
     return hashlib.sha256(json.dumps(state).encode()).hexdigest()
 
@@ -151,6 +151,8 @@ class _Build:
         self._source, self._prompt, self._folder = source, prompt, folder
         self._progress = progress
         self._calibrated: Calibrated | None = None
+        self._behind: Behind | None = None
+        self._inputs: dict[tuple[int, Prompt], Spooled] = {}
 
     def run(self) -> None:
         """Raises ExportError."""
@@ -181,7 +183,6 @@ class _Build:
     def _ask_for_int8(self, asker: Asker) -> None:
         """Find PyTorch's answers, what the blocks are fed, and the gradients behind them; or take up what was found."""
         assert self.int8 is not None
-        self._inputs: dict[tuple[int, Prompt], Spooled] = {}
         pairs = self.int8.calibration
         if pairs is None:
             pairs = shipped_pairs("calibration", self._model.parameters)
@@ -208,6 +209,14 @@ class _Build:
             "gradients": [self._behind.gradients[prompt] for prompt in prompts],
         })  # fmt: skip
 
+    def let_go(self) -> None:
+        """Of all that the verification does not need: the model above all."""
+        del self._model, self._judge, self._prefix, self._mapped
+        self._calibrated = self._behind = None
+        self._inputs = {}
+        self.oracle.fitted = self.oracle.others = ()
+        gc.collect()
+
     @property
     def _texts(self) -> Texts:
         fitted = self.oracle.fitted
@@ -222,7 +231,8 @@ class _Build:
             error, self.moved = self._centre()
             too_far, too_unsteady = error > _MEASURED * limit, self.moved > STEADY * limit
             self.worst, same, before = mix.worst, mix.kinds == before, mix.kinds
-            if same or not (too_far or too_unsteady):  # the same again: as precise as int8 gets
+            fixed = self.int8 is not None and self.int8.fast
+            if same or fixed or not (too_far or too_unsteady):  # the same again: as precise as int8 gets
                 break
             if too_far:
                 target = _CLOSER * mix.expected * _MEASURED * limit / error

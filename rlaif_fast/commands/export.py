@@ -102,19 +102,24 @@ def export(
             wanted, settled = choice.precision, choice.precision == "fp32" or choice.needed
             steps.say(choice.why)
 
+        shape = shape_of(source, scores=score is not None)
+
         def bundle(precision: str) -> Path:
-            folder, int8 = free_folder(precision, in_chat), None
+            int8 = None
             if precision == "int8":
-                int8 = Int8Options(_pairs(calibrate), max_delta or FAITHFUL)  # type: ignore[arg-type]  # None is allowed
-            if (shape := shape_of(source)) is not None:
+                fitted = Int8Options(_pairs(calibrate), max_delta or FAITHFUL)  # type: ignore[arg-type]  # None is allowed
+                int8 = replace(fitted, fast=quality == "fast")
+            found = None if shape is None else estimate(shape, int8)
+            if shape and found and int8 and quality == "auto" and found.seconds > PATIENCE:
+                if not settled:
+                    steps.say(f"precision: fp32 instead, since int8 takes {found} (--precision int8 makes it)")
+                    return bundle("fp32")
+                steps.say(f"quality: fast, since best takes {found} (--quality best makes it all the same)")
+                int8 = replace(int8, fast=True)
                 found = estimate(shape, int8)
-                if int8 is not None:
-                    if quality == "auto" and found.seconds > PATIENCE:
-                        steps.say(f"quality: fast, since best takes {found} (--quality best makes it all the same)")
-                    if quality == "fast" or (quality == "auto" and found.seconds > PATIENCE):
-                        int8 = replace(int8, fast=True)
-                        found = estimate(shape, int8)
-                found.require(folder.parent, source.name)
+            folder = free_folder(precision, in_chat)
+            if found:
+                found.require(folder, source.name)
                 steps.say(f"this takes {found}")
                 steps.expect(found.steps)
             return export_bundle(source, folder, chosen, force=force, progress=steps, int8=int8, chat=in_chat)

@@ -2,7 +2,7 @@
 
 A leaf names its module; a pass may cut a linear layer's output features into pieces
 (fused QKV) or join several layers into one product. Nothing is copied before the tensor
-is written, so the peak of an export stays near the model's own size.
+is written, so an export takes no more memory for them than one tensor has.
 """
 
 from __future__ import annotations

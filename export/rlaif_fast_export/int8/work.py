@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import pickle
 import shutil
@@ -25,6 +26,9 @@ class Work:
     def __init__(self, folder: Path, key: str) -> None:
         """Begin in ``folder``, or go on where it was left with the same ``key``."""
         self._folder = folder
+        for other in folder.parent.iterdir():  # what a killed export was writing: directories would be published
+            if other != folder and other.is_dir():
+                shutil.rmtree(other)
         if not was_left(folder, key):
             shutil.rmtree(folder, ignore_errors=True)
             folder.mkdir()
@@ -40,8 +44,9 @@ class Work:
 
     def save(self, name: str, value: Any) -> None:
         """Tensors, numbers and texts, in lists and dictionaries; whole or not at all."""
-        partial = self._folder / f"{name}.partial"
-        torch.save(value, partial)
+        partial, written = self._folder / f"{name}.partial", io.BytesIO()
+        torch.save(value, written)  # to a file it would not say that a disk is full
+        partial.write_bytes(written.getbuffer())
         os.replace(partial, self._folder / f"{name}.pt")
 
     def drop(self, name: str) -> None:

@@ -28,17 +28,17 @@ class Each(Protocol):
 def at_once() -> Iterator[Each]:
     """Within: see :class:`Each`. A call has one thread; so have products outside of calls, with MKL, meanwhile."""
     cores = torch.get_num_threads()
-    with ThreadPoolExecutor(cores, initializer=partial(torch.set_num_threads, 1)) as workers:
+    try:
+        with ThreadPoolExecutor(cores, initializer=partial(torch.set_num_threads, 1)) as workers:
 
-        def each(step: Callable[[T], R], items: Iterable[T]) -> list[R]:
-            waiting = [workers.submit(step, item) for item in items]
-            try:
-                return [one.result() for one in waiting]
-            finally:
-                for one in waiting:
-                    one.cancel()
+            def each(step: Callable[[T], R], items: Iterable[T]) -> list[R]:
+                waiting = [workers.submit(step, item) for item in items]
+                try:
+                    return [one.result() for one in waiting]
+                finally:
+                    for one in waiting:
+                        one.cancel()
 
-        try:
             yield each
-        finally:
-            torch.set_num_threads(cores)
+    finally:
+        torch.set_num_threads(cores)

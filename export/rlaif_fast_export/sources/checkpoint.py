@@ -51,12 +51,6 @@ class Checkpoint:
         """Tensors of integers, or of other things than floating-point numbers."""
         return [name for name, dtype in self.dtypes.items() if dtype is None]
 
-    @property
-    def dtype(self) -> torch.dtype:
-        """In which every number stays what it is: the half precision that all tensors have, else float32."""
-        own = {dtype for dtype in self.dtypes.values() if dtype is not None}
-        return own.pop() if own in ({torch.float16}, {torch.bfloat16}) else torch.float32
-
     def read(self, tensors: Iterable[str]) -> Iterator[tuple[str, torch.Tensor]]:
         """Tensors by name, float32; each file is opened once."""
         wanted: dict[Path, list[str]] = {}

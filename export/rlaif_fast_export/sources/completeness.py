@@ -62,6 +62,12 @@ def require_floats(checkpoint: Checkpoint, kind: str) -> None:
         )
 
 
+def stored_dtype(checkpoint: Checkpoint, kind: str) -> torch.dtype:
+    """In which a ``kind`` of model's numbers stay what they are: the half precision that all have, else float32."""
+    own = {dtype for name, dtype in checkpoint.dtypes.items() if not _is_computed(name, kind)}
+    return own.pop() or torch.float32 if own in ({torch.float16}, {torch.bfloat16}) else torch.float32
+
+
 def check_report(model: Any, report: dict[str, Any], name: str, there: Sequence[str] | dict[str, Any]) -> None:
     """Raise ExportError where a tensor is missing, unknown or of another shape. ``there``: names in the files."""
     missing = sorted({*report["missing_keys"], *(n for n, p in model.named_parameters() if p.is_meta)})

@@ -19,7 +19,7 @@ from rlaif_fast.bundle.home import DEFAULT_MODEL
 from rlaif_fast.errors import ExportError
 from rlaif_fast_export.sources.adapters import adapted_base, merged, refuse_hub_adapter
 from rlaif_fast_export.sources.checkpoint import open_checkpoint, require_content
-from rlaif_fast_export.sources.completeness import check_complete, require_floats
+from rlaif_fast_export.sources.completeness import check_complete, require_floats, stored_dtype
 from rlaif_fast_export.sources.config_keys import apply_keys, readable
 from rlaif_fast_export.sources.failures import refused
 from rlaif_fast_export.sources.families import check_supported, needs_eager
@@ -112,7 +112,13 @@ class Source:
             files = [Path(self.path) / self.arguments["gguf_file"]]
         stats = [(str(file.resolve()), file.stat()) for file in files]
         commit = getattr(self.config(), "_commit_hash", None)
-        return [self.path, self.arguments, commit, [[name, stat.st_size, stat.st_mtime_ns] for name, stat in stats]]
+        return [
+            self.path,
+            self.arguments,
+            self.trusted,
+            commit,
+            [[name, stat.st_size, stat.st_mtime_ns] for name, stat in stats],
+        ]
 
     def model(self) -> Any:
         """The causal LM in float32, in evaluation mode, with attention as the model defines it.
@@ -134,13 +140,15 @@ class Source:
         checkpoint = None if is_gguf else open_checkpoint(self.name, self.path, self.arguments)
         if checkpoint:
             require_floats(checkpoint, config.model_type)
-        # An adapter is added in float32.
-        dtype = checkpoint.dtype if checkpoint and not self.adapter else torch.float32
+        # An adapter is added in float32, and what a class of its own computes from its buffers nobody knows.
+        may_be_half = checkpoint and not self.adapter and not self.trusted
+        dtype = stored_dtype(checkpoint, config.model_type) if may_be_half else torch.float32
         with lent(self._gguf().reader) if is_gguf else nullcontext():
             model, report = self._load(
                 AutoModelForCausalLM.from_pretrained, config=config, dtype=dtype, output_loading_info=True,
                 ignore_mismatched_sizes=True, **attention,
             )  # fmt: skip
+        model.config.output_attentions = model.config.output_hidden_states = False  # nobody asks for them
         if dtype != torch.float32:
             _compute_in_float32(model)
         mapped = Mapped()
@@ -149,7 +157,7 @@ class Source:
                 check_gguf(model, report, self._gguf())
                 scale_rotary(model, self._gguf())
             else:
-                mapped = Mapped.of(checkpoint.files.values())
+                mapped = Mapped.of(checkpoint.files.values(), (p.data_ptr() for p in model.parameters()))
                 self.unused[:] = check_complete(model, report, checkpoint, mapped)
         if self.adapter:
             model = merged(model, self.adapter, self.name)

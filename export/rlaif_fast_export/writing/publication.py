@@ -20,13 +20,17 @@ def scratch(output: Path, goes_on: Callable[[Path], bool] = lambda _: False) -> 
     output.parent.mkdir(parents=True, exist_ok=True)
     prefix = f".{output.name}.partial-"
     folder = output.parent / f"{prefix}{os.getpid()}"
+    taken = None
     for left in output.parent.glob(f"{prefix}*"):
-        if not _alive(left.name.removeprefix(prefix)):
-            if goes_on(left) and not folder.exists():
-                left.rename(folder)
+        if left == folder or not _alive(left.name.removeprefix(prefix)):  # pids come again, in containers at once
+            if taken is None and goes_on(left):
+                taken = left
             else:
                 shutil.rmtree(left, ignore_errors=True)
-    folder.mkdir(exist_ok=True)
+    if taken is None:
+        folder.mkdir()
+    elif taken != folder:
+        taken.rename(folder)
     try:
         yield folder
     finally:

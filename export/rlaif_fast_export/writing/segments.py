@@ -21,6 +21,7 @@ from onnx import helper
 from rlaif_fast.bundle.manifest import MODEL
 from rlaif_fast.runtime.engines.base import EngineOptions, Feed
 from rlaif_fast.runtime.engines.onnxruntime import attention_kernel, session_settings
+from rlaif_fast.runtime.saturation import saturates
 
 _WEIGHTS = 400_000_000  # bytes of a segment, unless one node has more
 _OUTPUT = "label_logits"
@@ -88,7 +89,7 @@ def _session(
     outputs = [onnx.ValueInfoProto(name=name) for name in segment.gives]  # their types follow
     graph = helper.make_graph(segment.nodes, "segment", inputs, outputs, used)
     model = helper.make_model(graph, opset_imports=whole.opset_import, ir_version=whole.ir_version)
+    ints = any(node.op_type == "MatMulIntegerToFloat" for node in segment.nodes)
+    settings = session_settings(EngineOptions(), folder, exact_products=ints and saturates())
     with attention_kernel(flash=False):
-        return ort.InferenceSession(
-            model.SerializeToString(), session_settings(EngineOptions(), folder), ["CPUExecutionProvider"]
-        )
+        return ort.InferenceSession(model.SerializeToString(), settings, ["CPUExecutionProvider"])

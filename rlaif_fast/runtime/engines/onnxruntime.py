@@ -35,16 +35,14 @@ class OnnxRuntimeEngine(Engine):
         self, bundle: Bundle, options: EngineOptions = EngineOptions(), *, flash: bool = False, bfloat16: bool = False
     ) -> None:
         """Raises BundleError where the runtime refuses the graph."""
-        settings = session_settings(options, bundle.folder)
+        self._exact_products = bundle.manifest.precision == "int8" and saturates()
+        if self._exact_products and not bundle.manifest.passes.get("own_tensors"):
+            raise BundleError(
+                f"{bundle.folder}: int8 products of a version whose sums this CPU cuts off; export the model again"
+            )
+        settings = session_settings(options, bundle.folder, exact_products=self._exact_products)
         if bfloat16:
             settings.add_session_config_entry(_BFLOAT16, "1")
-        self._exact_products = bundle.manifest.precision == "int8" and saturates()
-        if self._exact_products:
-            if not bundle.manifest.passes.get("own_tensors"):
-                raise BundleError(
-                    f"{bundle.folder}: int8 products of a version whose sums this CPU cuts off; export the model again"
-                )
-            settings.add_session_config_entry(EXACT_PRODUCTS, "1")
         self._options, self._bfloat16 = options, bfloat16
         require_threads(options.thread_count)
         try:
@@ -84,8 +82,11 @@ class OnnxRuntimeEngine(Engine):
         return logits
 
 
-def session_settings(options: EngineOptions, folder: Path) -> ort.SessionOptions:
-    """For a graph in memory whose weights lie in ``folder``."""
+def session_settings(options: EngineOptions, folder: Path, *, exact_products: bool) -> ort.SessionOptions:
+    """For a graph in memory whose weights lie in ``folder``.
+
+    ``exact_products``: its products of uint8 and int8 take the kernels that do not saturate.
+    """
     settings = ort.SessionOptions()
     settings.intra_op_num_threads = options.thread_count
     settings.add_session_config_entry("session.intra_op.allow_spinning", str(int(options.spin)))
@@ -95,6 +96,8 @@ def session_settings(options: EngineOptions, folder: Path) -> ort.SessionOptions
     settings.add_session_config_entry("session.load_model_format", "ONNX")
     settings.add_session_config_entry("session.model_external_initializers_file_folder_path", str(folder))
     settings.log_severity_level = 4  # errors are raised; the log would say them twice
+    if exact_products:
+        settings.add_session_config_entry(EXACT_PRODUCTS, "1")
     return settings
 
 
