@@ -151,7 +151,7 @@ def markdown(report: dict[str, Any]) -> str:
         "| | seconds | peak of memory, MB | disk, MB |", "| --- | ---: | ---: | ---: |",
     ]  # fmt: skip
     for name, cost in report["exports"].items():
-        what = ALL[name].what if name in ALL else f"`export {' '.join(OWN[name])}`"
+        what = f"`export {' '.join(OWN[name])}`" if name in OWN else ALL[name].what
         lines.append(f"| {name}: {what} | {cost['seconds']:,.0f} | {cost['peak_mb']:,.0f} | {cost['disk_mb']:,.0f} |")
     lines += ["", *(f"Left out: {name}, {reason}." for name, reason in report["skipped"].items()), ""]
     lines += ["Versions: " + ", ".join(f"{name} {version}" for name, version in report["versions"].items()) + "."]
