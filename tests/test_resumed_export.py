@@ -98,11 +98,14 @@ def test_another_export_begins_anew(tiny_folder: Callable[[str], Path], tmp_path
 
 def test_files_that_change_meanwhile_are_noticed(tiny_folder: Callable[[str], Path], tmp_path: Path) -> None:
     model = Path(shutil.copytree(tiny_folder("llama"), tmp_path / "model"))
+    changing = model / "export.log"
 
     def progress(what: str, share: float) -> None:
         if what == "tracing":
-            (model / "model.safetensors").touch()
+            changing.touch()
 
+    export_bundle(find_source(str(model)), tmp_path / "good", SUMMARY, force=False, progress=progress)
+    changing = model / "model.safetensors"
     with pytest.raises(ExportError, match="model: its files changed while it was exported; export it again"):
         export_bundle(find_source(str(model)), tmp_path / "out", SUMMARY, force=False, progress=progress)
     assert not (tmp_path / "out").exists() and not list(tmp_path.glob(".*"))

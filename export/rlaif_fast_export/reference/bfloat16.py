@@ -7,10 +7,9 @@ of the same rounded values in float32, rounded at the end; only the order of the
 
 from __future__ import annotations
 
-import time
+import platform
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import cache
 from typing import Any
 
 import torch
@@ -25,19 +24,11 @@ _PRODUCTS = {
 }  # fmt: skip
 
 
-@cache
 def has_bfloat16() -> bool:
-    """Whether this CPU multiplies bfloat16 at least as fast as float32: PyTorch does it on others too, only slowly."""
-    x, weight = torch.ones(384, 1024), torch.ones(1024, 1024)
-    quickest = []
-    for dtype in (torch.bfloat16, torch.float32):
-        left, right, seconds = x.to(dtype), weight.to(dtype), []
-        for _ in range(4):
-            started = time.perf_counter()
-            torch.nn.functional.linear(left, right)
-            seconds.append(time.perf_counter() - started)
-        quickest.append(min(seconds))
-    return quickest[0] <= quickest[1]
+    """Whether this CPU has instructions for products of bfloat16; PyTorch says it supports them on others too."""
+    if platform.machine().lower() in ("x86_64", "amd64"):
+        return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
+    return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
 
 
 def weights_of_products(module: nn.Module) -> list[torch.Tensor]:

