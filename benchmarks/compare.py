@@ -8,7 +8,6 @@ import signal
 import sys
 import time
 from dataclasses import dataclass, field
-from datetime import datetime, timezone
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -17,7 +16,7 @@ import click
 import numpy as np
 
 from benchmarks.figures import figures, markdown, write
-from benchmarks.machine import command, machine, memory_left, versions
+from benchmarks.machine import head, machine, memory_left
 from benchmarks.models import find_setup
 from benchmarks.peers import ALL, BASELINE
 from benchmarks.peers.base import Setup, Task
@@ -198,11 +197,7 @@ def main(
         comparison.kill()
     prompts = [task.prompts for task in tasks[: len(pairs)]]
     report = {
-        "model": Path(model).name,
-        "date": datetime.now(timezone.utc).isoformat(timespec="seconds"),
-        "command": command("benchmarks.compare"),
-        "machine": host,
-        "versions": versions(),
+        **head(model, "benchmarks.compare", host),
         "set": {
             "source": Path(pairs_file).name,
             "pairs": len(pairs),

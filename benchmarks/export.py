@@ -13,14 +13,13 @@ import sys
 import tempfile
 import time
 from dataclasses import dataclass, replace
-from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
 import click
 
 from benchmarks.figures import write
-from benchmarks.machine import command, machine, versions
+from benchmarks.machine import head, machine
 from benchmarks.models import find_setup
 from benchmarks.peers import ALL
 from benchmarks.peers.base import Setup
@@ -127,11 +126,7 @@ def main(model: str, peers: str | None, output: Path | None) -> None:
                 skipped[name] = error.message
             shutil.rmtree(folder)
     report = {
-        "model": Path(model).name,
-        "date": datetime.now(timezone.utc).isoformat(timespec="seconds"),
-        "command": command("benchmarks.export"),
-        "machine": host,
-        "versions": versions(),
+        **head(model, "benchmarks.export", host),
         "exports": found,
         "skipped": skipped,
     }

@@ -6,6 +6,7 @@ import os
 import platform
 import shlex
 import sys
+from datetime import datetime, timezone
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -54,6 +55,17 @@ def versions() -> dict[str, str]:
         except PackageNotFoundError:
             continue
     return found
+
+
+def head(model: str, module: str, host: dict[str, Any]) -> dict[str, Any]:
+    """What every report begins with: of what, when, how, where, by which versions."""
+    return {
+        "model": Path(model).name,
+        "date": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        "command": command(module),
+        "machine": host,
+        "versions": versions(),
+    }
 
 
 def command(module: str) -> str:

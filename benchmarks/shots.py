@@ -10,7 +10,6 @@ from __future__ import annotations
 import subprocess
 import sys
 from dataclasses import dataclass, field
-from datetime import datetime, timezone
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -20,7 +19,7 @@ import numpy as np
 
 from benchmarks.compare import say
 from benchmarks.figures import conditions, row, write
-from benchmarks.machine import command, machine, versions
+from benchmarks.machine import head, machine
 from benchmarks.peers.base import Setup, Task
 from benchmarks.peers.rlaif import RlaifFastIds
 from benchmarks.workers import Worker, omp_wait_policy
@@ -99,11 +98,7 @@ def main(pairs_file: str, exemplars: str, limit: int, repeats: int, output: Path
             worker.kill()
     prompts = [len(ids) for task in variants[0].tasks for ids in task["prompts"]]
     report = {
-        "model": DEFAULT_MODEL,
-        "date": datetime.now(timezone.utc).isoformat(timespec="seconds"),
-        "command": command("benchmarks.shots"),
-        "machine": host,
-        "versions": versions(),
+        **head(DEFAULT_MODEL, "benchmarks.shots", host),
         "set": {"source": Path(pairs_file).name, "pairs": len(pairs), "mean_tokens": float(np.mean(prompts))},
         "repeats": repeats,
         "prefix": {shots: len(tokenizer.prefix_ids(template)) for shots, template in templates.items()},

@@ -72,7 +72,8 @@ def _exported(
     folder: Callable[[str], Path], bundles: Path, limit: Callable[[str], float] | None = None
 ) -> Callable[[str], Path]:
     """Bundles of tiny models by name, each exported once; with a ``limit`` of the mean error at int8."""
-    from rlaif_fast_export.exporter import Int8Options, export_bundle
+    from rlaif_fast_export.exporter import export_bundle
+    from rlaif_fast_export.int8.options import Int8Options
     from rlaif_fast_export.sources.source import find_source
 
     made: dict[str, Path] = {}

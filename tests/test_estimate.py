@@ -15,14 +15,15 @@ from rlaif_fast import ExportError
 from rlaif_fast.bundle.folder import read_manifest
 from rlaif_fast.reports.console import Steps
 from rlaif_fast_export.estimate import Estimate, Shape, estimate, shape_of
-from rlaif_fast_export.exporter import Int8Options
+from rlaif_fast_export.int8.options import Int8Options
 from rlaif_fast_export.sources.source import find_source
 from tests.conftest import Run
 
 
 def _shape(config: object) -> Shape:
     with torch.device("meta"):
-        return Shape.of(AutoModelForCausalLM.from_config(config), in_memory=False)
+        model = AutoModelForCausalLM.from_config(config)
+    return Shape.of(model, in_memory=False)
 
 
 PHI = PhiConfig(vocab_size=51200, hidden_size=2048, intermediate_size=8192, num_hidden_layers=24,

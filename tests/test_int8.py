@@ -23,9 +23,10 @@ from rlaif_fast.judging.exact import BUDGET, ExactJudge
 from rlaif_fast.prompts.template import SUMMARY
 from rlaif_fast.runtime import selftest
 from rlaif_fast_export import exporter
-from rlaif_fast_export.exporter import Int8Options, export_bundle
+from rlaif_fast_export.exporter import export_bundle
 from rlaif_fast_export.int8.forms import Kind, rounding_error, scaling
 from rlaif_fast_export.int8.mix import Size, choose
+from rlaif_fast_export.int8.options import Int8Options
 from rlaif_fast_export.int8.rounding import _shares, compensated, nearest
 from rlaif_fast_export.int8.sensitivity import Moves, expected_error
 from rlaif_fast_export.int8.steadiness import PromptAnswers

@@ -15,9 +15,10 @@ from transformers import AutoModelForCausalLM
 from rlaif_fast.bundle.folder import read_manifest
 from rlaif_fast.cli import cli
 from rlaif_fast.errors import FidelityError
-from rlaif_fast_export import exporter, precision
+from rlaif_fast_export import precision
 from rlaif_fast_export.precision import Choice, choose_precision, products_of
 from rlaif_fast_export.sources.source import find_source
+from rlaif_fast_export.writing import verification
 from tests.conftest import Run
 from tests.families import FAMILIES
 
@@ -93,7 +94,7 @@ def _export(
     monkeypatch.setenv("RLAIF_FAST_HOME", str(home))
     choice = Choice("int8", "precision: int8, it gains", needed=needed)
     monkeypatch.setattr(precision, "choose_precision", lambda *_: choice)
-    monkeypatch.setattr(exporter, "require_faithful", refuse)
+    monkeypatch.setattr(verification, "require_faithful", refuse)
     return CliRunner().invoke(cli, ["export", str(folder), *options])
 
 

@@ -15,8 +15,9 @@ import torch
 
 from rlaif_fast import ExportError
 from rlaif_fast.prompts.template import SUMMARY
-from rlaif_fast_export.exporter import Int8Options, export_bundle
+from rlaif_fast_export.exporter import export_bundle
 from rlaif_fast_export.int8 import quantize
+from rlaif_fast_export.int8.options import Int8Options
 from rlaif_fast_export.int8.work import Work
 from rlaif_fast_export.sources.source import find_source
 from tests.conftest import ROOT
@@ -25,7 +26,8 @@ _KILLED = """
 import os, signal, sys
 from pathlib import Path
 from rlaif_fast.prompts.template import SUMMARY
-from rlaif_fast_export.exporter import Int8Options, export_bundle
+from rlaif_fast_export.exporter import export_bundle
+from rlaif_fast_export.int8.options import Int8Options
 from rlaif_fast_export.int8.work import Work
 from rlaif_fast_export.sources.source import find_source
 

@@ -21,7 +21,8 @@ from rlaif_fast.judging.rater import Rater
 from rlaif_fast.judging.rating import rating_of
 from rlaif_fast.prompts.score_template import DIGITS, SCORE_TEMPLATES, SCORES, ScoreTemplate
 from rlaif_fast.rows.samples import Sample
-from rlaif_fast_export.exporter import Int8Options, export_bundle
+from rlaif_fast_export.exporter import export_bundle
+from rlaif_fast_export.int8.options import Int8Options
 from rlaif_fast_export.sources.source import find_source
 from tests.conftest import Run
 from tests.families import FAMILIES, save_tiny, tiny_model, tiny_tokenizer

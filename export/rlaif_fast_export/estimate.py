@@ -18,9 +18,9 @@ import torch
 
 from rlaif_fast.errors import ExportError
 from rlaif_fast.runtime import memory
-from rlaif_fast_export.exporter import Int8Options
+from rlaif_fast_export.int8.options import Int8Options
 from rlaif_fast_export.precision import products_of
-from rlaif_fast_export.reference.texts import LARGE
+from rlaif_fast_export.reference.texts import shipped_pairs
 from rlaif_fast_export.sources.source import Source
 from rlaif_fast_export.writing.answers import WHOLE
 
@@ -88,10 +88,12 @@ class Shape:
 
     Attributes:
         products: (K, N) of its matrix products, with their numbers.
+        rate: operations a second of PyTorch's float32 products of the largest, on this machine.
     """
 
     parameters: int
     products: Counter[tuple[int, int]]
+    rate: float
     hidden: int
     blocks: int
     in_memory: bool  # its files cannot be mapped: a .gguf file, or an adapter's base
@@ -102,7 +104,8 @@ class Shape:
         """Of a model without weights."""
         config = model.config
         parameters = sum(p.numel() for p in model.parameters())
-        return cls(parameters, products_of(model), config.hidden_size, config.num_hidden_layers, in_memory)
+        products = products_of(model)
+        return cls(parameters, products, _rate(products), config.hidden_size, config.num_hidden_layers, in_memory)
 
     @property
     def linear(self) -> int:
@@ -114,7 +117,7 @@ def shape_of(source: Source, scores: bool = False) -> Shape | None:
     """The shape of a source's model; None where code of its own would have to run to know, or it has no blocks."""
     try:
         shape = replace(Shape.of(source.outline(), not source.is_mapped), scores=scores)
-        return shape if shape.products and shape.blocks else None
+        return shape if shape.blocks else None
     except Exception:  # a class of its own, or one that computes while it is made: loading says what is wrong
         return None
 
@@ -122,9 +125,10 @@ def shape_of(source: Source, scores: bool = False) -> Shape | None:
 def estimate(shape: Shape, int8: Int8Options | None) -> Estimate:
     """What an export of ``shape`` takes."""
     fast, own = int8 is not None and int8.fast, int8.calibration if int8 is not None else None
-    large = shape.parameters >= LARGE
-    rate, linear = _rate(shape), shape.linear
-    probes, held_out, texts = (4, 8, 12) if large else (8, 12, 16)
+    rate, linear = shape.rate, shape.linear
+    probes, held_out, texts = (
+        len(shipped_pairs(name, shape.parameters)) for name in ("probes", "heldout", "calibration")
+    )
     texts = texts if own is None else len(own)
     prompt = 2 * linear * _PROMPT / rate * _OTHER  # seconds of a forward pass in PyTorch
     block = 4 * linear // shape.blocks
@@ -147,8 +151,7 @@ def estimate(shape: Shape, int8: Int8Options | None) -> Estimate:
         widths = sum(k * k * times for (k, _), times in shape.products.items())
         factors = sum(k**3 * times for (k, _), times in shape.products.items())
         rounding = sum(k * k * n * times for (k, n), times in shape.products.items())
-        others = 4 if large else 8
-        calibration = prompt * (2.2 * (texts + others) + 1.5 * (min(8, texts / 2) + others))
+        calibration = prompt * (2.2 * (texts + probes) + 1.5 * (min(8, texts / 2) + probes))
         calibration += (1.2 * widths * tokens + 2 * factors / 3 + 4 * rounding) / rate
         calibration += 40e-6 * sum(k * times for (k, _), times in shape.products.items())
     steps["calibrating int8, block by block"] = calibration
@@ -163,9 +166,8 @@ def estimate(shape: Shape, int8: Int8Options | None) -> Estimate:
     return Estimate(steps, max(held + in_work, _PROCESS + 2 * kept), 2 * kept + spooled, kept)
 
 
-def _rate(shape: Shape) -> float:
-    """Operations a second of PyTorch's float32 products of the model's largest shape."""
-    k, n = max(shape.products, key=math.prod)
+def _rate(products: Counter[tuple[int, int]]) -> float:
+    k, n = max(products, key=math.prod)
     x, weight = torch.ones(_TOKENS, k), torch.ones(max(1, min(n, _LARGEST // k)), k)
     best = math.inf
     with torch.inference_mode():

@@ -7,8 +7,7 @@ import hashlib
 import json
 import tempfile
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,12 +17,10 @@ import torch
 from tokenizers import Tokenizer
 
 from rlaif_fast.bundle.folder import Bundle, entry, write_manifest
-from rlaif_fast.bundle.manifest import FILES, MODEL, TOKENIZER, WEIGHTS, Manifest, Probe
+from rlaif_fast.bundle.manifest import FILES, MODEL, TOKENIZER, WEIGHTS, Manifest
 from rlaif_fast.errors import ExportError
 from rlaif_fast.prompts.score_template import ScoreTemplate
 from rlaif_fast.prompts.template import Template
-from rlaif_fast.rows.pairs import Pair
-from rlaif_fast.runtime.selftest import FAITHFUL
 from rlaif_fast_export.graph.prefix import bake_prefix
 from rlaif_fast_export.graph.trace import LabelJudge, trace
 from rlaif_fast_export.graph.weights import UnsupportedModule, Weights
@@ -31,6 +28,7 @@ from rlaif_fast_export.int8.calibration import Texts
 from rlaif_fast_export.int8.gradients import Behind, gradients_behind
 from rlaif_fast_export.int8.mix import Mix
 from rlaif_fast_export.int8.offset import shift_out
+from rlaif_fast_export.int8.options import Int8Options
 from rlaif_fast_export.int8.own_tensors import own_tensors
 from rlaif_fast_export.int8.quantize import Calibrated, Int8, calibrate
 from rlaif_fast_export.int8.spool import Spooled
@@ -39,16 +37,15 @@ from rlaif_fast_export.int8.work import Work, was_left
 from rlaif_fast_export.passes import pipeline as passes
 from rlaif_fast_export.prompts.fitted import FittedPrompt, fit
 from rlaif_fast_export.reference.blockwise import Blockwise, Prompt
-from rlaif_fast_export.reference.oracle import Answers, Oracle, ask, ask_for_int8
-from rlaif_fast_export.reference.pytorch import Asker, ScoreAsker
+from rlaif_fast_export.reference.oracle import Oracle, ask, ask_for_int8
+from rlaif_fast_export.reference.pytorch import Asker, asker_of
 from rlaif_fast_export.reference.texts import shipped_pairs
-from rlaif_fast_export.reference.verify import error_bound, fidelity, require_exact, require_faithful, require_steady
 from rlaif_fast_export.sources.failures import refused
-from rlaif_fast_export.sources.mapped import Mapped
 from rlaif_fast_export.sources.source import Source
-from rlaif_fast_export.writing.answers import Ask, in_one_session, in_segments, takes_segments
 from rlaif_fast_export.writing.draft import draft, tools
+from rlaif_fast_export.writing.graph_file import write_graph
 from rlaif_fast_export.writing.publication import publish, scratch
+from rlaif_fast_export.writing.verification import verify
 
 Progress = Callable[[str, float], None]  # (what is being done, share of it done in [0, 1])
 # What the mix is chosen for, as a share of the largest mean error: the expectation is made on the texts that the
@@ -63,23 +60,6 @@ _CLOSER = 0.97  # a step beyond what is missing: a larger one buys precision tha
 _WEIGHED = 8  # of the calibration prompts: errors are weighed on half of them at most; the weights are fitted to all
 _REPORT = "; please report the model, with what --debug shows"
 _WORK, _ASKED = "work", "asked"  # what an int8 export has done so far: a folder, and a part of it
-_PAGE = 4096  # bytes; tensors start on a page, so the runtime maps them as they lie
-
-
-@dataclass(frozen=True)
-class Int8Options:
-    """How an int8 bundle is made.
-
-    Attributes:
-        calibration: pairs the ranges and the rounding are fitted to; None for the project's own.
-        fast: every value is rounded to the nearest, and all inputs have 16 bits, in place of a rounding and a mix that
-            are fitted: a fraction of the time, a larger error and slower products.
-        max_delta: largest mean |difference in log-odds| to PyTorch fp32 on the held-out pairs that a bundle may have.
-    """
-
-    calibration: Sequence[Pair] | None = None
-    max_delta: float = FAITHFUL
-    fast: bool = False
 
 
 def export_bundle(
@@ -106,24 +86,29 @@ def export_bundle(
         source.config()  # what cannot be exported is said before anything else
     with refused(f"{source.name}: cannot be exported", _REPORT, passing=OSError):  # a full disk says so itself
         prompt = fit(source, template, chat=chat)
-        state, key = source.state(), _key(source, prompt, int8)
-        with scratch(output, lambda left: int8 is not None and was_left(left / _WORK, key)) as folder:
+        state = source.state()
+        key = _key(state, prompt, int8)
+
+        def work_of(left: Path) -> Path | None:
+            return left / _WORK if int8 is not None and was_left(left / _WORK, key) else None
+
+        with scratch(output, work_of) as folder:
             build = _Build(source, prompt, folder, int8, progress, key)
             build.run()
             build.let_go()
-            _verify(folder, build, progress)
+            verify(folder, build, progress)
             if source.state() != state:
                 raise ExportError(f"{source.name}: its files changed while it was exported; export it again")
             publish(folder, output)
     return output
 
 
-def _key(source: Source, prompt: FittedPrompt, int8: Int8Options | None) -> str:
+def _key(files: list[Any], prompt: FittedPrompt, int8: Int8Options | None) -> str:
     """What tells an export from others: one that was killed is gone on with where all of it is the same."""
     own = int8.calibration if int8 is not None else None
     texts = None if own is None else [[p.instruction, p.response_0, p.response_1] for p in own]
     fast = None if int8 is None else int8.fast
-    state = [source.state(), repr(prompt.template), prompt.prefix_ids, prompt.label_ids, texts, fast, tools()]
+    state = [files, repr(prompt.template), prompt.prefix_ids, prompt.label_ids, texts, fast, tools()]
     return hashlib.sha256(json.dumps(state).encode()).hexdigest()
 
 
@@ -131,7 +116,7 @@ class _Build:
     """From a source to a bundle on disk that is not verified yet.
 
     Attributes:
-        manifest: the bundle's, but for what :func:`_verify` finds.
+        manifest: the bundle's, but for what the verification finds.
         oracle: PyTorch's answers.
         worst: int8 groups by the error they are expected to add, the largest first.
         moved: mean |difference| in log-odds that another processor's last bits make of an int8 bundle's answers.
@@ -156,19 +141,16 @@ class _Build:
 
     def run(self) -> None:
         """Raises ExportError."""
-        template, labels, longest = self._prompt.template, self._prompt.label_ids, self._prompt.longest
-        asker: Asker | ScoreAsker
-        if isinstance(template, ScoreTemplate):
-            if self.int8 is not None:
-                raise ExportError(f"template {template.name}: scores are computed at fp32, give --precision fp32")
-            asker = ScoreAsker(self._prompt.tokenizer, template, labels, longest)
-        else:
-            asker = Asker(self._prompt.tokenizer, template, (labels[0], labels[1]), longest)
+        asker, scores = asker_of(self._prompt), isinstance(self._prompt.template, ScoreTemplate)
+        if scores and self.int8 is not None:
+            raise ExportError(
+                f"template {self._prompt.template.name}: scores are computed at fp32, give --precision fp32"
+            )
         Tokenizer.from_str(self._prompt.tokenizer_json).save(str(self._folder / TOKENIZER))
         self._progress(f"loading {self._source.name}", 0)
         lm, self._mapped = self._source.stored_model()
         self._model = Blockwise(lm, self._mapped)
-        self._judge = LabelJudge(lm, labels, normalised=isinstance(template, ScoreTemplate)).eval()
+        self._judge = LabelJudge(lm, self._prompt.label_ids, normalised=scores).eval()
         self._prefix = bake_prefix(self._model, self._prompt.prefix_ids)
         if self.int8 is None:
             self.oracle = ask(self._model, asker, self._progress)
@@ -264,7 +246,12 @@ class _Build:
             counts = passes.run(graph, weights, self._prefix, longest, choose if self.int8 else None, ending)
         except (passes.PassError, UnsupportedModule) as error:
             raise ExportError(f"{self._source.name}: {error}; please report the model") from error
-        _write(graph, self._folder, self._mapped, self._progress)
+
+        def writing(done: float) -> None:
+            self._mapped.let_go()
+            self._progress("writing the weights", done)
+
+        write_graph(graph, self._folder, writing)
         if self.int8 is not None:
             counts["own_tensors"] = own_tensors(self._folder / MODEL)
             counts["rounded_to_nearest"] = counts["own_tensors"] if self.int8.fast else 0
@@ -302,62 +289,3 @@ class _Build:
             len(probes), lambda done: self._progress("measuring what other processors make of it", done)
         )
         return error, moved
-
-
-def _write(graph: ir.Model, folder: Path, mapped: Mapped, progress: Progress) -> None:
-    graph.opset_imports.setdefault("com.microsoft", 1)
-    graph.opset_imports.pop("rlaif", None)
-    graph.metadata_props.clear()
-    graph.graph.sort()  # passes put a node where it is handy; the format wants it behind what it is fed
-
-    def written(_: object, done: Any) -> None:
-        mapped.let_go()
-        progress("writing the weights", done.index / max(done.total, 1))
-
-    ir.save(
-        graph, folder / MODEL, external_data=WEIGHTS, size_threshold_bytes=_PAGE, callback=written,
-        max_workers=1, alignment=_PAGE, align_threshold=_PAGE,
-    )  # fmt: skip
-
-
-def _verify(folder: Path, build: _Build, progress: Progress) -> None:
-    """Judge with the bundle as a user would, and complete the manifest with what was found."""
-    oracle, model = build.oracle, build.manifest.model.id
-
-    def answers(ask: Ask, pairs: Sequence[Pair]) -> Answers:
-        return ask(pairs, lambda done: progress("verifying against PyTorch", done))
-
-    if takes_segments(folder, build.manifest):
-        with ThreadPoolExecutor(1) as other:  # the digests of gigabytes take as long as their answers
-            listed = other.submit(build.list_files)
-            ask = in_segments(folder, build.manifest)
-            of_probes = answers(ask, oracle.probes)
-            of_judged = of_probes if build.int8 is None else answers(ask, oracle.judged)
-            listed.result()
-    else:
-        build.list_files()
-        ask = in_one_session(folder)
-        of_probes = answers(ask, oracle.probes)
-        of_judged = of_probes if build.int8 is None else answers(ask, oracle.judged)
-    manifest = build.manifest
-    probes = tuple(
-        Probe(p.instruction, p.response_0, p.response_1, (float(r[0]), float(r[1])), (float(d[0]), float(d[1])))
-        for p, r, d in zip(oracle.probes, oracle.of_probes, of_probes, strict=True)
-    )
-    if build.int8 is None:
-        prompts, unit, sides = f"{len(probes)} probe pairs in both orders", "log-odds", [1, 1]
-        if isinstance(manifest.template, ScoreTemplate):  # a label flips where the other response scores higher
-            prompts, unit, sides = f"both responses of {len(probes)} probe pairs", "score", [1, -1]
-        found = fidelity(of_probes * sides, oracle.of_probes * sides, prompts)
-        require_exact(found, model, unit)
-        final = replace(manifest, fidelity=found, probes=probes)
-    else:
-        prompts = f"{len(oracle.judged)} held-out pairs in both orders"
-        found = fidelity(of_judged, oracle.of_judged, prompts)
-        require_faithful(found, build.int8.max_delta, build.worst, model)
-        require_steady(build.moved, found, model)
-        bound = error_bound(
-            np.concatenate((of_judged, of_probes)), np.concatenate((oracle.of_judged, oracle.of_probes))
-        )
-        final = replace(manifest, fidelity=found, error_bound=bound, probes=probes)
-    write_manifest(folder, final)

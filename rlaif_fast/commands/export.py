@@ -83,7 +83,8 @@ def export(
     try:
         from rlaif_fast.runtime.selftest import FAITHFUL
         from rlaif_fast_export.estimate import PATIENCE, estimate, shape_of
-        from rlaif_fast_export.exporter import Int8Options, export_bundle
+        from rlaif_fast_export.exporter import export_bundle
+        from rlaif_fast_export.int8.options import Int8Options
         from rlaif_fast_export.precision import choose_precision
         from rlaif_fast_export.prompts.chat import has_chat_template
         from rlaif_fast_export.sources.quiet import quiet_libraries

@@ -25,7 +25,8 @@ def families() -> list[str]:
 def tiny(names: Iterable[str], state: Path) -> Iterator[Path]:
     """Bundles of tiny models. However unfaithful: it is asked whether another processor says the same."""
     from rlaif_fast.prompts.template import SUMMARY
-    from rlaif_fast_export.exporter import Int8Options, export_bundle
+    from rlaif_fast_export.exporter import export_bundle
+    from rlaif_fast_export.int8.options import Int8Options
     from rlaif_fast_export.sources.source import find_source
     from tests.families import save_tiny
 

@@ -26,9 +26,6 @@ class Work:
     def __init__(self, folder: Path, key: str) -> None:
         """Begin in ``folder``, or go on where it was left with the same ``key``."""
         self._folder = folder
-        for other in folder.parent.iterdir():  # what a killed export was writing: directories would be published
-            if other != folder and other.is_dir():
-                shutil.rmtree(other)
         if not was_left(folder, key):
             shutil.rmtree(folder, ignore_errors=True)
             folder.mkdir()

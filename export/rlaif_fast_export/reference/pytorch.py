@@ -15,6 +15,7 @@ from rlaif_fast.prompts.template import Template
 from rlaif_fast.prompts.tokenizer import PromptTokenizer
 from rlaif_fast.rows.pairs import Pair
 from rlaif_fast.rows.samples import Sample
+from rlaif_fast_export.prompts.fitted import FittedPrompt
 
 
 @dataclass
@@ -70,6 +71,14 @@ class ScoreAsker:
     def _answers(self, pair: Pair, response: str) -> list[list[int]]:
         prompt = self.tokenizer.encode(self.template.render(pair.instruction, response))
         return answers_of(prompt, self.template, self.label_ids)
+
+
+def asker_of(prompt: FittedPrompt) -> Asker | ScoreAsker:
+    """Asks what the prompt's template asks."""
+    template, labels = prompt.template, prompt.label_ids
+    if isinstance(template, ScoreTemplate):
+        return ScoreAsker(prompt.tokenizer, template, labels, prompt.longest)
+    return Asker(prompt.tokenizer, template, (labels[0], labels[1]), prompt.longest)
 
 
 def fitting(asker: Asker | ScoreAsker, pairs: Sequence[Pair]) -> list[Pair]:

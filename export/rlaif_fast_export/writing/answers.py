@@ -18,6 +18,7 @@ from rlaif_fast.prompts.tokenizer import PromptTokenizer
 from rlaif_fast.rows.pairs import Pair
 from rlaif_fast.runtime.engines.base import feed_of
 from rlaif_fast.runtime.packing import pack
+from rlaif_fast_export.reference.pytorch import Asker
 from rlaif_fast_export.writing.segments import run_in_segments
 
 WHOLE = 2_000_000_000  # bytes of weights that a session over the whole graph may have here
@@ -42,15 +43,12 @@ def in_one_session(folder: Path) -> Ask:
 
 def in_segments(folder: Path, manifest: Manifest) -> Ask:
     """As :func:`in_one_session`, for pairs, of a folder whose manifest may not be written yet."""
-    template, name = manifest.pair_template, str(folder / TOKENIZER)
-    tokenizer = PromptTokenizer.from_bytes((folder / TOKENIZER).read_bytes(), name)
+    tokenizer = PromptTokenizer.from_file(folder / TOKENIZER)
+    first, second = manifest.label_ids
+    asker = Asker(tokenizer, manifest.pair_template, (first, second), manifest.maximum_length)
 
     def ask(pairs: Sequence[Pair], tick: Callable[[float], None]) -> npt.NDArray[np.float64]:
-        trees = []
-        for pair in pairs:
-            shown = (pair.response_0, pair.response_1), (pair.response_1, pair.response_0)
-            prompts = tokenizer.encode_many([template.render(pair.instruction, *texts) for texts in shown])
-            trees.append(pack(prompts, manifest.prefix_ids, manifest.ending))
+        trees = [pack(asker.prompts(pair), manifest.prefix_ids, manifest.ending) for pair in pairs]
         logits = run_in_segments(folder, [feed_of(tree) for tree in trees], tick)
         return np.array([log_odds(of_pair.tolist()) for of_pair in logits])
 

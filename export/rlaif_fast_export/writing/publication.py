@@ -12,10 +12,10 @@ from rlaif_fast.files.targets import sync_file
 
 
 @contextmanager
-def scratch(output: Path, goes_on: Callable[[Path], bool] = lambda _: False) -> Iterator[Path]:
+def scratch(output: Path, of_use: Callable[[Path], Path | None] = lambda _: None) -> Iterator[Path]:
     """A folder beside ``output`` that is gone afterwards, whatever happens but a kill; that, the next export mends.
 
-    ``goes_on``: whether a killed export's folder is of use to this one, which goes on in it.
+    ``of_use``: what of a killed export's folder this one goes on with; all else of it is removed.
     """
     output.parent.mkdir(parents=True, exist_ok=True)
     prefix = f".{output.name}.partial-"
@@ -23,8 +23,9 @@ def scratch(output: Path, goes_on: Callable[[Path], bool] = lambda _: False) -> 
     taken = None
     for left in output.parent.glob(f"{prefix}*"):
         if left == folder or not _alive(left.name.removeprefix(prefix)):  # pids come again, in containers at once
-            if taken is None and goes_on(left):
+            if taken is None and (kept := of_use(left)) is not None:
                 taken = left
+                _remove_all_but(kept)
             else:
                 shutil.rmtree(left, ignore_errors=True)
     if taken is None:
@@ -35,6 +36,14 @@ def scratch(output: Path, goes_on: Callable[[Path], bool] = lambda _: False) -> 
         yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _remove_all_but(kept: Path) -> None:
+    for other in kept.parent.iterdir():
+        if other.is_dir() and other != kept:
+            shutil.rmtree(other)
+        elif other != kept:
+            other.unlink()
 
 
 def _alive(pid: str) -> bool:
