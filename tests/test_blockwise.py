@@ -16,7 +16,7 @@ from rlaif_fast import Judge, Pair
 from rlaif_fast.bundle.folder import Bundle, read_manifest
 from rlaif_fast.prompts.template import SUMMARY
 from rlaif_fast_export.exporter import export_bundle
-from rlaif_fast_export.graph.prefix import bake_prefix
+from rlaif_fast_export.graph.prefix import as_cache, bake_prefix
 from rlaif_fast_export.reference.blockwise import Blockwise
 from rlaif_fast_export.reference.workers import at_once
 from rlaif_fast_export.sources.mapped import Mapped
@@ -57,6 +57,41 @@ def test_the_prefix_is_what_the_model_caches(name: str) -> None:
     for layer, baked in zip(cache.layers, bake_prefix(Blockwise(lm, Mapped()), ids), strict=True):
         assert np.abs(layer.keys.numpy() - baked.key).max() < 1e-5
         assert np.abs(layer.values.numpy() - baked.value).max() < 1e-5
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_what_sequences_have_in_common_is_computed_once(name: str) -> None:
+    lm, head = tiny_model(name), list(range(20, 60))
+    model = Blockwise(lm, Mapped())
+    groups = [[head + ids for ids in _sequences()], [[5, 6], [9, 6]], [[5, 6, 7], [5, 6, 7], [5, 6]], [[8]]]
+    leads, fed = model.start_together(groups), []
+    model.through(leads, lambda _: None, lambda index, prompt: fed.append((index, prompt)))
+    assert [len(prompt.hidden[0]) for lead in leads for prompt in lead.followers] == [33, 70, 2, 1, 1]
+    assert fed == [(index, lead) for index in range(3) for lead in leads]
+    with model.ending() as logits, torch.no_grad():
+        found = [logits(prompt, prompt.hidden) for lead in leads for prompt in (lead, *lead.followers)]
+    for got, ids in zip(found, [ids for group in groups for ids in group], strict=True):
+        with torch.no_grad():
+            whole = lm(input_ids=torch.tensor([ids]), use_cache=False).logits[0, -1]
+        assert (got - whole).abs().max() < 1e-5 * whole.abs().max()
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_blocks_fed_what_stands_behind_a_prefix_give_the_same(name: str) -> None:
+    head = [7, 8, 9, 10]
+    model, fed = Blockwise(tiny_model(name), Mapped()), {}
+    prompts = model.start([head + ids for ids in _sequences()])
+    model.through(prompts, lambda _: None, lambda index, prompt: fed.update({(index, prompt): prompt.hidden}))
+    last = {prompt: prompt.hidden for prompt in prompts}
+    past = as_cache(bake_prefix(model, head))
+    model.cut(prompts, past)
+    for index in range(len(model.blocks)):
+        with model.block(index) as block, torch.no_grad():
+            for prompt in prompts * 2:
+                found = block(prompt, fed[index, prompt][:, len(head) :])
+                whole = fed.get((index + 1, prompt), last[prompt])[:, len(head) :]
+                assert (found - whole).abs().max() < 1e-5 * whole.abs().max()
+    assert past.get_seq_length() == len(head)
 
 
 @pytest.mark.parametrize("name", FAMILIES)

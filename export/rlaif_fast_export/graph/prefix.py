@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 from transformers import DynamicCache
 
 from rlaif_fast_export.reference.blockwise import Blockwise
@@ -24,3 +25,11 @@ def bake_prefix(model: Blockwise, ids: Sequence[int]) -> list[LayerPrefix]:
     cache = DynamicCache()  # without the config: a sliding layer keeps all P
     model.through(model.start([ids], past_key_values=cache, use_cache=True), lambda _: None)
     return [LayerPrefix(layer.keys.float().numpy(), layer.values.float().numpy()) for layer in cache.layers]
+
+
+def as_cache(prefix: Sequence[LayerPrefix]) -> DynamicCache:
+    """As transformers' classes take it."""
+    cache = DynamicCache()
+    for index, layer in enumerate(prefix):
+        cache.update(torch.from_numpy(layer.key), torch.from_numpy(layer.value), index)
+    return cache

@@ -26,23 +26,22 @@ from rlaif_fast_export.reference.workers import at_once
 
 _FLOOR = 0.3  # of a token's weight is the same for all: no token is worth nothing
 _TOGETHER = 16  # prompts whose records are held at once, beside those that the errors are weighed on
-_PANEL = 2048  # channels of a Gram matrix that are computed together
+_SAME = 1e-4  # of a gradient's largest value: what other sums leave of a difference
+_PANEL = 256  # channels of a Gram matrix that are computed together
 
 
 @dataclass(frozen=True)
 class Texts:
-    """The prompts of a calibration.
+    """The prompts of a calibration, without their baked tokens, which never pass an int8 product.
 
     Attributes:
         fitted: the weights are rounded for these.
         weighed: the errors are weighed on these; some of ``fitted``, and others.
-        prefix: their baked tokens, which never pass an int8 product.
         ending: their last tokens, at least one, always computed with TERMS.
     """
 
     fitted: Sequence[Prompt]
     weighed: Sequence[Prompt]
-    prefix: int
     ending: int
 
     @property
@@ -118,7 +117,7 @@ def calibrated_block(
 
     def record_of(prompt: Prompt, group: Group) -> tuple[torch.Tensor, torch.Tensor]:
         record = records[prompt]
-        return record.fed[group.probe][texts.prefix :], record.gradient_of(group)[texts.prefix :]
+        return record.fed[group.probe], record.gradient_of(group)
 
     with model.block(index) as block:
         exact = {group: weights.joined(group.pieces) for group in groups}
@@ -138,9 +137,15 @@ def calibrated_block(
         def round_group(group: Group) -> dict[float, tuple[torch.Tensor, Rounded]]:
             return _rounded(exact[group], grams.pop(group))
 
+        def flow_of(prompt: Prompt, group: Group) -> torch.Tensor:
+            if group in sole:
+                return records[prompt].before[group.probe]
+            return record_of(prompt, group)[1] @ exact[group]
+
         def weigh(prompt: Prompt) -> dict[Group, dict[Kind, tuple[float, float]]]:
             return {
-                group: moves_of(added[group], exact[group], *record_of(prompt, group), texts.ending) for group in groups
+                group: moves_of(added[group], *record_of(prompt, group), flow_of(prompt, group), texts.ending)
+                for group in groups
             }
 
         with recorded(weights, modules) as begin, at_once() as each:
@@ -157,6 +162,7 @@ def calibrated_block(
             group: {share: (scale, form.dequantized() / scale - exact[group]) for share, (scale, form) in of.items()}
             for group, of in forms.items()
         }  # fmt: skip
+        sole = {group for group in groups if _is_sole(records[texts.weighed[0]], group, exact[group])}
         with at_once() as each:
             moves = each(weigh, texts.weighed)
     return {
@@ -182,7 +188,7 @@ def nearest_block(
                 record = begin()
                 with torch.no_grad():
                     block(prompt, inputs[index, prompt].read())
-                largest.append({g: record.fed[g.probe][texts.prefix :].abs().amax(0) for g in groups})
+                largest.append({g: record.fed[g.probe].abs().amax(0) for g in groups})
 
             each(observe, texts.fitted)
 
@@ -194,6 +200,15 @@ def nearest_block(
             return CalibratedGroup({share: RoundedGroup(scale, form.scales, spool.put(form.values))})
 
         return {group.name: rounded(group) for group in groups}
+
+
+def _is_sole(record: Record, group: Group, weight: torch.Tensor) -> bool:
+    """Whether nothing else is fed what the group is, so that the gradient there is its own alone.
+
+    No structure of a model's code tells; the numbers do.
+    """
+    own, there = record.gradient_of(group) @ weight, record.before[group.probe]
+    return float((own - there).abs().max()) <= _SAME * float(own.abs().max())
 
 
 def _rounded(weight: torch.Tensor, gram: _Gram) -> dict[float, tuple[torch.Tensor, Rounded]]:

@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 
 import torch
 
@@ -21,10 +22,12 @@ class Record:
     Attributes:
         fed: inputs [tokens, K] by module.
         gradients: of the verdict, log(p1/p2), at the outputs [tokens, N] by module, once the pass was gone backward.
+        before: of the verdict at the inputs [tokens, K], through everything that the same tensor is fed to.
     """
 
     fed: dict[str, torch.Tensor] = field(default_factory=dict)
     gradients: dict[str, torch.Tensor] = field(default_factory=dict)
+    before: dict[str, torch.Tensor] = field(default_factory=dict)
 
     def gradient_of(self, group: Group) -> torch.Tensor:
         """[tokens, N] at the outputs of a group's pieces, side by side."""
@@ -61,6 +64,10 @@ def gradients_behind(
     return found
 
 
+def _keep(gradients: dict[str, torch.Tensor], name: str, gradient: torch.Tensor) -> None:
+    gradients[name] = gradient.detach()[0]
+
+
 @contextmanager
 def recorded(weights: Weights, modules: Collection[str]) -> Iterator[Callable[[], Record]]:
     """Within: a function that begins a record of ``modules`` for the passes of the thread that calls it."""
@@ -74,8 +81,9 @@ def recorded(weights: Weights, modules: Collection[str]) -> Iterator[Callable[[]
         def hook(_: torch.nn.Module, inputs: tuple[torch.Tensor, ...], output: torch.Tensor) -> None:
             record: Record = own.record
             record.fed[name] = inputs[0].detach()[0]
-            if output.requires_grad:
-                output.register_hook(lambda gradient: record.gradients.__setitem__(name, gradient.detach()[0]))
+            for tensor, gradients in ((output, record.gradients), (inputs[0], record.before)):
+                if tensor.requires_grad:
+                    tensor.register_hook(partial(_keep, gradients, name))
 
         return hook
 

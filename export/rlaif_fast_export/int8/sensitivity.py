@@ -59,21 +59,21 @@ def variance_of(expected: float) -> float:
 
 
 def moves_of(
-    forms: Mapping[float, tuple[torch.Tensor, torch.Tensor]], weight: torch.Tensor, x: torch.Tensor,
-    gradient: torch.Tensor, ending: int,
+    forms: Mapping[float, tuple[torch.Tensor, torch.Tensor]], x: torch.Tensor, gradient: torch.Tensor,
+    flow: torch.Tensor, ending: int,
 ) -> dict[Kind, tuple[float, float]]:  # fmt: skip
     """How far one group's inputs and its weights in int8 move d on one prompt, by the form it has.
 
     Args:
         forms: its channels' scale [K] and what rounding its weights for inputs scaled so adds to them, [N, K]; by the
             share of a channel's range that the weights take over (SHARES).
-        weight: its weights as they are, [N, K].
         x: what it is fed, [tokens, K].
         gradient: of d at its output, [tokens, N].
+        flow: of d at what it is fed, through its own weights alone, [tokens, K].
         ending: the last tokens of a prompt are computed with TERMS, whatever the others are.
     """
     found = {}
-    pull, flow = gradient.T @ x, gradient @ weight  # [N, K], [tokens, K]
+    pull = gradient.T @ x  # [N, K]
     for share, (scale, added) in forms.items():
         z, there = x / scale, flow * scale
         of_weights = float(torch.dot(pull.view(-1), added.view(-1)))

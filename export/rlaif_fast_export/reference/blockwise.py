@@ -10,10 +10,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import torch
 from torch import nn
+from transformers import DynamicCache
 
 from rlaif_fast_export.reference.bfloat16 import has_bfloat16, quick_products, weights_of_products
 from rlaif_fast_export.reference.workers import at_once
@@ -28,6 +30,33 @@ def decoder_of(lm: Any) -> Any:
     return parts[0]
 
 
+class _Own:
+    """A prompt's keys and values in the block that it passed last."""
+
+    def __init__(self, cache: DynamicCache | None = None) -> None:
+        self._cache = cache or DynamicCache()
+
+    def begin(self, _: int) -> DynamicCache:
+        """For the next block to add to."""
+        self._cache = DynamicCache()
+        return self._cache
+
+    def first_tokens(self, length: int, index: int) -> DynamicCache:
+        """Those of the first ``length`` tokens in block ``index``, for one pass to add to."""
+        layer, found = self._cache.layers[index], DynamicCache()
+        found.update(layer.keys[:, :, :length], layer.values[:, :, :length], index)
+        return found
+
+
+def _behind(past: DynamicCache) -> dict[str, Any]:
+    return {"past_key_values": past, "use_cache": True}
+
+
+def _in_common(a: Sequence[int], b: Sequence[int]) -> int:
+    """How many first tokens are the same."""
+    return next((n for n, (x, y) in enumerate(zip(a, b, strict=False)) if x != y), min(len(a), len(b)))
+
+
 class _Noted(Exception):
     """The first block was called."""
 
@@ -39,11 +68,15 @@ class Prompt:
     Attributes:
         ids: its tokens.
         hidden: what the next block is fed, [1, tokens, D].
+        past: where blocks are fed its last tokens only: the others' keys and values in a block.
+        followers: they begin as this one does; blocks are fed the rest.
     """
 
     ids: Sequence[int]
     hidden: torch.Tensor
     given: list[tuple[tuple[Any, ...], dict[str, Any]]] = field(default_factory=list)  # beside it, a block each
+    past: Callable[[int], DynamicCache] | None = None
+    followers: list[Prompt] = field(default_factory=list)
 
 
 class Blockwise:
@@ -70,19 +103,42 @@ class Blockwise:
 
     def start(self, sequences: Iterable[Sequence[int]], **more: Any) -> list[Prompt]:
         """Token sequences as the first block is fed them; ``more`` is for the decoder."""
-        prompts: list[Prompt] = []
+        return self._start([(ids, more) for ids in sequences])
 
-        def note(hidden: torch.Tensor, *args: Any, **kwargs: Any) -> Any:
-            if not prompts[-1].given:
-                prompts[-1].hidden = hidden
-            prompts[-1].given.append((args, kwargs))
-            return self._output(hidden)
+    def start_together(self, groups: Sequence[Sequence[Sequence[int]]]) -> list[Prompt]:
+        """The first sequence of each group, whole, with the others as its followers, which begin in the same way.
 
-        with self._in_dtype(self._outside), self._standing_in(note), torch.no_grad():
-            for ids in sequences:
-                prompts.append(Prompt(ids, torch.empty(0)))
-                self._decoder(input_ids=torch.tensor([list(ids)]), **{"use_cache": False, **more})
-        return prompts
+        What they have in common is computed once, as transformers does it when it generates text.
+        """
+        shared = [[min(_in_common(group[0], ids), len(ids) - 1) for ids in group[1:]] for group in groups]
+        started = iter(
+            self._start(
+                [
+                    of_group
+                    for group, lengths in zip(groups, shared, strict=True)
+                    for of_group in (
+                        (group[0], _behind(DynamicCache())),
+                        *((ids[n:], _behind(self._tokens(n))) for ids, n in zip(group[1:], lengths, strict=True)),
+                    )
+                ]
+            )
+        )
+        leads = []
+        for group, lengths in zip(groups, shared, strict=True):
+            lead, own = next(started), _Own()
+            lead.past, lead.followers = own.begin, [next(started) for _ in lengths]
+            for follower, ids, length in zip(lead.followers, group[1:], lengths, strict=True):
+                follower.ids, follower.past = ids, partial(own.first_tokens, length)
+            leads.append(lead)
+        return leads
+
+    def cut(self, prompts: Sequence[Prompt], past: DynamicCache) -> None:
+        """Have blocks be fed only those tokens of ``prompts`` that stand behind ``past``, which is not added to."""
+        length = past.get_seq_length()
+        behind = self._start([(prompt.ids[length:], _behind(past)) for prompt in prompts])
+        for prompt, started in zip(prompts, behind, strict=True):
+            prompt.hidden, prompt.given = prompt.hidden[:, length:], started.given
+            prompt.past = partial(_Own(past).first_tokens, length)
 
     @contextmanager
     def block(self, index: int) -> Iterator[Callable[[Prompt, torch.Tensor], torch.Tensor]]:
@@ -91,6 +147,10 @@ class Blockwise:
 
         def call(prompt: Prompt, hidden: torch.Tensor) -> torch.Tensor:
             args, kwargs = prompt.given[index]
+            if prompt.past is not None:
+                past = prompt.past(index)
+                args = tuple(past if isinstance(value, DynamicCache) else value for value in args)
+                kwargs = {n: past if isinstance(value, DynamicCache) else value for n, value in kwargs.items()}
             with self._products():
                 found = block(hidden, *args, **kwargs)
             return found[0] if self._tuple else found
@@ -102,14 +162,18 @@ class Blockwise:
         self, prompts: Sequence[Prompt], tick: Callable[[float], None],
         fed: Callable[[int, Prompt], None] | None = None,
     ) -> None:  # fmt: skip
-        """Take ``prompts`` through all blocks; ``fed`` is called with a block's number and each prompt it is fed."""
+        """Take ``prompts`` and their followers through all blocks.
+
+        ``fed`` is called with a block's number and each of ``prompts`` it is fed.
+        """
         for index in range(len(self.blocks)):
             tick(index / len(self.blocks))
             with self.block(index) as block, at_once() as each:
 
                 def step(prompt: Prompt) -> None:
                     with torch.no_grad():
-                        prompt.hidden = block(prompt, prompt.hidden)
+                        for one in (prompt, *prompt.followers):
+                            one.hidden = block(one, one.hidden)
 
                 if fed is not None:
                     for prompt in prompts:
@@ -118,7 +182,7 @@ class Blockwise:
 
     @contextmanager
     def ending(self) -> Iterator[Callable[[Prompt, torch.Tensor], torch.Tensor]]:
-        """Within: the model's last logits [V] of a prompt, as a function of what the last block gave."""
+        """Within: the model's last logits [V] of a prompt, as a function of the end of what the last block gave."""
         handed: list[torch.Tensor] = []
 
         def hand_on(*_: Any, **__: Any) -> Any:
@@ -126,13 +190,35 @@ class Blockwise:
 
         def logits(prompt: Prompt, hidden: torch.Tensor) -> torch.Tensor:
             handed[:] = [hidden]
-            ids = torch.tensor([list(prompt.ids)])
+            ids = torch.tensor([list(prompt.ids)[-hidden.shape[1] :]])  # they give the shape alone
             with self._products():
                 found: torch.Tensor = self.lm(input_ids=ids, use_cache=False, logits_to_keep=1).logits[0, -1]
             return found
 
         with self._in_dtype(self._outside), self._standing_in(hand_on):
             yield logits
+
+    def _start(self, asked: Sequence[tuple[Sequence[int], dict[str, Any]]]) -> list[Prompt]:
+        prompts: list[Prompt] = []
+
+        def note(hidden: torch.Tensor, *args: Any, **kwargs: Any) -> Any:
+            if not prompts[-1].given:
+                prompts[-1].hidden = hidden
+            prompts[-1].given.append((args, kwargs))
+            return self._output(hidden)
+
+        with self._in_dtype(self._outside), self._standing_in(note), torch.no_grad():
+            for ids, more in asked:
+                prompts.append(Prompt(ids, torch.empty(0)))
+                self._decoder(input_ids=torch.tensor([list(ids)]), **{"use_cache": False, **more})
+        return prompts
+
+    def _tokens(self, length: int) -> DynamicCache:
+        """A past of so many tokens, by which the decoder makes positions and masks."""
+        cache, nothing = DynamicCache(), torch.zeros(1, 1, length, 1)
+        for index in range(len(self.blocks)):
+            cache.update(nothing, nothing, index)
+        return cache
 
     def _products(self) -> AbstractContextManager[None]:
         return quick_products() if self._dtype == torch.bfloat16 else nullcontext()

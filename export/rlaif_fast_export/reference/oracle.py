@@ -19,6 +19,8 @@ from rlaif_fast_export.reference.verify import fidelity
 Answers = np.ndarray[Any, np.dtype[np.float64]]  # log-odds of response_0, or scores: [pairs, 2]
 Progress = Callable[[str, float], None]
 Fed = Callable[[int, Prompt], None]  # what Blockwise.through tells
+_OTHERS = 4  # probes of Oracle.others: four more cost a twentieth of an export (docs/performance.md)
+_IN_BFLOAT16 = 2  # held-out pairs: they are for comparison only
 
 
 @dataclass
@@ -28,7 +30,7 @@ class Oracle:
     Attributes:
         judged: the fidelity card is made on these pairs.
         fitted: what int8 is calibrated on, having passed the model's blocks; none for float32.
-        others: more of it, of the probes, which nothing is fitted to.
+        others: of the probes, which nothing is fitted to: what a mix does is weighed on these too.
         bfloat16: how far the model's own bfloat16 is from it; None for float32.
         in_bfloat16: its answers to the first of ``judged``.
     """
@@ -66,7 +68,7 @@ def ask_for_int8(
 
     Args:
         calibration: pairs that int8 is fitted to, each in one order.
-        kept: is called with what the blocks are fed on those, and on the probes in one order.
+        kept: is called with what the blocks are fed on those, and on some probes, whose first order is weighed.
         known: answers and bfloat16's, where they were asked for already.
 
     Raises:
@@ -75,8 +77,8 @@ def ask_for_int8(
     probes, held_out = (fitting(asker, shipped_pairs(name, model.parameters)) for name in ("probes", "heldout"))
     texts = fitting(asker, calibration)
     asked = _Asked(model, asker, [*probes, *held_out], [asker.prompts(p)[n % 2] for n, p in enumerate(texts)])
-    others = [asked.of_pair(number)[number % 2] for number in range(len(probes))]
-    some = held_out[: max(1, len(held_out) // 4)]  # it is for comparison only
+    others = asked.of_pairs[: len(probes[:_OTHERS])]
+    some = held_out[:_IN_BFLOAT16]
     if known is None:
         wanted = {*asked.alone, *others}
         asked.go_through(
@@ -93,29 +95,28 @@ def ask_for_int8(
 
 
 class _Asked:
-    """Pairs, and prompts of their own, on their way through a model."""
+    """Pairs, and prompts of their own, on their way through a model.
+
+    Attributes:
+        of_pairs: each pair's first prompt, which the others follow.
+        alone: the prompts of their own.
+    """
 
     def __init__(
         self, model: Blockwise, asker: Asker | ScoreAsker, pairs: Sequence[Pair], alone: Sequence[Sequence[int]] = ()
     ) -> None:
         self._model, self._asker, self._pairs = model, asker, pairs
-        prompts = [asker.prompts(pair) for pair in pairs]
-        self._ends = np.cumsum([len(of_pair) for of_pair in prompts]).tolist()
-        started = model.start([*(ids for of_pair in prompts for ids in of_pair), *alone])
-        self._of_pairs, self.alone = started[: self._ends[-1]], started[self._ends[-1] :]
-
-    def of_pair(self, number: int) -> list[Prompt]:
-        """A pair's prompts."""
-        return self._of_pairs[self._ends[number - 1] if number else 0 : self._ends[number]]
+        self.of_pairs = model.start_together([asker.prompts(pair) for pair in pairs])
+        self.alone = model.start(alone)
 
     def go_through(self, tick: Callable[[float], None], fed: Fed | None = None) -> None:
         """All prompts, all blocks."""
-        self._model.through([*self._of_pairs, *self.alone], tick, fed)
+        self._model.through([*self.of_pairs, *self.alone], tick, fed)
 
     def answers(self) -> Answers:
         """Of the pairs, once they went through."""
         with self._model.ending() as logits, torch.inference_mode():
             return np.array([
-                self._asker.answer(pair, [logits(prompt, prompt.hidden) for prompt in self.of_pair(number)])
-                for number, pair in enumerate(self._pairs)
+                self._asker.answer(pair, [logits(prompt, prompt.hidden) for prompt in (lead, *lead.followers)])
+                for pair, lead in zip(self._pairs, self.of_pairs, strict=True)
             ])  # fmt: skip
