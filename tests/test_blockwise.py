@@ -14,8 +14,6 @@ from transformers import DynamicCache
 
 from rlaif_fast import Judge, Pair
 from rlaif_fast.bundle.folder import Bundle, read_manifest
-from rlaif_fast.prompts.template import SUMMARY
-from rlaif_fast_export.exporter import export_bundle
 from rlaif_fast_export.graph.prefix import as_cache, bake_prefix
 from rlaif_fast_export.reference.blockwise import Blockwise
 from rlaif_fast_export.reference.workers import at_once
@@ -24,7 +22,6 @@ from rlaif_fast_export.sources.source import find_source
 from rlaif_fast_export.writing.answers import in_one_session, in_segments
 from tests.conftest import ROOT
 from tests.families import FAMILIES, save_tiny, tiny_model
-from tests.plain_pytorch import reference_log_odds
 
 
 def _sequences() -> list[list[int]]:
@@ -114,18 +111,6 @@ def test_half_precision_is_widened_exactly(name: str, dtype: torch.dtype, tmp_pa
             whole = exact(input_ids=torch.tensor([ids]), use_cache=False).logits[0, -1]
             assert torch.allclose(logits(prompt, prompt.hidden), whole, atol=1e-5)
     assert {p.dtype for p in lm.parameters()} == {dtype}
-
-
-@pytest.mark.parametrize("name", ["phi", "gemma3", "gpt2"])
-def test_a_bundle_of_half_precision_answers_as_its_numbers_in_float32(name: str, tmp_path: Path) -> None:
-    folder = save_tiny(name, tmp_path / name, dtype=torch.bfloat16)
-    bundle = export_bundle(find_source(str(folder)), tmp_path / "out", SUMMARY, force=False, progress=lambda *_: None)
-    exact, judge = tiny_model(name), Judge.load(bundle)
-    for parameter in exact.parameters():
-        parameter.data = parameter.data.bfloat16().float()
-    pair = Pair("The quick brown fox. " * 9, "A fox jumps.", "Seven wizards brew jam")
-    wanted = reference_log_odds(exact, judge.prompt_tokens(pair), judge.manifest.label_ids) * [1, -1]
-    assert np.abs(np.array(judge.judge(pair).log_odds_by_order) - wanted).max() < 1e-3
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="mappings are looked up in /proc")

@@ -29,6 +29,9 @@ _LARGEST = 1 << 22  # weights of the product that is timed
 _TOKENS, _ROUNDS = 384, 20
 # Of a prompt that the project ships, about; of a bundle's float32 answer beside the time of its products alone.
 _PROMPT, _OTHER = 400, 1.4
+# Of such prompts, what a pair takes in both orders, which share their beginning; one of the probes is shorter.
+_PROBE, _HELD_OUT = 0.8, 1.4
+_WEIGHED, _OTHERS = 8, 4  # calibration prompts and probes on which errors are weighed, at most
 _START = 15.0  # seconds: imports, configuration, tokenizer, tracing
 _DIGESTS = 3e8  # bytes a second, of a CPU without instructions for them
 _PROCESS = 900_000_000  # bytes: libraries, threads, a segment of the finished graph
@@ -97,6 +100,7 @@ class Shape:
     hidden: int
     blocks: int
     in_memory: bool  # its files cannot be mapped: a .gguf file, or an adapter's base
+    half: bool  # its files are in half precision
     scores: bool = False  # the bundle is for scores
 
     @classmethod
@@ -105,7 +109,8 @@ class Shape:
         config = model.config
         parameters = sum(p.numel() for p in model.parameters())
         products = products_of(model)
-        return cls(parameters, products, _rate(products), config.hidden_size, config.num_hidden_layers, in_memory)
+        half = not in_memory and getattr(config, "dtype", None) in (torch.float16, torch.bfloat16)
+        return cls(parameters, products, _rate(products), config.hidden_size, config.num_hidden_layers, in_memory, half)
 
     @property
     def linear(self) -> int:
@@ -135,15 +140,16 @@ def estimate(shape: Shape, int8: Int8Options | None) -> Estimate:
     outside = 4 * max(0, shape.parameters - linear)
     held = _PROCESS + outside + 4 * shape.parameters * shape.in_memory
     weights = 4 * shape.parameters
-    steps = {"loading": _START + weights / 2e9, "asking PyTorch for its answers": prompt * probes * 1.2}
+    steps = {"loading": _START + weights / 2e9, "asking PyTorch for its answers": prompt * probes * _PROBE}
     texts_held = 8 * (2 * (probes + held_out) + texts) * _PROMPT * shape.hidden  # and their gradients
     if int8 is None:
         session = weights if weights <= WHOLE or shape.scores else 0  # which verifies it
-        steps["writing the weights"] = weights / _DIGESTS
-        steps["verifying against PyTorch"] = prompt * probes * 1.2
-        return Estimate(steps, max(held + 2 * block + 500_000_000, _PROCESS + session), weights, weights)
-    steps["asking PyTorch for its answers"] = prompt * (probes * 1.2 + 2 * held_out + texts)
-    steps["asking PyTorch in bfloat16 for its answers"] = 2 * prompt * max(1, held_out // 4)
+        kept = weights // 2 if shape.half else weights
+        steps["writing the weights"] = kept / _DIGESTS
+        steps["verifying against PyTorch"] = prompt * probes * _PROBE
+        return Estimate(steps, max(held + 2 * block + 500_000_000, _PROCESS + session), kept, kept)
+    steps["asking PyTorch for its answers"] = prompt * (probes * _PROBE + held_out * _HELD_OUT + texts)
+    steps["asking PyTorch in bfloat16 for its answers"] = 2 * prompt * min(2, held_out) * _HELD_OUT
     tokens = _PROMPT * texts
     if fast:
         calibration = prompt * texts
@@ -151,18 +157,19 @@ def estimate(shape: Shape, int8: Int8Options | None) -> Estimate:
         widths = sum(k * k * times for (k, _), times in shape.products.items())
         factors = sum(k**3 * times for (k, _), times in shape.products.items())
         rounding = sum(k * k * n * times for (k, n), times in shape.products.items())
-        calibration = prompt * (2.2 * (texts + probes) + 1.5 * (min(8, texts / 2) + probes))
-        calibration += (1.2 * widths * tokens + 2 * factors / 3 + 4 * rounding) / rate
+        others = min(_OTHERS, probes)
+        calibration = prompt * (2 * (texts + others) + 0.8 * (min(_WEIGHED, texts / 2) + others))
+        calibration += (0.9 * widths * tokens + 2 * factors / 3 + 4 * rounding) / rate
         calibration += 40e-6 * sum(k * times for (k, _), times in shape.products.items())
     steps["calibrating int8, block by block"] = calibration
     kept = linear + outside // 2
     steps["writing the weights"] = steps["verifying against PyTorch"] = 5 + kept / _DIGESTS + prompt * held_out / 2
-    steps["measuring the constant shift"] = 5 + kept / _DIGESTS + prompt * (probes + texts) / 2
+    steps["measuring the constant shift"] = 5 + kept / _DIGESTS + prompt * (probes + min(_WEIGHED, texts)) / 2
     k = max(k for k, _ in shape.products)
     in_work = 4 * block + texts_held
     if not fast:
         in_work += 12 * k * k + 4 * 16 * _PROMPT * sum(map(sum, shape.products)) * 2
-    spooled = (1 if fast else 2) * linear + 4 * (texts + probes) * _PROMPT * shape.hidden * shape.blocks
+    spooled = (1 if fast else 2) * linear + 4 * (texts + min(_OTHERS, probes)) * _PROMPT * shape.hidden * shape.blocks
     return Estimate(steps, max(held + in_work, _PROCESS + 2 * kept), 2 * kept + spooled, kept)
 
 

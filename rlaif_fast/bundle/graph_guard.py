@@ -16,7 +16,8 @@ from rlaif_fast.bundle.protobuf import Value, fields, integer, integers, submess
 from rlaif_fast.errors import BundleError
 
 DOMAINS = ("", "ai.onnx", "com.microsoft")  # of operators; onnxruntime's own, no custom ones
-_ITEM = {1: 4, 2: 1, 3: 1, 6: 4, 7: 8, 10: 2}  # TensorProto.DataType -> bytes, of what the exporter puts in WEIGHTS
+# TensorProto.DataType -> bytes, of what the exporter puts in WEIGHTS.
+_ITEM = {1: 4, 2: 1, 3: 1, 6: 4, 7: 8, 10: 2, 16: 2}
 _NUMBER = re.compile(rb"[0-9]{1,18}")
 
 # Field numbers of onnx.proto.

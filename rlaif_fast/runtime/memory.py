@@ -32,7 +32,10 @@ def of_pass(manifest: Manifest, tokens: int) -> int:
 
 def of_bundle(manifest: Manifest) -> int:
     """Bytes a process takes that has the bundle open, about."""
-    return of_weights(manifest.files[WEIGHTS].bytes)
+    size, products = manifest.files[WEIGHTS].bytes, 4 * manifest.cost.per_token
+    if manifest.precision == "fp32" and size < products:  # stored in half precision, widened when they are loaded
+        size += products // 2
+    return of_weights(size)
 
 
 def of_weights(size: int) -> int:

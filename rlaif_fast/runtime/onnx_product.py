@@ -19,6 +19,7 @@ _NODE_INPUT, _NODE_OUTPUT, _NODE_OP = 1, 2, 4
 _TENSOR_DIMS, _TENSOR_TYPE, _TENSOR_NAME, _TENSOR_RAW, _TENSOR_EXTERNAL = 1, 2, 8, 9, 13
 
 FLOAT, UINT8, INT8, INT32 = 1, 2, 3, 6  # TensorProto.DataType
+_HALF = (10, 16)  # FLOAT16, BFLOAT16: widened when they are loaded
 
 
 @dataclass(frozen=True)
@@ -38,16 +39,21 @@ def products(model: bytes) -> list[Product]:
     graph = next(value for number, value in fields(memoryview(model)) if number == _MODEL_GRAPH)
     tensors: dict[bytes, tuple[bytes, list[int], int]] = {}
     factors: list[bytes] = []
+    widened: dict[bytes, bytes] = {}
     for number, value in fields(submessage(graph)):
         if number == _GRAPH_TENSOR:
             name, place, dims, kind = _tensor(submessage(value))
             tensors[name] = place or name, dims, kind
         elif number == _GRAPH_NODE:
-            op, inputs = _node(submessage(value))
+            op, inputs, outputs = _node(submessage(value))
+            if op == b"Cast":
+                widened[outputs[0]] = inputs[0]
             if b"MatMul" in op and len(inputs) > 1:  # MatMul, MatMulInteger, MatMulIntegerToFloat, ...
                 factors.append(inputs[1])
-    found = {place: (dims, kind) for place, dims, kind in (tensors[name] for name in factors if name in tensors)}
-    return [Product(dims[0], dims[1], kind) for dims, kind in found.values() if len(dims) == 2]
+    constants = [name for name in (widened.get(factor, factor) for factor in factors) if name in tensors]
+    found = {place: (dims, kind) for place, dims, kind in (tensors[name] for name in constants)}
+    shapes = [(*dims, FLOAT if kind in _HALF else kind) for dims, kind in found.values() if len(dims) == 2]
+    return [Product(k, n, kind) for k, n, kind in shapes]
 
 
 def one_product(op: str, weights: npt.NDArray[np.generic], rows: int, types: tuple[int, int, int]) -> bytes:
@@ -86,14 +92,16 @@ def _tensor(message: memoryview) -> tuple[bytes, bytes, list[int], int]:
     return name, place, dims, kind
 
 
-def _node(message: memoryview) -> tuple[bytes, list[bytes]]:
-    op, inputs = b"", []
+def _node(message: memoryview) -> tuple[bytes, list[bytes], list[bytes]]:
+    op, inputs, outputs = b"", list[bytes](), list[bytes]()
     for number, value in fields(message):
         if number == _NODE_OP:
             op = bytes(submessage(value))
         elif number == _NODE_INPUT:
             inputs.append(bytes(submessage(value)))
-    return op, inputs
+        elif number == _NODE_OUTPUT:
+            outputs.append(bytes(submessage(value)))
+    return op, inputs, outputs
 
 
 def _int(number: int, value: int) -> bytes:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import onnx_ir as ir
@@ -17,6 +18,7 @@ from torch import nn
 from transformers.pytorch_utils import Conv1D
 
 _LARGEST_HALF = 65_000.0  # float16 ends a little above
+_HALF = {torch.float16: ir.DataType.FLOAT16, torch.bfloat16: ir.DataType.BFLOAT16}
 
 
 class UnsupportedModule(Exception):
@@ -54,7 +56,10 @@ class Weights:
 
     def joined(self, pieces: Sequence[Piece]) -> torch.Tensor:
         """[N, K] float32, the pieces' output features one below the other."""
-        return torch.cat([self._piece(p)[0].t() for p in pieces]).float()
+        return self._joined(pieces).float()
+
+    def _joined(self, pieces: Sequence[Piece]) -> torch.Tensor:
+        return torch.cat([self._piece(p)[0].t() for p in pieces])
 
     def features(self, pieces: Sequence[Piece]) -> tuple[int, int]:
         """(K, N) of the product the pieces form together."""
@@ -66,8 +71,8 @@ class Weights:
         return shapes[0][0], sum(n for _, n in shapes)
 
     def matrix(self, pieces: Sequence[Piece]) -> ir.LazyTensor:
-        """[K, N] float32, so that ``x @ W`` is the layers' outputs side by side."""
-        return lazy_tensor(lambda: self.joined(pieces).t().numpy(), self.features(pieces))
+        """[K, N], so that ``x @ W`` is the layers' outputs side by side; in the precision it is stored in."""
+        return as_stored(lambda: self._joined(pieces).t(), self.features(pieces), self._modules[pieces[0].module])
 
     def bias(self, pieces: Sequence[Piece]) -> np.ndarray | None:
         """[N] float32, zero where one of several has none; None where none has."""
@@ -80,7 +85,7 @@ class Weights:
         )
 
     def embedding(self, name: str, half: bool = False) -> tuple[ir.LazyTensor, float]:
-        """Table [V, D] float32, and the factor the module multiplies its rows by (Gemma 3).
+        """Table [V, D] in the precision it is stored in, and the factor the module multiplies its rows by (Gemma 3).
 
         ``half`` asks for float16, which is given where it can hold every value.
         """
@@ -89,7 +94,7 @@ class Weights:
         scale, shape = float(getattr(module, "embed_scale", 1.0)), tuple(weight.shape)
         if half and float(weight.abs().amax()) < _LARGEST_HALF:
             return lazy_tensor(lambda: weight.half().numpy(), shape, ir.DataType.FLOAT16), scale
-        return lazy_tensor(lambda: weight.float().numpy(), shape), scale
+        return as_stored(lambda: weight, shape, module), scale
 
     def norm(self, name: str) -> tuple[np.ndarray, np.ndarray | None, float]:
         """Scale [D], bias [D] or None, and epsilon of a norm.
@@ -117,6 +122,16 @@ class Weights:
             cos, sin = self._modules[name](torch.zeros(1), torch.arange(positions)[None])
         half = cos.shape[-1] // 2
         return cos[0, :, :half].float().numpy(), sin[0, :, :half].float().numpy()
+
+
+def as_stored(read: Callable[[], torch.Tensor], shape: tuple[int, ...], module: nn.Module) -> ir.LazyTensor:
+    """As :func:`lazy_tensor`, of numbers that ``module``'s weight holds: float32, or the half precision that it has."""
+    weight: Any = module.weight
+    dtype = weight.dtype
+    if dtype not in _HALF:
+        return lazy_tensor(lambda: read().float().numpy(), shape)
+    bits = _HALF[dtype].numpy()
+    return lazy_tensor(lambda: read().contiguous().view(torch.int16).numpy().view(bits), shape, _HALF[dtype])
 
 
 def lazy_tensor(

@@ -2,14 +2,16 @@
 
 Requires  Linear, Embedding, norm and Activation leaves (attention is lowered already).
 Ensures   no leaf is left. Weights are initializers read lazily from the live modules.
-          Linear leaves are float32 products, unless ``products`` knows better; the embedding's
-          table is float32, or float16 beside int8 products.
+          Linear leaves are float32 products, unless ``products`` knows better. Their weights and the
+          embedding's table are in the precision they are stored in, which a Cast widens (exactly);
+          the table is in float16 beside int8 products.
 Returns   how many leaves of each kind were lowered.
 """
 
 from __future__ import annotations
 
 from collections import Counter
+from typing import Any
 
 import numpy as np
 import onnx_ir as ir
@@ -43,7 +45,8 @@ def lowering(model: ir.Model, weights: Weights, products: Int8Products | None = 
 def _linear(graph: ir.Graph, node: ir.Node, weights: Weights) -> ir.Value:
     parts = pieces(node)
     name = weight_name(node)
-    out = emit(node, "MatMul", node.inputs[0], constant(graph, f"{name}.weight", weights.matrix(parts)))
+    matrix = _widened(node, constant(graph, f"{name}.weight", weights.matrix(parts)))
+    out = emit(node, "MatMul", node.inputs[0], matrix)
     bias = weights.bias(parts)
     return out if bias is None else emit(node, "Add", out, constant(graph, f"{name}.bias", bias))
 
@@ -51,12 +54,16 @@ def _linear(graph: ir.Graph, node: ir.Node, weights: Weights) -> ir.Value:
 def _embedding(graph: ir.Graph, node: ir.Node, weights: Weights, half: bool) -> ir.Value:
     name = text(node, "module")
     table, scale = weights.embedding(name, half)
-    rows = emit(node, "Gather", constant(graph, f"{name}.weight", table), node.inputs[0], axis=0)
-    if table.dtype != ir.DataType.FLOAT:
-        rows = emit(node, "Cast", rows, to=ir.DataType.FLOAT)
+    rows = _widened(node, emit(node, "Gather", constant(graph, f"{name}.weight", table), node.inputs[0], axis=0), table)
     if scale == 1.0:
         return rows
     return emit(node, "Mul", rows, constant(graph, f"{name}.scale", np.array(scale, np.float32)))
+
+
+def _widened(node: ir.Node, value: ir.Value, like: ir.LazyTensor | None = None) -> Any:
+    """``value`` in float32, where it is the constant it is or as ``like`` is."""
+    dtype = like.dtype if like is not None else value.dtype
+    return value if dtype == ir.DataType.FLOAT else emit(node, "Cast", value, to=ir.DataType.FLOAT)
 
 
 def _norm(graph: ir.Graph, node: ir.Node, weights: Weights) -> ir.Value:

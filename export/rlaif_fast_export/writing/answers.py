@@ -57,4 +57,5 @@ def in_segments(folder: Path, manifest: Manifest) -> Ask:
 
 def takes_segments(folder: Path, manifest: Manifest) -> bool:
     """Whether a session over the whole graph would take more memory than all the rest of an export."""
-    return isinstance(manifest.template, Template) and (folder / WEIGHTS).stat().st_size > WHOLE
+    in_memory = max((folder / WEIGHTS).stat().st_size, 4 * manifest.cost.per_token * (manifest.precision == "fp32"))
+    return isinstance(manifest.template, Template) and in_memory > WHOLE

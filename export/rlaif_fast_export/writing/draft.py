@@ -59,9 +59,14 @@ def draft(
 def _cost(graph: ir.Model, config: Any) -> Cost:
     """Of the graph's full layers: what only judged rows pass through counts too, slightly; the label head does not."""
     kinds = ("MatMul", "MatMulIntegerToFloat")
-    products = [n.inputs[1] for n in graph.graph if n.op_type in kinds and n.inputs[1].is_initializer()]
-    products = [weight for weight in products if not weight.name.startswith("label_head.")]
+    factors = [_before_cast(n.inputs[1]) for n in graph.graph if n.op_type in kinds]
+    products = [value for value in factors if value.is_initializer() and not value.name.startswith("label_head.")]
     linear = sum(math.prod(dims(weight)) for weight in dict.fromkeys(products))  # endings share their rows' weights
     heads = config.num_attention_heads
     size = getattr(config, "head_dim", None) or config.hidden_size // heads
     return Cost(per_token=linear, per_token_pair=2 * config.num_hidden_layers * heads * size)
+
+
+def _before_cast(value: ir.Value) -> ir.Value:
+    producer = value.producer()
+    return producer.inputs[0] if producer is not None and producer.op_type == "Cast" else value

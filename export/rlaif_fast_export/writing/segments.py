@@ -25,6 +25,7 @@ from rlaif_fast.runtime.saturation import saturates
 
 _WEIGHTS = 400_000_000  # bytes of a segment, unless one node has more
 _OUTPUT = "label_logits"
+_HALF = (onnx.TensorProto.FLOAT16, onnx.TensorProto.BFLOAT16)
 
 
 @dataclass(frozen=True)
@@ -60,7 +61,7 @@ def _cut(graph: onnx.GraphProto, weights: dict[str, onnx.TensorProto]) -> Iterat
     size = 0
     for node in graph.node:
         own = sum(_bytes(weights[name]) for name in node.input if name in weights)
-        if parts[-1] and size + own > _WEIGHTS:
+        if parts[-1] and own and size + own > _WEIGHTS:  # what widens half precision stays with what it is for
             parts.append([])
             size = 0
         parts[-1].append(node)
@@ -73,7 +74,9 @@ def _cut(graph: onnx.GraphProto, weights: dict[str, onnx.TensorProto]) -> Iterat
 
 
 def _bytes(tensor: onnx.TensorProto) -> int:
-    return math.prod(tensor.dims) * int(helper.tensor_dtype_to_np_dtype(tensor.data_type).itemsize)
+    """In memory: half precision is widened there."""
+    size = int(helper.tensor_dtype_to_np_dtype(tensor.data_type).itemsize)
+    return math.prod(tensor.dims) * (4 if tensor.data_type in _HALF else size)
 
 
 def _session(
