@@ -34,7 +34,7 @@ class _Own:
     """A prompt's keys and values in the block that it passed last."""
 
     def __init__(self, cache: DynamicCache | None = None) -> None:
-        self._cache = cache or DynamicCache()
+        self._cache = DynamicCache() if cache is None else cache
 
     def begin(self, _: int) -> DynamicCache:
         """For the next block to add to."""
@@ -110,25 +110,18 @@ class Blockwise:
 
         What they have in common is computed once, as transformers does it when it generates text.
         """
-        shared = [[min(_in_common(group[0], ids), len(ids) - 1) for ids in group[1:]] for group in groups]
-        started = iter(
-            self._start(
-                [
-                    of_group
-                    for group, lengths in zip(groups, shared, strict=True)
-                    for of_group in (
-                        (group[0], _behind(DynamicCache())),
-                        *((ids[n:], _behind(self._tokens(n))) for ids, n in zip(group[1:], lengths, strict=True)),
-                    )
-                ]
-            )
-        )
-        leads = []
-        for group, lengths in zip(groups, shared, strict=True):
+        asked: list[tuple[Sequence[int], dict[str, Any]]] = []
+        shared: list[list[int]] = []
+        for first, *others in groups:
+            shared.append([min(_in_common(first, ids), len(ids) - 1) for ids in others])
+            asked.append((first, _behind(DynamicCache())))
+            asked += [(ids[n:], _behind(self._tokens(n))) for ids, n in zip(others, shared[-1], strict=True)]
+        started, leads = iter(self._start(asked)), []
+        for (_, *others), lengths in zip(groups, shared, strict=True):
             lead, own = next(started), _Own()
             lead.past, lead.followers = own.begin, [next(started) for _ in lengths]
-            for follower, ids, length in zip(lead.followers, group[1:], lengths, strict=True):
-                follower.ids, follower.past = ids, partial(own.first_tokens, length)
+            for follower, ids, n in zip(lead.followers, others, lengths, strict=True):
+                follower.ids, follower.past = ids, partial(own.first_tokens, n)
             leads.append(lead)
         return leads
 
