@@ -85,7 +85,7 @@ def test_force_replaces_only_once_the_new_bundle_stands(
     output = _export(tiny_folder("llama"), tmp_path / "bundle")
     before = (output / "manifest.json").read_bytes()
     with monkeypatch.context() as broken:
-        broken.setattr(exporter, "_verify", lambda *_: (_ for _ in ()).throw(ExportError("no")))
+        broken.setattr(exporter, "verify", lambda *_: (_ for _ in ()).throw(ExportError("no")))
         with pytest.raises(ExportError, match="no"):
             _export(tiny_folder("gpt2"), output, force=True)
     assert (output / "manifest.json").read_bytes() == before

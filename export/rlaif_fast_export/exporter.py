@@ -63,6 +63,7 @@ _CLOSER = 0.97  # a step beyond what is missing: a larger one buys precision tha
 _WEIGHED = 8  # of the calibration prompts: errors are weighed on half of them at most; the weights are fitted to all
 _REPORT = "; please report the model, with what --debug shows"
 _WORK, _ASKED = "work", "asked"  # what an int8 export has done so far: a folder, and a part of it
+_FORM = 2  # of what lies in the folder: another number where a version keeps something else, or other rows of it
 
 
 def export_bundle(
@@ -111,7 +112,7 @@ def _key(files: list[Any], prompt: FittedPrompt, int8: Int8Options | None) -> st
     own = int8.calibration if int8 is not None else None
     texts = None if own is None else [[p.instruction, p.response_0, p.response_1] for p in own]
     fast = None if int8 is None else int8.fast
-    state = [files, repr(prompt.template), prompt.prefix_ids, prompt.label_ids, texts, fast, tools()]
+    state = [_FORM, files, repr(prompt.template), prompt.prefix_ids, prompt.label_ids, texts, fast, tools()]
     return hashlib.sha256(json.dumps(state).encode()).hexdigest()
 
 
