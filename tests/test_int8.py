@@ -356,7 +356,7 @@ def test_a_graph_that_misses_what_was_expected_gets_another_mix(
     monkeypatch.setattr(exporter._Build, "_make", make)
     _export(tiny_folder("phi-odd-rotary"), tmp_path / "out", Int8Options(max_delta=LIMIT))
     first, second = aims
-    assert first == pytest.approx((0.6 * LIMIT, 0.3 * LIMIT))
+    assert first == pytest.approx((0.6 * LIMIT, 0.225 * LIMIT))  # steadier than it has to be: measured on few prompts
     assert (second[0] < first[0], second[1] < first[1]) == (what == "error", what == "steadiness")
 
 
