@@ -24,7 +24,7 @@ from rlaif_fast.prompts.template import Template
 from rlaif_fast_export.graph.prefix import as_cache, bake_prefix
 from rlaif_fast_export.graph.trace import LabelJudge, trace
 from rlaif_fast_export.graph.weights import UnsupportedModule, Weights
-from rlaif_fast_export.int8.calibration import Texts
+from rlaif_fast_export.int8.calibration import WEIGHED, Texts
 from rlaif_fast_export.int8.gradients import Behind, gradients_behind
 from rlaif_fast_export.int8.mix import Mix
 from rlaif_fast_export.int8.offset import shift_out
@@ -54,13 +54,12 @@ TARGET = 0.6
 # And the share of it that two kinds of processors may differ by: 0.009 with 0.03; the self-test allows 0.015.
 STEADY = 0.3
 # The first mix is chosen for less: measured on a few prompts, it comes out a quarter above or below what is expected,
-# and a second mix costs a sixth of the export.
+# and a second mix costs a seventh of the export.
 _STEADIER = 0.75
 # What the finished graph may have of both before it is verified. Where it has more, because the expectation's first
 # order was not enough, a more precise mix is taken: so many at most.
 _MEASURED, _MIXES = 0.8, 6
 _CLOSER = 0.97  # a step beyond what is missing: a larger one buys precision that costs time and nobody asked for
-_WEIGHED = 8  # of the calibration prompts: errors are weighed on half of them at most; the weights are fitted to all
 _REPORT = "; please report the model, with what --debug shows"
 _WORK, _ASKED = "work", "asked"  # what an int8 export has done so far: a folder, and a part of it
 _FORM = 2  # of what lies in the folder: another number where a version keeps something else, or other rows of it
@@ -209,7 +208,7 @@ class _Build:
     @property
     def _texts(self) -> Texts:
         fitted = self.oracle.fitted
-        weighed = [*fitted[: min(_WEIGHED, (len(fitted) + 1) // 2)], *self.oracle.others]
+        weighed = [*fitted[: min(WEIGHED, (len(fitted) + 1) // 2)], *self.oracle.others]
         return Texts(fitted, weighed, self.oracle.ending)
 
     def _choose_mix(self, limit: float) -> None:
@@ -283,7 +282,7 @@ class _Build:
         of float32 sums differ.
         """
         self.list_files()
-        probes, fitted = [self.oracle.asker.prompts(pair) for pair in self.oracle.probes], self._texts.fitted[:_WEIGHED]
+        probes, fitted = [self.oracle.asker.prompts(pair) for pair in self.oracle.probes], self.oracle.fitted[:WEIGHED]
         answers = PromptAnswers(
             Bundle(self._folder), [*probes, *([prompt.ids] for prompt in fitted)],
             lambda done: self._progress("measuring the constant shift", done),

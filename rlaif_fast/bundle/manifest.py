@@ -19,6 +19,7 @@ SCHEMA = 3
 MODEL, WEIGHTS, TOKENIZER = "model.onnx", "model.onnx.data", "tokenizer.json"
 _SHA256 = re.compile("[0-9a-f]{64}")
 FILES = (MODEL, WEIGHTS, TOKENIZER)
+WIDENED = "widened_weights"  # of Manifest.passes: matrices stored in half precision, in float32 once they are loaded
 MANIFEST = "manifest.json"
 MINIMUM_TREE = 4  # new tokens a pass must have: the graph cuts them into parts for attention
 LONGEST_CONTEXT = 32_768  # tokens; rotary tables and the packed mask grow with it, and a CPU takes minutes

@@ -9,7 +9,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from rlaif_fast.bundle.manifest import WEIGHTS, Manifest
+from rlaif_fast.bundle.manifest import WEIGHTS, WIDENED, Manifest
 from rlaif_fast.errors import REMEDY, JudgeError
 from rlaif_fast.runtime import cgroup
 
@@ -32,10 +32,13 @@ def of_pass(manifest: Manifest, tokens: int) -> int:
 
 def of_bundle(manifest: Manifest) -> int:
     """Bytes a process takes that has the bundle open, about."""
-    size, products = manifest.files[WEIGHTS].bytes, 4 * manifest.cost.per_token
-    if manifest.precision == "fp32" and size < products:  # stored in half precision, widened when they are loaded
-        size += products // 2
-    return of_weights(size)
+    return of_weights(loaded(manifest, manifest.files[WEIGHTS].bytes))
+
+
+def loaded(manifest: Manifest, size: int) -> int:
+    """Bytes in memory of weights that take ``size`` in the file."""
+    half = manifest.precision == "fp32" and manifest.passes.get(WIDENED, 0) > 0
+    return size + 2 * manifest.cost.per_token * half
 
 
 def of_weights(size: int) -> int:

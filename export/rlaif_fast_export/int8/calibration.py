@@ -24,6 +24,7 @@ from rlaif_fast_export.int8.spool import Spool, Spooled
 from rlaif_fast_export.reference.blockwise import Blockwise, Prompt
 from rlaif_fast_export.reference.workers import at_once
 
+WEIGHED = 8  # calibration prompts that errors are weighed on, half of them at most; the weights are fitted to all
 _FLOOR = 0.3  # of a token's weight is the same for all: no token is worth nothing
 _TOGETHER = 16  # prompts whose records are held at once, beside those that the errors are weighed on
 _SAME = 1e-4  # of a gradient's largest value: what other sums leave of a difference

@@ -45,7 +45,8 @@ def lowering(model: ir.Model, weights: Weights, products: Int8Products | None = 
 def _linear(graph: ir.Graph, node: ir.Node, weights: Weights) -> ir.Value:
     parts = pieces(node)
     name = weight_name(node)
-    matrix = _widened(node, constant(graph, f"{name}.weight", weights.matrix(parts)))
+    table = weights.matrix(parts)
+    matrix = _widened(node, constant(graph, f"{name}.weight", table), table)
     out = emit(node, "MatMul", node.inputs[0], matrix)
     bias = weights.bias(parts)
     return out if bias is None else emit(node, "Add", out, constant(graph, f"{name}.bias", bias))
@@ -60,10 +61,9 @@ def _embedding(graph: ir.Graph, node: ir.Node, weights: Weights, half: bool) -> 
     return emit(node, "Mul", rows, constant(graph, f"{name}.scale", np.array(scale, np.float32)))
 
 
-def _widened(node: ir.Node, value: ir.Value, like: ir.LazyTensor | None = None) -> Any:
-    """``value`` in float32, where it is the constant it is or as ``like`` is."""
-    dtype = like.dtype if like is not None else value.dtype
-    return value if dtype == ir.DataType.FLOAT else emit(node, "Cast", value, to=ir.DataType.FLOAT)
+def _widened(node: ir.Node, value: ir.Value, table: ir.LazyTensor) -> Any:
+    """``value``, which is ``table`` or rows of it, in float32."""
+    return value if table.dtype == ir.DataType.FLOAT else emit(node, "Cast", value, to=ir.DataType.FLOAT)
 
 
 def _norm(graph: ir.Graph, node: ir.Node, weights: Weights) -> ir.Value:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import onnx_ir as ir
 
+from rlaif_fast.bundle.manifest import WIDENED
 from rlaif_fast_export.graph.nodes import PassError, leaves_of, only_leaves
 from rlaif_fast_export.graph.prefix import LayerPrefix
 from rlaif_fast_export.graph.weights import Weights
@@ -63,6 +64,7 @@ def run(
         counts |= products.counts
         add_offset(graph)
     counts |= {f"lowered_{kind.lower()}": n for kind, n in sorted(lowered.items())}
+    counts[WIDENED] = sum(node.op_type == "Cast" and node.inputs[0].is_initializer() for node in graph)
     counts["fused_norms"] = fused_norms(model)
     counts["single_norms"] = norms - counts["fused_norms"]
     only_leaves(graph, ())

@@ -19,8 +19,8 @@ from rlaif_fast_export.reference.verify import fidelity
 Answers = np.ndarray[Any, np.dtype[np.float64]]  # log-odds of response_0, or scores: [pairs, 2]
 Progress = Callable[[str, float], None]
 Fed = Callable[[int, Prompt], None]  # what Blockwise.through tells
-_OTHERS = 4  # probes of Oracle.others: four more cost a twentieth of an export (docs/performance.md)
-_IN_BFLOAT16 = 2  # held-out pairs: they are for comparison only
+OTHERS = 4  # probes of Oracle.others: four more cost a twentieth of an export (docs/performance.md)
+IN_BFLOAT16 = 2  # held-out pairs: they are for comparison only
 
 
 @dataclass
@@ -77,8 +77,8 @@ def ask_for_int8(
     probes, held_out = (fitting(asker, shipped_pairs(name, model.parameters)) for name in ("probes", "heldout"))
     texts = fitting(asker, calibration)
     asked = _Asked(model, asker, [*probes, *held_out], [asker.prompts(p)[n % 2] for n, p in enumerate(texts)])
-    others = asked.of_pairs[: len(probes[:_OTHERS])]
-    some = held_out[:_IN_BFLOAT16]
+    others = asked.of_pairs[: len(probes[:OTHERS])]
+    some = held_out[:IN_BFLOAT16]
     if known is None:
         wanted = {*asked.alone, *others}
         asked.go_through(

@@ -16,6 +16,7 @@ from rlaif_fast.judging.verdict import log_odds
 from rlaif_fast.prompts.template import Template
 from rlaif_fast.prompts.tokenizer import PromptTokenizer
 from rlaif_fast.rows.pairs import Pair
+from rlaif_fast.runtime import memory
 from rlaif_fast.runtime.engines.base import feed_of
 from rlaif_fast.runtime.packing import pack
 from rlaif_fast_export.reference.pytorch import Asker
@@ -57,5 +58,5 @@ def in_segments(folder: Path, manifest: Manifest) -> Ask:
 
 def takes_segments(folder: Path, manifest: Manifest) -> bool:
     """Whether a session over the whole graph would take more memory than all the rest of an export."""
-    in_memory = max((folder / WEIGHTS).stat().st_size, 4 * manifest.cost.per_token * (manifest.precision == "fp32"))
-    return isinstance(manifest.template, Template) and in_memory > WHOLE
+    size = memory.loaded(manifest, (folder / WEIGHTS).stat().st_size)
+    return isinstance(manifest.template, Template) and size > WHOLE
