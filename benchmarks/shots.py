@@ -1,8 +1,8 @@
-"""What worked examples cost a pair, baked into the graph or not: ``python -m benchmarks.shots PAIRS --exemplars ROWS``.
+"""What worked examples cost a pair, baked or not: ``python -m benchmarks.shots PAIRS --exemplars ROWS``.
 
-*Baked* is the bundle with the examples in its constant head. *Rendered* is the bundle without any, which is given the
-same prompts, token for token: it computes the examples once a pair, for both orders. The cost is the processor's time,
-which other work on the machine changes less than the time on the clock.
+*Baked* is the bundle's prompt with the examples in its constant head. *Rendered* is the one without any, which is given
+the same prompts, token for token: it computes the examples once a pair, for both orders. The cost is the processor's
+time, which other work on the machine changes less than the time on the clock.
 """
 
 from __future__ import annotations
@@ -23,7 +23,8 @@ from benchmarks.machine import head, machine
 from benchmarks.peers.base import Setup, Task
 from benchmarks.peers.rlaif import RlaifFastIds
 from benchmarks.workers import Worker, omp_wait_policy
-from rlaif_fast.bundle.home import DEFAULT_MODEL, bundle_folder, home
+from rlaif_fast.bundle.folder import read_manifest
+from rlaif_fast.bundle.home import DEFAULT_MODEL, home
 from rlaif_fast.prompts.built_in import BUILT_IN, template_of
 from rlaif_fast.prompts.few_shot import read_labelled, with_exemplars, worked
 from rlaif_fast.prompts.template import Template
@@ -79,14 +80,14 @@ def main(pairs_file: str, exemplars: str, limit: int, repeats: int, output: Path
         pairs = list(islice(intake.pairs(), limit))
     host = {**machine(usable_cores()), "omp_wait_policy": omp_wait_policy()}
     templates = {shots: _template(exemplars, shots) for shots in SHOTS}
-    bundles = {shots: _bundle(template, exemplars, shots) for shots, template in templates.items()}
-    tokenizer = PromptTokenizer.from_file(bundles[0] / "tokenizer.json")
+    bundle = _bundle(templates, exemplars)
+    tokenizer = PromptTokenizer.from_file(bundle / "tokenizer.json")
     workers: dict[int, Worker] = {}
     try:
-        for shots, bundle in bundles.items():
+        for shots, template in templates.items():
             say(f"{shots} examples: loading")
             workers[shots] = Worker(RlaifFastIds.name, home() / "peers" / "logs" / f"shots-{shots}.log")
-            workers[shots].ask("load", setup=_setup(bundle).to_dict())
+            workers[shots].ask("load", setup=_setup(bundle, template).to_dict())
         variants = [
             _variant(tokenizer, templates[shots], pairs, shots, way, workers[shots if way == "baked" else 0])
             for shots in SHOTS
@@ -115,22 +116,31 @@ def _template(exemplars: str, shots: int) -> Template:
     return template_of(with_exemplars(wording, worked(read_labelled(exemplars, shots))) if shots else wording)
 
 
-def _bundle(template: Template, exemplars: str, shots: int) -> Path:
-    folder = bundle_folder(DEFAULT_MODEL, "fp32", template.name)
+def _bundle(templates: dict[int, Template], exemplars: str) -> Path:
+    """A bundle of its own, with a prompt for each of ``templates``."""
+    folder = home() / "peers" / "shots-fp32"
     if not folder.exists():
-        say(f"{shots} examples: exporting")
-        words = ["--exemplars", exemplars, "--shots", str(shots)] if shots else []
-        export = [sys.executable, "-m", "rlaif_fast", "export", DEFAULT_MODEL, "--precision", "fp32", *words]
-        if subprocess.run(export, stdout=subprocess.DEVNULL).returncode:
-            raise click.ClickException("the export failed, see above")
+        say("exporting")
+        _run("export", DEFAULT_MODEL, "--precision", "fp32", "--template", templates[0].name, "-o", str(folder))
+    there = [prompt.name for prompt in read_manifest(folder).prompts]
+    for shots, template in templates.items():
+        if template.name not in there:
+            say(f"{shots} examples: adding the prompt")
+            words = ["--template", templates[0].name, "--exemplars", exemplars, "--shots", str(shots)]
+            _run("prompt", "add", str(folder), *words)
     return folder
 
 
-def _setup(bundle: Path) -> Setup:
-    """What the bundle's peer reads of it: the folder and the threads."""
+def _run(*words: str) -> None:
+    if subprocess.run([sys.executable, "-m", "rlaif_fast", *words], stdout=subprocess.DEVNULL).returncode:
+        raise click.ClickException(f"rlaif-fast {words[0]} failed, see above")
+
+
+def _setup(bundle: Path, template: Template) -> Setup:
+    """What the bundle's peer reads of it: the folder, the prompt and the threads."""
     return Setup(
         model=DEFAULT_MODEL, folder=bundle, gguf=None, bundle=bundle, cache=home(), threads=usable_cores(),
-        label_ids=(0, 0), prefix_ids=(), longest=0,
+        label_ids=(0, 0), prefix_ids=(), longest=0, template=template.name,
     )  # fmt: skip
 
 
@@ -183,12 +193,10 @@ def markdown(report: dict[str, Any]) -> str:
     out += [
         "",
         f"Medians of a pair in both orders, {report['repeats']} times each, all variants by turns. *Baked*: the",
+        "examples are in the prompt's constant head. *Rendered*: the prompt without examples is given the same texts,",
+        "token for token, and computes the examples once a pair, for both orders; the difference is of the two ways'",
+        "log-odds. Tokenizing is not in the times.",
     ]
-    out += [
-        "examples are constants of the graph. *Rendered*: the bundle without examples is given the same prompts, token"
-    ]
-    out += ["for token, and computes the examples once a pair, for both orders; the difference is of the two ways'"]
-    out += ["log-odds. Tokenizing is not in the times."]
     return "\n".join([*out, *conditions(report)])
 
 

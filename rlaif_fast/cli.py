@@ -18,6 +18,7 @@ from rlaif_fast.commands.eval import evaluate
 from rlaif_fast.commands.export import export
 from rlaif_fast.commands.inspect import inspect
 from rlaif_fast.commands.judge import judge
+from rlaif_fast.commands.prompt import prompt
 from rlaif_fast.commands.rank import rank
 from rlaif_fast.commands.score import score
 from rlaif_fast.commands.template import template
@@ -40,7 +41,9 @@ def cli(debug: bool) -> None:
     """
 
 
-for command in (export, judge, rank, score, evaluate, diff, inspect, tune, bench, template, doctor, cache):
+for command in (
+    export, prompt, judge, rank, score, evaluate, diff, inspect, tune, bench, template, doctor, cache,
+):  # fmt: skip
     cli.add_command(command)
 
 

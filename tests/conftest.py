@@ -102,7 +102,7 @@ def tiny_limit(tiny_bundle: Callable[[str], Path]) -> Callable[[str], float]:
     from rlaif_fast.runtime.selftest import FAITHFUL
 
     def limit(name: str) -> float:
-        answers = [probe.reference for probe in read_manifest(tiny_bundle(name)).probes]
+        answers = [probe.reference for probe in read_manifest(tiny_bundle(name)).prompt.probes]
         return max(FAITHFUL, TINY_SHARE * float(np.std(answers)))
 
     return limit

@@ -50,7 +50,15 @@ def damage(folder: Path, name: str, rng: random.Random) -> str:
 
 def sign(folder: Path) -> None:
     """Make the digests fit the files."""
-    write_manifest(folder, replace(read_manifest(folder), files={name: entry(folder / name) for name in FILES}))
+    manifest = read_manifest(folder)
+    prompts = []
+    for prompt in manifest.prompts:
+        signed = replace(prompt, file=entry(folder / prompt.path))
+        if signed.path != prompt.path:
+            shutil.copy(folder / prompt.path, folder / signed.path)
+        prompts.append(signed)
+    files = {name: entry(folder / name) for name in manifest.files}
+    write_manifest(folder, replace(manifest, prompts=tuple(prompts), files=files))
 
 
 def attempt(folder: Path, pairs: Path) -> dict[str, object]:
@@ -69,7 +77,9 @@ def main(bundle: str, seed: str, count: str, signed: str = "") -> None:
         for number in range(int(count)):
             folder = Path(scratch) / str(number)
             shutil.copytree(bundle, folder)
-            how = damage(folder, rng.choice([MODEL, TOKENIZER] if signed else [MANIFEST, *FILES]), rng)
+            prompt = read_manifest(folder).prompt.path
+            names = [MODEL, TOKENIZER, prompt] if signed else [MANIFEST, *FILES, prompt]
+            how = damage(folder, rng.choice(names), rng)
             if signed:
                 sign(folder)
             print(json.dumps({"damage": how}), flush=True)

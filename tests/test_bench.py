@@ -113,7 +113,7 @@ def test_times_are_those_of_the_pairs(finished: Finished) -> None:
 def test_work_is_the_manifests_cost_of_the_packed_trees(finished: Finished, llama: Path) -> None:
     judge = Judge.load(llama)
     pairs = run_module.read_set(str(EXAMPLES), PAIRS).pairs
-    cost, prefix = judge.manifest.cost, len(judge.manifest.prefix_ids)
+    cost, prefix = judge.manifest.cost, len(judge.manifest.prompt.prefix_ids)
     operations = 0
     for pair, packed, whole in zip(
         pairs, finished.report.pairs.computed_tokens, finished.report.pairs.prompt_tokens, strict=True
@@ -153,7 +153,7 @@ def test_the_reference_is_pytorch_on_the_same_prompts(
     for pair, (forward, swapped) in zip(
         run_module.read_set(str(EXAMPLES), PAIRS).pairs, finished.report.pairs.reference_log_odds, strict=True
     ):
-        want = reference_log_odds(lm, judge.prompt_tokens(pair), judge.manifest.label_ids)
+        want = reference_log_odds(lm, judge.prompt_tokens(pair), judge.manifest.prompt.label_ids)
         assert [forward, -swapped] == pytest.approx(list(want), abs=1e-5)
 
 

@@ -127,12 +127,14 @@ def test_what_was_written_to_is_not_let_go(tmp_path: Path) -> None:
 
 def test_a_graph_in_segments_answers_bit_for_bit(llama: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("rlaif_fast_export.writing.segments._WEIGHTS", 30_000)
-    pairs = [Judge(Bundle(llama)).manifest.probes[n] for n in (0, 3)]
+    pairs = [Judge(Bundle(llama)).manifest.prompt.probes[n] for n in (0, 3)]
     asked = [Pair(p.instruction, p.response_0, p.response_1) for p in pairs]
     ticks: list[float] = []
-    found = in_segments(llama, read_manifest(llama))(asked, ticks.append)
+    bundle = Bundle(llama)
+    prompt, arrays = bundle.manifest.prompt, bundle.arrays
+    found = in_segments(llama, read_manifest(llama))(prompt, arrays, asked, ticks.append)
     assert len(ticks) > 5
-    assert np.array_equal(found, in_one_session(llama)(asked, lambda _: None))
+    assert np.array_equal(found, in_one_session(llama)(prompt, arrays, asked, lambda _: None))
 
 
 def test_workers_answer_in_order_and_let_errors_out() -> None:

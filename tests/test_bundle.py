@@ -17,13 +17,12 @@ import pytest
 
 from rlaif_fast import BundleError, Judge, Pair
 from rlaif_fast.bundle.folder import Bundle, entry, read_manifest, write_manifest
-from rlaif_fast.bundle.manifest import FILES, MANIFEST, MODEL, TOKENIZER, WEIGHTS, FileEntry
-from rlaif_fast.errors import JudgeError
-from rlaif_fast.judging.rater import Rater
+from rlaif_fast.bundle.manifest import FILES, MANIFEST, MODEL, TOKENIZER, WEIGHTS
+from rlaif_fast.bundle.prompt import FileEntry
 from rlaif_fast.prompts.score_template import SCORE_TEMPLATES
-from rlaif_fast.rows.samples import Sample
 from rlaif_fast.runtime.engines import EngineOptions
 from tests.conftest import ROOT
+from tests.manifests import with_prompt
 
 PAIR = Pair("The quick brown fox.", "a fox", "a dog")
 
@@ -53,7 +52,7 @@ def test_a_whole_bundle_opens(folder: Path) -> None:
     bundle.verified()
     assert (bundle.graph, bundle.tokenizer) == ((folder / MODEL).read_bytes(), (folder / TOKENIZER).read_bytes())
     assert bundle.manifest == read_manifest(folder)
-    assert sorted(path.name for path in folder.iterdir()) == sorted([MANIFEST, *FILES])
+    assert sorted(path.name for path in folder.iterdir()) == sorted([MANIFEST, "prompts", *FILES])
 
 
 @pytest.mark.parametrize("at", [0, -1], ids=["first", "last"])
@@ -228,7 +227,9 @@ def test_files_of_another_bundle(folder: Path, tiny_bundle: Callable[[str], Path
 
 def test_a_graph_of_other_labels_than_the_manifests(folder: Path) -> None:
     template = SCORE_TEMPLATES["score-summary"]
-    manifest = replace(read_manifest(folder), template=template, label_ids=tuple(range(10)), probes=())
-    write_manifest(folder, manifest)
-    with pytest.raises(JudgeError, match="answers 2 logits a prompt, the manifest names 10 labels"):
-        Rater(Bundle(folder)).rate(Sample("i", "r"))
+    manifest = read_manifest(folder)
+    changed = with_prompt(manifest, template=template, label_ids=tuple(range(10)), probes=())
+    (folder / manifest.prompt.path).rename(folder / changed.prompt.path)
+    write_manifest(folder, changed)
+    with pytest.raises(BundleError, match="its arrays are not those of 10 labels"):
+        Bundle(folder)

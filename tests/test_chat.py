@@ -238,9 +238,9 @@ def test_the_seeds_way_judges_the_same_chat(tmp_path: Path) -> None:
         source, tmp_path / "bundle", SUMMARY, force=False, progress=lambda what, share: None, chat=True
     )
     judge = Judge.load(bundle)
-    assert judge.manifest.template.name == "summary-chat"
+    assert judge.manifest.prompt.template.name == "summary-chat"
     pair = Pair("The quick brown fox.", "Seven wizards", "brew jam")
-    seed = SeedWay(source, judge.manifest.template, 1)
+    seed = SeedWay(source, judge.manifest.prompt.template, 1)
     np.testing.assert_allclose(judge.judge(pair).log_odds_by_order, seed(pair), rtol=0, atol=1e-3)
 
 

@@ -193,7 +193,7 @@ def test_export_prints_the_path_last(rlaif_fast: Cli, tiny_folder: Callable[[str
     done = rlaif_fast(*export, home=tmp_path)
     assert done.status == 0, done.err
     path = Path(done.out.splitlines()[-1])
-    assert path == tmp_path / "bundles" / "gpt2-summary-int8"
+    assert path == tmp_path / "bundles" / "gpt2-int8"
     assert (path / "manifest.json").exists()
     for step in ("loading", "asking PyTorch", "tracing", "calibrating int8, block by block", "writing the weights",
                  "verifying against PyTorch"):  # fmt: skip

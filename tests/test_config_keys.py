@@ -125,8 +125,8 @@ def test_scores_without_a_scale(tiny_folder: Callable[[str], Path], tmp_path: Pa
     configure(folder, **settings)
     bundle = export_bundle(find_source(str(folder)), tmp_path / "b", SUMMARY, force=False, progress=lambda *_: None)
     judge, twin = Judge.load(bundle), remade(tiny_model("gpt2"), **settings)
-    prompt = [*judge.manifest.prefix_ids, 7, 8, 9]
-    reference = reference_log_odds(twin, [prompt], judge.manifest.label_ids)
+    prompt = [*judge.manifest.prompt.prefix_ids, 7, 8, 9]
+    reference = reference_log_odds(twin, [prompt], judge.manifest.prompt.label_ids)
     assert abs(judge.log_odds_of([prompt])[0] - reference[0]) < 1e-3
 
 

@@ -139,9 +139,9 @@ def test_real_pairs(
 def test_what_rounds_is_faithful(default_bundles: dict[str, Path]) -> None:
     """The int8 bundle on its held-out pairs, and every engine that rounds, on the probes."""
     judge = Judge.load(default_bundles["int8"], engine="onnxruntime")
-    assert judge.manifest.fidelity.mean <= FAITHFUL
+    assert judge.manifest.prompt.fidelity.mean <= FAITHFUL
     for variant in offered(Judge.load(default_bundles["fp32"], engine="onnxruntime").manifest):
         if variant.rounds:
             judge = Judge.load(default_bundles["fp32"], engine=variant.name)
-            errors = [np.subtract(judge.answer(probe), probe.reference) for probe in judge.manifest.probes]
+            errors = [np.subtract(judge.answer(probe), probe.reference) for probe in judge.manifest.prompt.probes]
             assert np.abs(errors).mean() <= FAITHFUL, variant.name

@@ -14,6 +14,7 @@ from rlaif_fast.bench import doctor
 from rlaif_fast.bundle.folder import Bundle, read_manifest, write_manifest
 from rlaif_fast.runtime import cgroup, cpu, memory, processor
 from tests.conftest import Run
+from tests.manifests import with_prompt
 
 Cli = Callable[..., Run]
 
@@ -41,7 +42,7 @@ def test_ready(llama: Path) -> None:
         "rlaif-fast", "onnxruntime", "tokenizers", "numpy", "extra export", "extra formats", "processor", "threads",
         "cache folder", "memory", "bundle", "self-test",
     ]  # fmt: skip
-    assert f"{len(Bundle(llama).manifest.probes)} probes answered" in findings["self-test"].found
+    assert f"{len(Bundle(llama).manifest.prompt.probes)} probes answered" in findings["self-test"].found
 
 
 def test_a_changed_bundle_is_broken(llama: Path, tmp_path: Path) -> None:
@@ -58,9 +59,9 @@ def test_other_answers_are_broken(llama: Path, tmp_path: Path) -> None:
     other = tmp_path / "other"
     shutil.copytree(llama, other)
     manifest = read_manifest(other)
-    first, *rest = manifest.probes
+    first, *rest = manifest.prompt.probes
     moved = replace(first, answer=(first.answer[0] + 1, first.answer[1]))
-    write_manifest(other, replace(manifest, probes=(moved, *rest)))
+    write_manifest(other, with_prompt(manifest, probes=(moved, *rest)))
     test = found(other)["self-test"]
     assert test.state == "broken" and "answers the bundle's probes differently" in test.found
 

@@ -60,7 +60,7 @@ def test_a_variant_says_what_it_is(name: str, llama: Path) -> None:
 @pytest.mark.parametrize("name", NAMES)
 def test_float32_is_pytorchs(name: str, llama: Path) -> None:
     judge = judge_by(name, llama)
-    wrong = [np.abs(np.subtract(judge.answer(p), p.reference)).max() for p in judge.manifest.probes]
+    wrong = [np.abs(np.subtract(judge.answer(p), p.reference)).max() for p in judge.manifest.prompt.probes]
     if variant(name).rounds:
         assert max(wrong) > EXACT  # or it need not be called rounding
     else:
@@ -70,8 +70,8 @@ def test_float32_is_pytorchs(name: str, llama: Path) -> None:
 def test_the_label_head_stays_in_float32(llama: Path) -> None:
     """Of bfloat16 logits the last 16 bits of a float32 would be zero, all of them."""
     judge = judge_by("openvino-bf16", llama)
-    tree = pack([judge.prompt_tokens(pair)[0] for pair in pairs(6)], judge.manifest.prefix_ids)
-    logits = judge._engine.run(tree)
+    tree = pack([judge.prompt_tokens(pair)[0] for pair in pairs(6)], judge.manifest.prompt.prefix_ids)
+    logits = judge._engine.run(tree, judge._bundle.arrays).label_logits
     assert np.any(logits.view(np.uint32) & 0xFFFF)
 
 
@@ -110,7 +110,7 @@ def test_neighbours_change_nothing(name: str, precision: str, llama: Path, tiny_
 def test_a_tree_of_a_single_token_is_judged(name: str, llama: Path) -> None:
     judge = judge_by(name, llama)
     prompt = judge.prompt_tokens(pairs(1)[0])[0]
-    inside = list(judge.manifest.prefix_ids)
+    inside = list(judge.manifest.prompt.prefix_ids)
     got = judge.log_odds_of([[*inside, prompt[-1]]])
     wanted = Judge(judge._bundle).log_odds_of([[*inside, prompt[-1]]])
     assert got == pytest.approx(wanted, abs=1.0 if variant(name).rounds else 1e-4)
@@ -193,7 +193,7 @@ def test_fewer_instructions_keep_the_verdicts_or_refuse(
         "import json, sys\nfrom rlaif_fast import Judge, RlaifFastError\n"
         "try:\n    judge = Judge.load(sys.argv[1], engine=sys.argv[2])\n"
         "except RlaifFastError as error:\n    sys.exit('refused: ' + str(error))\n"
-        "print(json.dumps([judge.answer(p) for p in judge.manifest.probes]))\n"
+        "print(json.dumps([judge.answer(p) for p in judge.manifest.prompt.probes]))\n"
     )
     done = subprocess.run(
         [sys.executable, "-c", answers, str(folder), name], capture_output=True, text=True, cwd=ROOT,
@@ -203,8 +203,8 @@ def test_fewer_instructions_keep_the_verdicts_or_refuse(
         assert done.stderr.startswith("refused: "), done.stderr
         return
     manifest = read_manifest(folder)
-    wrong = np.abs(np.subtract(json.loads(done.stdout), [p.reference for p in manifest.probes]))
+    wrong = np.abs(np.subtract(json.loads(done.stdout), [p.reference for p in manifest.prompt.probes]))
     if variant(name).rounds:
-        assert wrong.mean() < 0.5 * np.abs([p.reference for p in manifest.probes]).mean()
+        assert wrong.mean() < 0.5 * np.abs([p.reference for p in manifest.prompt.probes]).mean()
     else:
         assert (wrong.max() if precision == "fp32" else wrong.mean()) <= error_limit(manifest)

@@ -30,12 +30,14 @@ def _export(model: Path, output: Path, template: Template = SUMMARY, force: bool
     return export_bundle(find_source(str(model)), output, template, force=force, progress=lambda what, share: None)
 
 
-def test_a_bundle_is_four_files(llama: Path) -> None:
+def test_a_bundle_is_four_files_and_one_a_prompt(llama: Path) -> None:
     assert sorted(p.name for p in llama.iterdir()) == [
-        "manifest.json", "model.onnx", "model.onnx.data", "tokenizer.json",
+        "manifest.json", "model.onnx", "model.onnx.data", "prompts", "tokenizer.json",
     ]  # fmt: skip
     manifest = json.loads((llama / "manifest.json").read_text())
-    assert manifest["fidelity"]["max"] < 1e-3
+    (prompt,) = manifest["prompts"]
+    assert [p.name for p in (llama / "prompts").iterdir()] == [f"summary-{prompt['file']['sha256'][:8]}.safetensors"]
+    assert prompt["fidelity"]["max"] < 1e-3
     assert manifest["model"]["parameters"] > 100_000
     assert "/" not in manifest["model"]["id"], "a bundle says nothing of the machine it was made on"
 
@@ -188,8 +190,8 @@ def test_a_sentencepiece_tokenizer_is_judged_by_its_labels(tmp_path: Path) -> No
     """Its labels alone both begin with a bare space token, which would make every verdict 0.5."""
     folder = save_tiny("llama", tmp_path / "model", tokenizer="sentencepiece")
     judge = Judge.load(_export(folder, tmp_path / "bundle"))
-    assert judge.manifest.label_ids[0] != judge.manifest.label_ids[1]
-    assert judge.manifest.fidelity.max < 1e-3
+    assert judge.manifest.prompt.label_ids[0] != judge.manifest.prompt.label_ids[1]
+    assert judge.manifest.prompt.fidelity.max < 1e-3
 
 
 def test_a_gguf_file(tmp_path: Path) -> None:
@@ -198,4 +200,4 @@ def test_a_gguf_file(tmp_path: Path) -> None:
     judge = Judge.load(_export(path, tmp_path / "bundle"))
     assert judge.manifest.model.id == "tiny"
     assert judge.manifest.model.licence == "mit"
-    assert judge.manifest.fidelity.max < 1e-3
+    assert judge.manifest.prompt.fidelity.max < 1e-3

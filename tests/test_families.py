@@ -26,13 +26,13 @@ def test_log_odds_are_pytorchs(name: str, tiny_bundle: Callable[[str], Path]) ->
     """Prompts of 1 to 500 tokens: behind the baked prefix, leaving it halfway, and without it."""
     judge = Judge.load(tiny_bundle(name))
     manifest, random = judge.manifest, np.random.default_rng(3)
-    prefix = list(manifest.prefix_ids)
+    prefix = list(manifest.prompt.prefix_ids)
     assert len(prefix) > 10
     prompts = []
     for length in (1, 2, 5, 6, 41, 80, 200, 500):
         tokens = random.integers(3, VOCABULARY, length).tolist()
         prompts += [tokens, [*prefix[: len(prefix) // 2], *tokens], [*prefix, *tokens]]
-    reference = reference_log_odds(tiny_model(name), prompts, manifest.label_ids)
+    reference = reference_log_odds(tiny_model(name), prompts, manifest.prompt.label_ids)
     assert np.std(reference) > 0.1, "a model that answers everything alike tests nothing"
     alone = np.array([judge.log_odds_of([prompt])[0] for prompt in prompts])
     assert np.abs(alone - reference).max() < LIMIT
@@ -50,7 +50,7 @@ def test_verdicts_are_pytorchs(name: str, tiny_bundle: Callable[[str], Path]) ->
     pairs = [Pair("The quick brown fox. " * n, a, b) for n in (1, 6) for a in texts for b in texts if a != b]
     grouped = list(judge.judge_many(pairs))
     for pair, together in zip(pairs, grouped, strict=True):
-        forward, swapped = reference_log_odds(model, judge.prompt_tokens(pair), manifest.label_ids)
+        forward, swapped = reference_log_odds(model, judge.prompt_tokens(pair), manifest.prompt.label_ids)
         for verdict in (together, judge.judge(pair)):
             assert verdict.pair is pair
             np.testing.assert_allclose(verdict.log_odds_by_order, (forward, -swapped), rtol=0, atol=LIMIT)

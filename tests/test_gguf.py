@@ -112,8 +112,8 @@ def test_the_scaling_reaches_the_bundle(tmp_path: Path) -> None:
     bundle = export_bundle(find_source(str(path)), tmp_path / "b", SUMMARY, force=False, progress=lambda *_: None)
     judge, twin = Judge.load(bundle), tiny_model("llama")
     twin.model.rotary_emb.inv_freq /= torch.from_numpy(factors)
-    prompts = [list(range(3, 203)), [*judge.manifest.prefix_ids, 7, 8, 9]]
-    reference = reference_log_odds(twin, prompts, judge.manifest.label_ids)
+    prompts = [list(range(3, 203)), [*judge.manifest.prompt.prefix_ids, 7, 8, 9]]
+    reference = reference_log_odds(twin, prompts, judge.manifest.prompt.label_ids)
     assert np.abs([judge.log_odds_of([p])[0] for p in prompts] - reference).max() < 1e-3
 
 

@@ -20,6 +20,7 @@ from rlaif_fast.bundle.protobuf import fields
 from rlaif_fast.errors import BundleError
 
 SIZE = 4096  # bytes of the weights' file
+FILES = {WEIGHTS: SIZE}
 
 
 def model(nodes: list[Any] | None = None, initializers: list[Any] | None = None) -> onnx.ModelProto:
@@ -45,7 +46,7 @@ def inline() -> TensorProto:
 
 def refusal(content: bytes | onnx.ModelProto) -> str:
     with pytest.raises(BundleError) as caught:
-        check_graph(content if isinstance(content, bytes) else content.SerializeToString(), SIZE, "here")
+        check_graph(content if isinstance(content, bytes) else content.SerializeToString(), FILES, "here")
     found = str(caught.value)
     assert found.startswith("here: no graph of a bundle (") and len(found.splitlines()) == 1
     return found
@@ -53,12 +54,12 @@ def refusal(content: bytes | onnx.ModelProto) -> str:
 
 def test_graphs_that_are_fine() -> None:
     for made in (model(), model(initializers=[inline()]), model(initializers=[weight((SIZE // 4,))])):
-        check_graph(made.SerializeToString(), SIZE, "here")
+        check_graph(made.SerializeToString(), FILES, "here")
 
 
 def test_the_exporters_graphs_pass(tiny_bundle: Callable[[str], Path], tiny_int8: Callable[[str], Path]) -> None:
     for folder in (tiny_bundle("llama"), tiny_int8("llama")):
-        check_graph((folder / MODEL).read_bytes(), (folder / WEIGHTS).stat().st_size, "here")
+        check_graph((folder / MODEL).read_bytes(), {WEIGHTS: (folder / WEIGHTS).stat().st_size}, "here")
 
 
 @pytest.mark.parametrize(
@@ -125,7 +126,7 @@ def test_operators_are_onnxruntimes_own(domain: str) -> None:
     imported.opset_import.add(domain=domain, version=1)
     assert "operators of domain " in refusal(imported)
     node.domain = "com.microsoft"
-    check_graph(model([node]).SerializeToString(), SIZE, "here")
+    check_graph(model([node]).SerializeToString(), FILES, "here")
 
 
 def _branch(*nodes: Any, initializers: tuple[Any, ...] = ()) -> onnx.GraphProto:
@@ -136,7 +137,7 @@ def test_branches_are_looked_at() -> None:
     def within(branch: onnx.GraphProto) -> onnx.ModelProto:
         return model([helper.make_node("If", ["c"], ["y"], then_branch=branch)])
 
-    check_graph(within(_branch(helper.make_node("Identity", ["x"], ["y"]))).SerializeToString(), SIZE, "here")
+    check_graph(within(_branch(helper.make_node("Identity", ["x"], ["y"]))).SerializeToString(), FILES, "here")
     assert "operators of domain 'mine'" in refusal(within(_branch(helper.make_node("F", ["x"], ["y"], domain="mine"))))
     assert "external data of what is no weight" in refusal(within(_branch(initializers=(weight(),))))
     inner = helper.make_node("If", ["c"], ["y"], then_branch=_branch())
@@ -145,7 +146,7 @@ def test_branches_are_looked_at() -> None:
 
 
 def test_constants_bring_their_own_values() -> None:
-    check_graph(model([helper.make_node("Constant", [], ["y"], value=inline())]).SerializeToString(), SIZE, "here")
+    check_graph(model([helper.make_node("Constant", [], ["y"], value=inline())]).SerializeToString(), FILES, "here")
     node = helper.make_node("Constant", [], ["y"], value=weight())
     assert "external data of what is no weight" in refusal(model([node]))
 
@@ -197,7 +198,7 @@ def _number(value: int) -> bytes:
 @given(st.binary(max_size=200))
 def test_any_bytes(content: bytes) -> None:
     try:
-        check_graph(content, SIZE, "here")
+        check_graph(content, FILES, "here")
     except BundleError:
         return
     _agrees(content)
@@ -215,7 +216,7 @@ def test_what_passes_is_what_onnx_reads() -> None:
         for _ in range(rng.choice((1, 1, 2, 3))):
             content[rng.randrange(len(content))] ^= 1 << rng.randrange(8)
         try:
-            check_graph(bytes(content), SIZE, "here")
+            check_graph(bytes(content), FILES, "here")
         except BundleError:
             continue
         passed += _agrees(bytes(content))

@@ -50,7 +50,7 @@ def test_it_answers_as_its_numbers_in_float32(
     assert sizes[1] - sizes[0] == pytest.approx(saved, rel=0.05)  # the rest, like the prefix's values, is in float32
     judge = Judge.load(half)
     for pair in _PAIRS:
-        wanted = reference_log_odds(exact, judge.prompt_tokens(pair), judge.manifest.label_ids) * [1, -1]
+        wanted = reference_log_odds(exact, judge.prompt_tokens(pair), judge.manifest.prompt.label_ids) * [1, -1]
         assert np.abs(np.array(judge.judge(pair).log_odds_by_order) - wanted).max() < 1e-3
     bundles = [Bundle(bundle) for bundle in (half, wide)]
     for engine in variants():
@@ -60,8 +60,9 @@ def test_it_answers_as_its_numbers_in_float32(
             assert ours == theirs, engine.name
 
     monkeypatch.setattr("rlaif_fast_export.writing.segments._WEIGHTS", 30_000)
-    found = in_segments(half, read_manifest(half))(_PAIRS, lambda _: None)
-    whole = in_one_session(half)(_PAIRS, lambda _: None)
+    prompt, arrays = bundles[0].manifest.prompt, bundles[0].arrays
+    found = in_segments(half, read_manifest(half))(prompt, arrays, _PAIRS, lambda _: None)
+    whole = in_one_session(half)(prompt, arrays, _PAIRS, lambda _: None)
     assert np.abs(found - whole).max() < 1e-5  # cut behind each weight, which keeps onnxruntime from joining a bias
 
     assert wire.products(bundles[0].graph) == wire.products(bundles[1].graph)

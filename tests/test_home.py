@@ -47,17 +47,17 @@ def test_asking_makes_nothing() -> None:
 
 
 def test_folder_names_what_the_bundle_is() -> None:
-    assert name_of(DEFAULT_MODEL) == "smollm2-135m-instruct-summary-int8"
-    assert name_of("microsoft/phi-1_5") == "microsoft-phi-1_5-summary-int8"
-    assert name_of("microsoft/phi-1_5", "int8", "helpful") == "microsoft-phi-1_5-helpful-int8"
-    assert name_of("microsoft/phi-1_5", revision="refs/pr/3") == "microsoft-phi-1_5-refs-pr-3-summary-int8"
-    assert name_of("models/SmolLM2.Q8_0.gguf") == "SmolLM2.Q8_0-summary-int8"
+    assert name_of(DEFAULT_MODEL) == "smollm2-135m-instruct-int8"
+    assert name_of("microsoft/phi-1_5") == "microsoft-phi-1_5-int8"
+    assert name_of("microsoft/phi-1_5", "fp32") == "microsoft-phi-1_5-fp32"
+    assert name_of("microsoft/phi-1_5", revision="refs/pr/3") == "microsoft-phi-1_5-refs-pr-3-int8"
+    assert name_of("models/SmolLM2.Q8_0.gguf") == "SmolLM2.Q8_0-int8"
 
 
 def test_local_folder_goes_by_its_own_name(tmp_path: Path) -> None:
     folder = tmp_path / "my models" / "judge v2"
     folder.mkdir(parents=True)
-    assert name_of(str(folder)) == name_of(f"{folder}/") == "judge-v2-summary-int8"
+    assert name_of(str(folder)) == name_of(f"{folder}/") == "judge-v2-int8"
 
 
 @pytest.mark.parametrize("here", [".", "..", "../work", "sub/.."])

@@ -147,9 +147,9 @@ def test_revision_is_another_model(hub: HubServer, first: Export, flipped: Expor
     assert flipped.run.status == 0
     assert flipped.manifest.model.revision == hub.repositories[PHI].branches["flipped"]
     assert flipped.manifest.model.revision != first.manifest.model.revision
-    answers = [probe.reference for probe in first.manifest.probes]
+    answers = [probe.reference for probe in first.manifest.prompt.probes]
     assert all(abs(d) > 1e-3 for pair in answers for d in pair)
-    assert [probe.reference for probe in flipped.manifest.probes] == [(-a, -b) for a, b in answers]
+    assert [probe.reference for probe in flipped.manifest.prompt.probes] == [(-a, -b) for a, b in answers]
 
 
 def test_licence_is_the_revisions(flipped: Export) -> None:

@@ -35,6 +35,7 @@ from rlaif_fast_export.reference.texts import shipped_pairs
 from rlaif_fast_export.sources.source import find_source
 from tests.conftest import Run
 from tests.families import FAMILIES, tiny_model
+from tests.manifests import with_prompt
 from tests.plain_pytorch import reference_log_odds
 
 LIMIT = 0.05  # log-odds, where a test says its own
@@ -55,13 +56,13 @@ def test_verdicts_are_near_pytorchs(
     judge = Judge.load(tiny_int8(name))
     manifest, model, pairs = judge.manifest, tiny_model(name), _texts()
     prompts = [tokens for pair in pairs for tokens in judge.prompt_tokens(pair)]
-    exact = reference_log_odds(model, prompts, manifest.label_ids)
+    exact = reference_log_odds(model, prompts, manifest.prompt.label_ids)
     got = np.array([judge.log_odds_of([tokens])[0] for tokens in prompts])
     error, spread = np.abs(got - exact).mean(), np.std(exact)
     assert spread > 0.1, "a model that answers everything alike tests nothing"
     assert error < max(0.05 * spread, tiny_limit(name)), f"{error:.3f} of {spread:.3f}"
     assert np.corrcoef(got, exact)[0, 1] > 0.99
-    assert manifest.bfloat16 is not None and manifest.fidelity.mean <= tiny_limit(name)
+    assert manifest.prompt.bfloat16 is not None and manifest.prompt.fidelity.mean <= tiny_limit(name)
     counts = manifest.passes
     assert sum(counts[f"int8_{kind}"] for kind in ("static", "rows", "terms")) > 0 and counts["fused_attention"] == 2
     assert manifest.operators["MatMul"] <= 3 + counts["int8_float"], "the label head, the attention of judged rows"
@@ -75,7 +76,7 @@ def test_the_promise_is_kept_or_nothing_is(name: str, tiny_folder: Callable[[str
     except FidelityError as error:
         refusal = str(error)
     else:
-        assert read_manifest(bundle).fidelity.mean <= 0.03
+        assert read_manifest(bundle).prompt.fidelity.mean <= 0.03
         return
     assert "(limit 0.03)" in refusal and not list(tmp_path.iterdir())
 
@@ -84,11 +85,11 @@ def test_the_promise_is_kept_or_nothing_is(name: str, tiny_folder: Callable[[str
 def test_integers_are_the_bundles(name: str, tiny_int8: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch) -> None:
     """onnxruntime's exact kernels, which a CPU without VNNI must take, give the bits of this CPU's own."""
     judge = Judge(Bundle(tiny_int8(name)))
-    here = [judge.answer(probe) for probe in judge.manifest.probes]
+    here = [judge.answer(probe) for probe in judge.manifest.prompt.probes]
     monkeypatch.setattr("rlaif_fast.runtime.engines.onnxruntime.saturates", lambda: True)
     exact = Judge(Bundle(tiny_int8(name)))
     assert "the exact kernels" in exact.describe()
-    assert [exact.answer(probe) for probe in exact.manifest.probes] == here
+    assert [exact.answer(probe) for probe in exact.manifest.prompt.probes] == here
     assert selftest.check(exact.manifest, exact.answer) == selftest.check(judge.manifest, judge.answer)
 
 
@@ -143,7 +144,7 @@ def test_own_calibration_pairs(
         for p in shipped_pairs("calibration")[:12]))  # fmt: skip
     run = rlaif_fast("export", tiny_folder("llama"), "-o", tmp_path / "out", "--calibrate", rows, "--max-delta", 5)
     assert run.status == 0, run.err
-    assert re.fullmatch(r"\d+ held-out pairs in both orders", read_manifest(tmp_path / "out").fidelity.prompts)
+    assert re.fullmatch(r"\d+ held-out pairs in both orders", read_manifest(tmp_path / "out").prompt.fidelity.prompts)
     wrong = rlaif_fast("export", tiny_folder("llama"), "--precision", "fp32", "--calibrate", rows)
     assert wrong.status == 2 and "--quality, --calibrate and --max-delta are for --precision int8" in wrong.err
 
@@ -213,8 +214,8 @@ def test_a_machine_that_answers_differently_is_caught(
     Judge.load(bundle)
     (record,) = (tmp_path / "home" / "checked").iterdir()
     manifest = read_manifest(bundle)
-    other = [replace(p, answer=(p.answer[0] + 1, p.answer[1])) for p in manifest.probes]
-    write_manifest(bundle, replace(manifest, probes=tuple(other)))
+    other = [replace(p, answer=(p.answer[0] + 1, p.answer[1])) for p in manifest.prompt.probes]
+    write_manifest(bundle, with_prompt(manifest, probes=tuple(other)))
     Judge.load(bundle)  # it passed here before
     record.unlink()
     with pytest.raises(BundleError, match="this machine answers the bundle's probes differently"):

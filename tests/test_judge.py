@@ -87,12 +87,12 @@ def test_special_tokens_in_a_response_are_characters(llama_judge: Judge) -> None
     assert tokens[0] == 0  # the tokenizer's own <s>
     assert not {0, 1, 2} & set(tokens[1:])
     forward, _ = llama_judge.judge(pair).log_odds_by_order
-    reference = reference_log_odds(tiny_model("llama"), [tokens], llama_judge.manifest.label_ids)[0]
+    reference = reference_log_odds(tiny_model("llama"), [tokens], llama_judge.manifest.prompt.label_ids)[0]
     assert forward == pytest.approx(reference, abs=1e-3)
-    prompt = llama_judge.manifest.template.render(pair.instruction, pair.response_0, pair.response_1)
+    prompt = llama_judge.manifest.prompt.template.render(pair.instruction, pair.response_0, pair.response_1)
     seeds = tiny_tokenizer()(prompt)["input_ids"]
     assert {1, 2} <= set(seeds)
-    seeds_answer = reference_log_odds(tiny_model("llama"), [seeds], llama_judge.manifest.label_ids)[0]
+    seeds_answer = reference_log_odds(tiny_model("llama"), [seeds], llama_judge.manifest.prompt.label_ids)[0]
     assert abs(seeds_answer - forward) > 1e-2
 
 
@@ -102,7 +102,7 @@ def test_a_text_that_merges_with_the_head_is_still_exact(llama_judge: Judge) -> 
     for start in ("", " ", "\n\n", "-", "- ", "1", "é", "日本", "\t\t", "Text - "):
         pair = Pair(start + "fox", "a", "b")
         prompts = llama_judge.prompt_tokens(pair)
-        forward, swapped = reference_log_odds(model, prompts, llama_judge.manifest.label_ids)
+        forward, swapped = reference_log_odds(model, prompts, llama_judge.manifest.prompt.label_ids)
         np.testing.assert_allclose(llama_judge.judge(pair).log_odds_by_order, (forward, -swapped), rtol=0, atol=1e-3)
 
 
@@ -126,7 +126,7 @@ def test_a_prompt_of_the_whole_context_is_judged(llama_judge: Judge) -> None:
         pair, words = longer, words + 1
     prompts = llama_judge.prompt_tokens(pair)
     assert max(map(len, prompts)) > CONTEXT - 20
-    forward, swapped = reference_log_odds(tiny_model("llama"), prompts, llama_judge.manifest.label_ids)
+    forward, swapped = reference_log_odds(tiny_model("llama"), prompts, llama_judge.manifest.prompt.label_ids)
     np.testing.assert_allclose(llama_judge.judge(pair).log_odds_by_order, (forward, -swapped), rtol=0, atol=1e-3)
 
 

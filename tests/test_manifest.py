@@ -15,27 +15,32 @@ from hypothesis import strategies as st
 
 from rlaif_fast.bundle.agreement import MarginBin
 from rlaif_fast.bundle.folder import read_manifest
-from rlaif_fast.bundle.manifest import FILES, SCHEMA, Cost, Fidelity, FileEntry, Manifest, ModelSource, Probe
+from rlaif_fast.bundle.manifest import FILES, SCHEMA, Cost, Manifest, ModelSource
+from rlaif_fast.bundle.prompt import BundlePrompt, Fidelity, FileEntry, Probe
 from rlaif_fast.errors import BundleError
 from rlaif_fast.prompts.template import SUMMARY
 from tests.fuzz.manifest import signed
 
-EXAMPLE = Manifest(
-    model=ModelSource("owner/name", "c0ffee", "mit", "llama", 123),
+PROMPT = BundlePrompt(
     template=SUMMARY,
     label_ids=(17, 18),
-    precision="fp32",
     prefix_ids=(1, 2, 3),
-    maximum_length=2048,
-    cost=Cost(1000, 10),
-    passes={"fused_attention": 2, "attention_of_judged": 1},
-    operators={"MatMul": 9},
     ending=5,
     fidelity=Fidelity("8 probe pairs", 8, 1e-6, 0.1 + 0.2, 5e-324, 0.125, 0.999, (MarginBin(0.0, 0.1, 8, 1),)),
     bfloat16=Fidelity("8 probe pairs", 8, 0.05, 0.1, 0.2, 0.125, 0.9, ()),
     error_bound=0.03,
     probes=(Probe("é\n", "a", "b", (0.1, -1 / 3), (0.2, 0.3)), Probe("i", "c", "d", (2.0, 3.0), (1.0, 2.0))),
+    file=FileEntry("1" * 64, 9),
+)
+EXAMPLE = Manifest(
+    model=ModelSource("owner/name", "c0ffee", "mit", "llama", 123),
+    precision="fp32",
+    maximum_length=2048,
+    cost=Cost(1000, 10),
+    passes={"fused_attention": 2, "attention_of_judged": 1},
+    operators={"MatMul": 9},
     tools={"torch": "2"},
+    prompts=(PROMPT,),
     files={name: FileEntry("0" * 64, 7) for name in FILES},
 )
 RAW: dict[str, Any] = json.loads(EXAMPLE.to_json())
@@ -90,8 +95,9 @@ REQUIRED = {
     if (isinstance(path[-1], str) and path[0] not in ("passes", "operators", "tools", "files")) or len(path) == 1
     or (path[0] == "files" and len(path) == 3)
 }  # fmt: skip
-NULLABLE = {"model.revision", "model.licence", "fidelity.r", "bfloat16", "bfloat16.r", "error_bound",
-            "fidelity.by_margin.0.high"}  # fmt: skip
+NULLABLE = {"model.revision", "model.licence"} | {
+    f"prompts.0.{name}" for name in ("fidelity.r", "bfloat16", "bfloat16.r", "error_bound", "fidelity.by_margin.0.high")
+}
 
 
 def test_what_is_written_reads_back() -> None:
@@ -99,7 +105,7 @@ def test_what_is_written_reads_back() -> None:
     nothing = replace(
         EXAMPLE,
         model=replace(EXAMPLE.model, revision=None, licence=None),
-        fidelity=replace(EXAMPLE.fidelity, r=None),
+        prompts=(replace(PROMPT, fidelity=replace(PROMPT.fidelity, r=None)),),
         files={},
     )
     assert Manifest.from_json(nothing.to_json().encode(), "here") == nothing
@@ -110,7 +116,7 @@ def test_a_real_one_reads_back(llama: Path) -> None:
     assert Manifest.from_json(manifest.to_json().encode(), "here") == manifest
     assert (llama / "manifest.json").read_text(encoding="utf-8") == manifest.to_json()
     assert manifest.schema == SCHEMA and set(manifest.files) == set(FILES)
-    assert hash(manifest.template) == hash(SUMMARY)
+    assert hash(manifest.prompt.template) == hash(SUMMARY)
 
 
 def test_text_is_readable_and_ends_its_line() -> None:
@@ -120,7 +126,7 @@ def test_text_is_readable_and_ends_its_line() -> None:
 
 def test_what_is_no_number_is_not_written() -> None:
     with pytest.raises(ValueError, match="not JSON compliant"):
-        replace(EXAMPLE, fidelity=replace(EXAMPLE.fidelity, max=float("nan"))).to_json()
+        replace(EXAMPLE, prompts=(replace(PROMPT, fidelity=replace(PROMPT.fidelity, max=float("nan"))),)).to_json()
 
 
 @pytest.mark.parametrize("name", REQUIRED)
@@ -176,8 +182,10 @@ def test_unknown_files_are_refused(name: str) -> None:
 
 
 def test_template_that_is_none() -> None:
-    assert "needs {instruction}, {first} and {second} once each" in refusal(changed(("template", "text"), "x"))
-    assert "needs two different labels" in refusal(changed(("template", "labels"), ["1", "1"]))
+    assert "needs {instruction}, {first} and {second} once each" in refusal(
+        changed(("prompts", 0, "template", "text"), "x")
+    )
+    assert "needs two different labels" in refusal(changed(("prompts", 0, "template", "labels"), ["1", "1"]))
 
 
 _JSON = st.recursive(

@@ -13,7 +13,7 @@ import torch
 from rlaif_fast_export.graph.leaves import DOMAIN, leaves
 from rlaif_fast_export.graph.nodes import PassError, emit, leaves_of, remove_dead
 from rlaif_fast_export.graph.prefix import bake_prefix
-from rlaif_fast_export.graph.trace import LabelJudge, trace
+from rlaif_fast_export.graph.trace import TreeDecoder, trace
 from rlaif_fast_export.graph.weights import UnsupportedModule, Weights
 from rlaif_fast_export.passes import pipeline as passes
 from rlaif_fast_export.passes.judged_only import judged_only
@@ -23,15 +23,15 @@ from rlaif_fast_export.sources.mapped import Mapped
 from tests.families import tiny_model
 
 
-def _traced(name: str, tmp_path: Path) -> tuple[LabelJudge, ir.Model]:
-    judge = LabelJudge(tiny_model(name), (5, 6)).eval()
-    return judge, trace(judge, 3, tmp_path)
+def _traced(name: str, tmp_path: Path) -> tuple[TreeDecoder, ir.Model]:
+    decoder = TreeDecoder(tiny_model(name)).eval()
+    return decoder, trace(decoder, tmp_path)
 
 
 def test_a_trace_holds_no_weights(tmp_path: Path) -> None:
     _, graph = _traced("llama", tmp_path)
     assert not graph.graph.initializers
-    assert len(leaves_of(graph.graph, "Linear")) == 3 * 7 + 1
+    assert len(leaves_of(graph.graph, "Linear")) == 3 * 7
 
 
 def test_leaves_are_taken_back() -> None:
@@ -57,7 +57,7 @@ def test_counts_are_asserted(tmp_path: Path) -> None:
     judge, graph = _traced("llama", tmp_path)
     prefix = bake_prefix(Blockwise(tiny_model("llama"), Mapped()), [1, 2, 3])
     with pytest.raises(PassError, match=r"normal_attention matched 3 times, expected 4"):
-        passes.run(graph, Weights(judge), [*prefix, prefix[0]], 1024)
+        passes.run(graph, Weights(judge), [*prefix, prefix[0]], 1024, 64)
 
 
 def test_normal_attention_refuses_what_it_cannot_follow(tmp_path: Path) -> None:
@@ -100,7 +100,7 @@ def test_a_leaf_nobody_lowers_fails(tmp_path: Path) -> None:
     head = leaves_of(graph.graph, "Linear")[-1]
     head.replace_input_with(0, emit(head, "Unknown", head.inputs[0], domain=DOMAIN))
     with pytest.raises(PassError):
-        passes.run(graph, Weights(judge), prefix, 1024)
+        passes.run(graph, Weights(judge), prefix, 1024, 64)
 
 
 def test_a_norm_of_another_formula_is_refused() -> None:

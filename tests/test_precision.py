@@ -76,7 +76,7 @@ def test_the_command_says_what_it_chose(
     assert done.status == 0, done.err
     path = Path(done.out.splitlines()[-1])
     chosen = read_manifest(path).precision
-    assert path.name == f"llama-summary-{chosen}"
+    assert path.name == f"llama-{chosen}"
     (line,) = (line for line in done.err.splitlines() if line.startswith("precision: "))
     assert line.startswith(f"precision: {chosen}, ") and "times as fast" in line
     again = rlaif_fast("export", tiny_folder("llama"), "--precision", chosen, home=tmp_path)
@@ -105,11 +105,11 @@ def test_an_int8_that_is_refused_becomes_fp32(
     assert done.exit_code == 0, done.output
     assert read_manifest(Path(done.stdout.splitlines()[-1])).precision == "fp32"
     assert "precision: fp32 instead, since int8 deviates\n" in done.stderr
-    assert [folder.name for folder in (tmp_path / "bundles").iterdir()] == ["llama-summary-fp32"]
-    before = (tmp_path / "bundles/llama-summary-fp32/manifest.json").stat().st_mtime_ns
+    assert [folder.name for folder in (tmp_path / "bundles").iterdir()] == ["llama-fp32"]
+    before = (tmp_path / "bundles/llama-fp32/manifest.json").stat().st_mtime_ns
     again = _export(tiny_folder("llama"), tmp_path, monkeypatch)  # it may be of another model of that name
-    assert again.exit_code != 0 and "llama-summary-fp32: exists already" in str(again.exception)
-    assert (tmp_path / "bundles/llama-summary-fp32/manifest.json").stat().st_mtime_ns == before
+    assert again.exit_code != 0 and "llama-fp32: exists already" in str(again.exception)
+    assert (tmp_path / "bundles/llama-fp32/manifest.json").stat().st_mtime_ns == before
 
 
 def test_where_memory_needs_int8_it_is_refused_and_nothing_else_made(

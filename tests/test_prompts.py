@@ -68,8 +68,8 @@ def test_own_template_and_two_shots(name: str, tiny_folder: Callable[[str], Path
         text = f"Which jam is better?\n{_SHOWN}Fox: {instruction}\nA: {first}\nB: {second}\nBetter:"
         return list(fast(text)["input_ids"])
 
-    assert judge.manifest.template == template
-    assert len(judge.manifest.prefix_ids) > len(fast(_SHOWN)["input_ids"]), "the examples are baked"
+    assert judge.manifest.prompt.template == template
+    assert len(judge.manifest.prompt.prefix_ids) > len(fast(_SHOWN)["input_ids"]), "the examples are baked"
     _hold(judge, tiny_model(name), tokens, fast.convert_tokens_to_ids(["A", "B"]))
 
 
@@ -99,7 +99,7 @@ def test_own_template_two_shots_and_chat_together(tmp_path: Path) -> None:
         return list(fast.apply_chat_template(messages, add_generation_prompt=True))
 
     _hold(judge, tiny_model("llama"), tokens, fast.convert_tokens_to_ids(["A", "B"]))
-    assert judge.manifest.template.name == f"{template.name}-chat"
+    assert judge.manifest.prompt.template.name == f"{template.name}-chat"
 
 
 def test_every_built_in_template_on_one_model(tiny_folder: Callable[[str], Path]) -> None:

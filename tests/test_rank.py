@@ -55,7 +55,7 @@ def test_every_family_ranks_as_pytorch(name: str, tiny_bundle: Callable[[str], P
     wins = np.full((4, 4), 0.5)
     for i, j in permutations(range(4), 2):
         pair = Pair(instruction, APART[i], APART[j])
-        forward, swapped = reference_log_odds(model, judge.prompt_tokens(pair), judge.manifest.label_ids)
+        forward, swapped = reference_log_odds(model, judge.prompt_tokens(pair), judge.manifest.prompt.label_ids)
         first, second = 1 / (1 + math.exp(-forward)), 1 / (1 + math.exp(swapped))
         wins[i, j] = (first + second) / 2
         assert found.wins_first[i][j] == pytest.approx(first, abs=1e-4)

@@ -79,7 +79,7 @@ def test_a_tree_over_the_bound_is_split(llama: Path, llama_judge: Judge, monkeyp
     monkeypatch.setattr(llama_judge._engine, "run", lambda tree: (trees.append(tree.tokens), run(tree))[1])
     list(llama_judge.judge_many(pairs))
     shared, trees[:] = max(trees), []
-    limit = len(llama_judge.prompt_tokens(pairs[0])[0]) - len(llama_judge.manifest.prefix_ids)
+    limit = len(llama_judge.prompt_tokens(pairs[0])[0]) - len(llama_judge.manifest.prompt.prefix_ids)
     bound = memory.of_pass(llama_judge.manifest, limit)
     monkeypatch.setattr(passes, "_TREE_BYTES", bound)
     assert largest_tree(llama_judge.manifest) == limit < shared
@@ -186,7 +186,7 @@ def limit(more):
     resource.setrlimit(resource.RLIMIT_AS, (used + more, resource.RLIM_INFINITY))
 bundle = Bundle(sys.argv[1])
 bundle.verified()
-prefix = bundle.manifest.prefix_ids
+prefix = bundle.manifest.prompt.prefix_ids
 try:
     if sys.argv[2] == "threads":
         limit(100 << 20)
@@ -195,7 +195,7 @@ try:
         engine = OnnxRuntimeEngine(bundle, EngineOptions(1))
         tree = pack([[*prefix, *list(range(5, 305)) * 6]], prefix)
         limit(1 << 20)
-        engine.run(tree)
+        engine.run(tree, bundle.arrays)
 except Exception as error:
     print(type(error).__name__, error)
 """

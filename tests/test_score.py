@@ -86,7 +86,7 @@ def _by_brute_force(model: Any, tokenizer: Any, sample: Sample) -> tuple[np.ndar
 @pytest.mark.parametrize("name", FAMILIES)
 def test_every_family_scores_as_pytorch(name: str, bundle: Callable[[str], Path]) -> None:
     rater, model, tokenizer = Rater.load(bundle(name)), tiny_model(name), tiny_tokenizer()
-    assert rater.manifest.template.labels == DIGITS
+    assert rater.manifest.prompt.template.labels == DIGITS
     found = list(rater.rate_many(SAMPLES))
     for rating in found:
         wanted, mass = _by_brute_force(model, tokenizer, rating.sample)
@@ -114,7 +114,7 @@ def test_where_ten_is_one_token(tmp_path: Path) -> None:
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     rater = Rater.load(export_score(folder, tmp_path / "bundle"))
-    assert rater.manifest.template.labels == SCORES and rater.manifest.label_ids[-1] == ten
+    assert rater.manifest.prompt.template.labels == SCORES and rater.manifest.prompt.label_ids[-1] == ten
     for rating in rater.rate_many(SAMPLES[:3]):
         wanted, mass = _by_brute_force(model, tokenizer, rating.sample)
         assert np.abs(np.array(rating.distribution) - wanted).max() < 1e-4
@@ -138,11 +138,17 @@ def test_the_arithmetic_of_ten() -> None:
 
 
 def test_what_is_made_for_the_other_is_refused(bundle: Callable[[str], Path], llama: Path, tmp_path: Path) -> None:
-    with pytest.raises(BundleError, match="scores single responses; use rlaif-fast score"):
+    with pytest.raises(
+        BundleError,
+        match=r"no prompt for pairs in this bundle, there is: score-summary; add one with .* --template summary",
+    ):
         Judge.load(bundle("llama"))
-    with pytest.raises(BundleError, match="judges pairs; export the model with --template score-summary"):
+    with pytest.raises(
+        BundleError,
+        match=r"no prompt for scores in this bundle, there is: summary; add one with .* --template score-summary",
+    ):
         Rater.load(llama)
-    with pytest.raises(Exception, match="scores are computed at fp32"):
+    with pytest.raises(Exception, match="int8 is fitted to a prompt for pairs"):
         export_bundle(
             find_source(str(save_tiny("llama", tmp_path / "m"))), tmp_path / "b", TEMPLATE, force=False,
             progress=lambda what, share: None, int8=Int8Options(),

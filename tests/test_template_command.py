@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from rlaif_fast.bundle.folder import read_manifest
 from tests.conftest import ROOT, Run
 from tests.families import save_tiny
 
@@ -112,29 +113,27 @@ def test_wrong_usage_is_said_before_any_work(
     assert "Traceback" not in done.err
 
 
-def test_export_of_each_kind_has_a_folder_of_its_own(rlaif_fast: Cli, chat_model: Path, tmp_path: Path) -> None:
-    """And its bundle judges."""
+def test_prompts_of_each_kind_come_into_one_bundle(rlaif_fast: Cli, chat_model: Path, tmp_path: Path) -> None:
+    """And the bundle judges with each."""
     pairs = tmp_path / "pairs.jsonl"
     pairs.write_text(json.dumps({"instruction": "A text.", "response_0": "a fox", "response_1": "a dog"}) + "\n")
-    folders = []
-    for options in (
-        ("--template", EXAMPLE, "--chat", "auto"),
-        ("--exemplars", pairs.with_name("rows.jsonl"), "--shots", 2),
-    ):
-        pairs.with_name("rows.jsonl").write_text(
-            "".join(
-                json.dumps({"instruction": f"t{n}", "response_0": "a", "response_1": "b", "label": 1}) + "\n"
-                for n in range(2)
-            )
-        )
-        done = rlaif_fast("export", chat_model, "--precision", "fp32", *options, home=tmp_path)
-        assert done.status == 0, done.err
-        folders.append(Path(done.out.splitlines()[-1]))
-        judged = rlaif_fast("judge", pairs, "-b", folders[-1], home=tmp_path)
+    examples = tmp_path / "rows.jsonl"
+    rows = [{"instruction": f"t{n}", "response_0": "a", "response_1": "b", "label": 1} for n in range(2)]
+    examples.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    export = ("export", chat_model, "--precision", "fp32", "--template", EXAMPLE, "--chat", "auto")
+    done = rlaif_fast(*export, home=tmp_path)
+    assert done.status == 0, done.err
+    folder = Path(done.out.splitlines()[-1])
+    assert folder.name == "tiny-fp32"
+    again = rlaif_fast(*export, home=tmp_path)
+    assert again.status == 1 and "exists already" in again.err and f"rlaif-fast prompt add {folder}" in again.err
+    add = ("prompt", "add", folder, "--model", chat_model, "--template", "summary", "--exemplars", examples)
+    done = rlaif_fast(*add, "--shots", 2, home=tmp_path)
+    assert done.status == 0, done.err
+    own, shots = (prompt.name for prompt in read_manifest(folder).prompts)
+    for name in (own, shots):
+        judged = rlaif_fast("judge", pairs, "-b", folder, "--template", name, home=tmp_path)
         assert judged.status == 0 and json.loads(judged.out)["label"] in (1, 2)
-        again = rlaif_fast("export", chat_model, "--precision", "fp32", *options, home=tmp_path)
-        assert again.status == 1 and "exists already" in again.err
-    own, shots = (folder.name for folder in folders)
-    assert own.startswith("tiny-recipes-") and own.endswith("-chat-fp32")
-    assert shots.startswith("tiny-summary-2-shot-") and shots.endswith("-fp32")
+    assert own.startswith("recipes-") and own.endswith("-chat")
+    assert shots.startswith("summary-2-shot-")
     assert "the right answers are 1, 2;" in done.err

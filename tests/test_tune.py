@@ -8,18 +8,22 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
+from safetensors.numpy import load, save
 
 from rlaif_fast import Judge
 from rlaif_fast.bench.tuning import _best, candidates, out_of_reach, tune, worthwhile
-from rlaif_fast.bundle.folder import entry, read_manifest, write_manifest
-from rlaif_fast.bundle.manifest import FILES, MANIFEST, MODEL
+from rlaif_fast.bundle.folder import read_manifest, write_manifest
+from rlaif_fast.bundle.manifest import MANIFEST
+from rlaif_fast.bundle.prompt import LABEL_OFFSET
 from rlaif_fast.errors import UnfaithfulError
 from rlaif_fast.runtime.engine_choice import AUTO, Tried, Tuned, remember, remembered, resolve
 from rlaif_fast.runtime.engines import DEFAULT, variants
 from rlaif_fast.runtime.selftest import EXACT, FAITHFUL, error_limit
-from rlaif_fast_export.exporter import shift_out
+from rlaif_fast_export.writing.prompt_file import entry_of, write_prompt
 from tests.conftest import ROOT, Run
+from tests.manifests import with_prompt
 
 ROWS = ROOT / "examples/pairs.jsonl"
 
@@ -69,8 +73,8 @@ def test_the_default_is_held_to_its_own_answers(home: Path, tmp_path: Path, tiny
     """Not to an error on a few probes, which another CPU's last bits move; unless a limit was named."""
     folder = Path(shutil.copytree(tiny_int8("llama"), tmp_path / "bundle"))
     manifest = read_manifest(folder)
-    moved = [replace(p, answer=_by(p.answer, 0.05), reference=_by(p.answer, 0.4)) for p in manifest.probes]
-    other = replace(manifest, probes=tuple(moved), fidelity=replace(manifest.fidelity, mean=0.25))
+    moved = [replace(p, answer=_by(p.answer, 0.05), reference=_by(p.answer, 0.4)) for p in manifest.prompt.probes]
+    other = with_prompt(manifest, probes=tuple(moved), fidelity=replace(manifest.prompt.fidelity, mean=0.25))
     (folder / MANIFEST).write_text(other.to_json(), encoding="utf-8")
     table = tune(folder, quiet)
     assert table.tried[0].mean == pytest.approx(0.4) and table.limit == pytest.approx(0.35)
@@ -132,8 +136,12 @@ def test_a_chosen_bundle_that_is_gone_is_not_chosen(
 
 def unfaithful(folder: Path) -> None:
     """As a machine would find an int8 bundle that computes right where it was made, and not here."""
-    shift_out(folder / MODEL, 1.0)
-    write_manifest(folder, replace(read_manifest(folder), files={name: entry(folder / name) for name in FILES}))
+    manifest = read_manifest(folder)
+    content = load((folder / manifest.prompt.path).read_bytes())
+    content[LABEL_OFFSET] = content[LABEL_OFFSET] + np.array([-0.5, 0.5], np.float32)
+    prompt = replace(manifest.prompt, file=entry_of(save(content)))
+    write_prompt(folder, prompt, save(content))
+    write_manifest(folder, replace(manifest, prompts=(prompt,)))
 
 
 def test_where_nothing_fast_is_faithful_fp32_judges_and_it_is_said(
@@ -202,8 +210,10 @@ def test_what_is_not_tried_is_said(
 
 def test_an_engines_limit_is_the_promise(tiny_int8: Callable[[str], Path], llama: Path) -> None:
     manifest = read_manifest(tiny_int8("llama"))
-    none = replace(manifest.fidelity, mean=0.0)
-    right = replace(manifest, fidelity=none, probes=tuple(replace(p, answer=p.reference) for p in manifest.probes))
+    none = replace(manifest.prompt.fidelity, mean=0.0)
+    right = replace(
+        manifest, fidelity=none, probes=tuple(replace(p, answer=p.reference) for p in manifest.prompt.probes)
+    )
     assert error_limit(right) == FAITHFUL, "whatever bfloat16 does"
     assert error_limit(replace(right, fidelity=replace(none, mean=0.2))) == 0.2, "what the bundle itself has"
     assert error_limit(read_manifest(llama)) == EXACT

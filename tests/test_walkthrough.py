@@ -39,7 +39,7 @@ def test_the_code_in_the_docs_runs(llama: Path, tmp_path: Path) -> None:
     page = (ROOT / "docs/integrations.md").read_text(encoding="utf-8")
     code = "\n".join(re.findall(r"```python\n(.*?)```", page, re.DOTALL))
     assert code.count("Labeler(") == 2 and code.count("PairwiseJudge.load") == 1
-    shutil.copytree(llama, tmp_path / "bundles" / f"{DEFAULT_MODEL}-summary-fp32")
+    shutil.copytree(llama, tmp_path / "bundles" / f"{DEFAULT_MODEL}-fp32")
     checks = (
         "\nassert judge.judge(prompts, completions)[0] in (0, 1)"
         "\nassert preferences.column_names == ['prompt', 'chosen', 'rejected'] and 0 < labelled['p1'][0] < 1"

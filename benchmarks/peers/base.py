@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from rlaif_fast.prompts.template import SUMMARY
 from rlaif_fast.rows.pairs import Pair
 
 
@@ -43,6 +44,7 @@ class Setup:
     label_ids: tuple[int, int]
     prefix_ids: tuple[int, ...]  # what every prompt of the template begins with
     longest: int  # tokens of the longest prompt
+    template: str = SUMMARY.name  # of the bundle's prompt
 
     def to_dict(self) -> dict[str, Any]:
         return {k: str(v) if isinstance(v, Path) else v for k, v in asdict(self).items()}

@@ -41,7 +41,9 @@ class RlaifFast(Peer):
     def load(self, setup: Setup) -> None:
         from rlaif_fast.judging.judge import Judge
 
-        self._judge = Judge.load(self._bundle(setup), threads=setup.threads, engine=self._engine)
+        self._judge = Judge.load(
+            self._bundle(setup), template=setup.template, threads=setup.threads, engine=self._engine
+        )
 
     def log_odds(self, task: Task) -> tuple[float, float]:
         forward, swapped = self._judge.judge(task.pair).log_odds_by_order
@@ -66,7 +68,7 @@ class RlaifFastIds(Peer):
     def load(self, setup: Setup) -> None:
         from rlaif_fast.judging.judge import Judge
 
-        self._judge = Judge.load(setup.bundle, threads=setup.threads, spin=False)
+        self._judge = Judge.load(setup.bundle, template=setup.template, threads=setup.threads, spin=False)
 
     def log_odds(self, task: Task) -> tuple[float, float]:
         forward, swapped = self._judge.log_odds_of(task.prompts).tolist()

@@ -21,7 +21,7 @@ from rlaif_fast.runtime import memory
 from rlaif_fast_export.int8.calibration import WEIGHED
 from rlaif_fast_export.int8.options import Int8Options
 from rlaif_fast_export.precision import products_of
-from rlaif_fast_export.reference.oracle import IN_BFLOAT16, OTHERS
+from rlaif_fast_export.reference.oracle import IN_BFLOAT16, OTHERS, share
 from rlaif_fast_export.reference.texts import shipped_pairs
 from rlaif_fast_export.sources.source import Source
 from rlaif_fast_export.writing.answers import WHOLE
@@ -150,7 +150,7 @@ def estimate(shape: Shape, int8: Int8Options | None) -> Estimate:
         steps["verifying against PyTorch"] = prompt * probes * _PROBE
         return Estimate(steps, max(held + 2 * block + 500_000_000, _PROCESS + session), kept, kept)
     steps["asking PyTorch for its answers"] = prompt * (probes * _PROBE + held_out * _HELD_OUT + texts)
-    steps["asking PyTorch in bfloat16 for its answers"] = 2 * prompt * min(IN_BFLOAT16, held_out) * _HELD_OUT
+    steps["asking PyTorch in bfloat16 for its answers"] = 2 * prompt * share(held_out, IN_BFLOAT16) * _HELD_OUT
     tokens = _PROMPT * texts
     if fast:
         calibration = prompt * texts
@@ -158,19 +158,19 @@ def estimate(shape: Shape, int8: Int8Options | None) -> Estimate:
         widths = sum(k * k * times for (k, _), times in shape.products.items())
         factors = sum(k**3 * times for (k, _), times in shape.products.items())
         rounding = sum(k * k * n * times for (k, n), times in shape.products.items())
-        others = min(OTHERS, probes)
+        others = share(probes, OTHERS)
         calibration = prompt * (2 * (texts + others) + 0.8 * (min(WEIGHED, texts / 2) + others))
         calibration += (0.9 * widths * tokens + 2 * factors / 3 + 4 * rounding) / rate
         calibration += 40e-6 * sum(k * times for (k, _), times in shape.products.items())
     steps["calibrating int8, block by block"] = calibration
     kept = linear + outside // 2
     steps["writing the weights"] = steps["verifying against PyTorch"] = 5 + kept / _DIGESTS + prompt * held_out / 2
-    steps["measuring the constant shift"] = 5 + kept / _DIGESTS + prompt * (probes + min(WEIGHED, texts)) / 2
+    steps["measuring the constant shift"] = 5 + kept / _DIGESTS + prompt * (probes + min(WEIGHED, texts / 2)) / 2
     k = max(k for k, _ in shape.products)
     in_work = 4 * block + texts_held
     if not fast:
         in_work += 12 * k * k + 4 * 16 * _PROMPT * sum(map(sum, shape.products)) * 2
-    spooled = (1 if fast else 2) * linear + 4 * (texts + min(OTHERS, probes)) * _PROMPT * shape.hidden * shape.blocks
+    spooled = (1 if fast else 2) * linear + 4 * (texts + share(probes, OTHERS)) * _PROMPT * shape.hidden * shape.blocks
     return Estimate(steps, max(held + in_work, _PROCESS + 2 * kept), 2 * kept + spooled, kept)
 
 

@@ -12,7 +12,7 @@ from typing import Literal
 from rlaif_fast.bundle import cache
 from rlaif_fast.bundle.folder import Bundle
 from rlaif_fast.bundle.home import DEFAULT_MODEL, bundle_folder, default_bundle, find_bundle, home
-from rlaif_fast.bundle.manifest import Manifest
+from rlaif_fast.bundle.manifest import HEAD, Manifest
 from rlaif_fast.errors import RlaifFastError
 from rlaif_fast.prompts.template import Template
 from rlaif_fast.runtime import cgroup, cpu, memory, processor, selftest
@@ -44,7 +44,7 @@ def examine(bundle: str | None) -> Iterator[Finding]:
     yield _cache()
     try:
         opened = Bundle(folder)
-        opened.verified()
+        check_files(opened)
     except RlaifFastError as error:
         missing = bundle is None and not folder.exists()
         yield _memory(None)
@@ -52,9 +52,20 @@ def examine(bundle: str | None) -> Iterator[Finding]:
         return
     enough = _memory(opened.manifest)
     yield enough
-    yield Finding("bundle", "ok", f"{opened.manifest.name}, digests match, {folder}")
+    more = len(opened.manifest.prompts) - 1
+    others = f", {more} more prompts" if more else ""
+    yield Finding("bundle", "ok", f"{opened.manifest.name}{others}, digests match, {folder}")
     if enough.state != "broken":
         yield _self_test(opened)
+
+
+def check_files(bundle: Bundle) -> None:
+    """Compare every file of the bundle with its digest, those of all its prompts too. Raises BundleError."""
+    for prompt in bundle.manifest.prompts:
+        bundle.through(prompt.name)
+    if HEAD in bundle.manifest.files:
+        bundle.head()
+    bundle.verified()
 
 
 def worst(findings: list[Finding]) -> State:
@@ -106,7 +117,7 @@ def _memory(manifest: Manifest | None) -> Finding:
     if manifest is None:
         return Finding("memory", "ok", found)
     start = memory.of_bundle(manifest)
-    longest = start + memory.of_pass(manifest, manifest.maximum_length - len(manifest.prefix_ids))
+    longest = start + memory.of_pass(manifest, manifest.maximum_length - len(manifest.prompt.prefix_ids))
     found += (
         f"; the bundle takes about {_gb(start)}, {_gb(longest)} with a prompt of {manifest.maximum_length:,} tokens"
     )
@@ -138,17 +149,18 @@ def _no_default(folder: Path) -> Finding:
 
 
 def _self_test(bundle: Bundle) -> Finding:
-    """The bundle's probes, judged here and now, whether they passed before or not."""
+    """The probes of the bundle's first prompt, judged here and now, whether they passed before or not."""
     from rlaif_fast.judging.judge import Judge
     from rlaif_fast.judging.rater import Rater
 
     try:
-        judge = Judge(bundle) if isinstance(bundle.manifest.template, Template) else Rater(bundle)
+        judge = Judge(bundle) if isinstance(bundle.manifest.prompt.template, Template) else Rater(bundle)
         largest = selftest.check(bundle.manifest, judge.answer)
     except RlaifFastError as error:
         return Finding("self-test", "broken", str(error))
     before = "passed here before too" if selftest.record_of(bundle.manifest).is_file() else "the first time here"
-    found = f"{len(bundle.manifest.probes)} probes answered as where it was exported, within {largest:.2g}; {before}"
+    probes = len(bundle.manifest.prompt.probes)
+    found = f"{probes} probes answered as where it was exported, within {largest:.2g}; {before}"
     return Finding("self-test", "ok", found)
 
 

@@ -78,26 +78,30 @@ def interleave(sides: Sequence[Side], pairs: Sequence[Pair], repeat: int, progre
     return Timed(seconds, log_odds)
 
 
-def fresh_judge(folder: Path, first: Pair, longest: Pair, threads: int, engine: str = DEFAULT) -> Fresh:
+def fresh_judge(
+    folder: Path, template: str, first: Pair, longest: Pair, threads: int, engine: str = DEFAULT
+) -> Fresh:  # fmt: skip
     """A fresh ``rlaif-fast judge`` of one pair. Time is taken on ``first``, memory on ``longest``.
 
     Memory goes first, untimed: the files are in the page cache then, as for whoever judges twice.
     """
     judge = [sys.executable, "-m", "rlaif_fast", "judge"]
-    options = ["-b", str(folder), "--threads", str(threads), "--engine", engine]
+    options = ["-b", str(folder), "--template", template, "--threads", str(threads), "--engine", engine]
+    load = [sys.executable, "-c", _LOAD, str(folder), template, str(threads), engine]
     with tempfile.TemporaryDirectory() as scratch:
         a, b = _row_file(first, Path(scratch, "first")), _row_file(longest, Path(scratch, "longest"))
         peak = _run([*judge, b, *options]).peak_mb
         starts = [_run([*judge, a, *options]) for _ in range(_STARTS)]
-        loads = [
-            float(_run([sys.executable, "-c", _LOAD, str(folder), str(threads), engine]).out) for _ in range(_STARTS)
-        ]
+        loads = [float(_run(load).out) for _ in range(_STARTS)]
     return Fresh(float(np.median([s.seconds for s in starts])), float(np.median(loads)), peak)
 
 
-def fresh_reference(model: str, folder: Path, first: Pair, longest: Pair, threads: int) -> Fresh:
+def fresh_reference(
+    model: str, folder: Path, template: str, first: Pair, longest: Pair, threads: int
+) -> Fresh:  # fmt: skip
     """The same of a fresh PyTorch, which tells itself how long it took to load the model."""
-    judge = [sys.executable, "-m", "rlaif_fast_export.reference.seed_way", model, str(folder), str(threads)]
+    module = "rlaif_fast_export.reference.seed_way"
+    judge = [sys.executable, "-m", module, model, str(folder), template, str(threads)]
     with tempfile.TemporaryDirectory() as scratch:
         a, b = _row_file(first, Path(scratch, "first")), _row_file(longest, Path(scratch, "longest"))
         peak = _run([*judge, b]).peak_mb
@@ -109,7 +113,7 @@ _LOAD = """
 import sys, time
 from rlaif_fast.judging.judge import Judge
 started = time.perf_counter()
-Judge.load(sys.argv[1], threads=int(sys.argv[2]), engine=sys.argv[3])
+Judge.load(sys.argv[1], template=sys.argv[2], threads=int(sys.argv[3]), engine=sys.argv[4])
 print(time.perf_counter() - started)
 """
 

@@ -59,6 +59,7 @@ class Plan:
 
     set: PairSet
     folder: Path  # the bundle's
+    template: str  # name of its prompt
     reference: str | None
     threads: int  # 0: the usable physical cores
     repeat: int
@@ -86,8 +87,8 @@ def run(plan: Plan, progress: Progress) -> Report:
     source = _source(plan.reference)
     host["omp_wait_policy"] = os.environ.get("OMP_WAIT_POLICY")
     pairs = plan.set.pairs
-    folder, engine = resolve(plan.folder, plan.engine)
-    bundle = Bundle(folder)
+    folder, engine = resolve(plan.folder, plan.engine, plan.template)
+    bundle = Bundle(folder, plan.template)
     judge = Judge(bundle, EngineOptions(threads), engine)
     manifest = judge.manifest
     prompts = [judge.prompt_tokens(pair) for pair in pairs]
@@ -95,11 +96,11 @@ def run(plan: Plan, progress: Progress) -> Report:
     longest = pairs[int(np.argmax(packed))]
 
     progress("starting fresh processes", 0)
-    fresh = fresh_judge(folder, pairs[0], longest, threads, engine)
+    fresh = fresh_judge(folder, plan.template, pairs[0], longest, threads, engine)
     beside = None
     if plan.reference is not None:
         progress("starting a fresh PyTorch", 0)
-        beside = fresh_reference(plan.reference, folder, pairs[0], longest, threads)
+        beside = fresh_reference(plan.reference, folder, plan.template, pairs[0], longest, threads)
     sides: list[Side] = [lambda pair: judge.judge(pair).log_odds_by_order]
     if source is not None:
         progress("loading the reference", 0)
@@ -115,7 +116,7 @@ def run(plan: Plan, progress: Progress) -> Report:
     rate_after = matrix_rate(bundle.graph, rows, threads)
 
     prompt_tokens = [sum(map(len, sequences)) for sequences in prompts]
-    operations = [2 * manifest.cost.of(tokens, len(manifest.prefix_ids)) for tokens in packed]
+    operations = [2 * manifest.cost.of(tokens, len(manifest.prompt.prefix_ids)) for tokens in packed]
     rates = None if rate_before is None or rate_after is None else (rate_before.gops, rate_after.gops)
     ours, *others = timed.seconds
     theirs = others[0] if others else None
@@ -174,7 +175,7 @@ def _seed_way(source: Source, manifest: Manifest, threads: int) -> SeedWay:
 
 
 def _packed_tokens(sequences: list[list[int]], manifest: Manifest) -> int:
-    tree = TreeBuilder(manifest.prefix_ids)
+    tree = TreeBuilder(manifest.prompt.prefix_ids)
     for tokens in sequences:
         tree.add(tokens)
     return tree.tokens
@@ -195,9 +196,9 @@ def _bundle(manifest: Manifest) -> dict[str, object]:
         "architecture": manifest.model.architecture,
         "parameters": manifest.model.parameters,
         "precision": manifest.precision,
-        "template": manifest.template.name,
-        "prefix_tokens": len(manifest.prefix_ids),
-        "bytes": sum(entry.bytes for entry in manifest.files.values()),
+        "template": manifest.prompt.name,
+        "prefix_tokens": len(manifest.prompt.prefix_ids),
+        "bytes": sum(entry.bytes for entry in (*manifest.files.values(), manifest.prompt.file)),
         "weights_sha256": manifest.files[WEIGHTS].sha256,
     }
 

@@ -1,5 +1,7 @@
 """The right engine for this machine: every variant timed on a bundle's probes, its error to PyTorch measured.
 
+The probes are those of the bundle's first prompt; what is chosen by them is taken for all.
+
 Each candidate is timed in turns with the default, so the machine's drift cancels; two are loaded at a time, never more.
 An int8 bundle's candidates include those of the float32 bundle of the same model, where that is there.
 """
@@ -16,7 +18,8 @@ import numpy as np
 
 from rlaif_fast.bundle.float32_bundle import float32_of
 from rlaif_fast.bundle.folder import Bundle, read_manifest
-from rlaif_fast.bundle.manifest import Manifest, Probe
+from rlaif_fast.bundle.manifest import Manifest
+from rlaif_fast.bundle.prompt import Probe
 from rlaif_fast.errors import BundleError, JudgeError, UnfaithfulError
 from rlaif_fast.judging.judge import Judge
 from rlaif_fast.judging.rater import Rater
@@ -40,7 +43,7 @@ class Candidate:
     """A variant over a bundle."""
 
     folder: Path
-    manifest: Manifest
+    manifest: Manifest  # seen through the prompt it is tried with
     variant: Variant
 
     @property
@@ -69,7 +72,7 @@ def candidates(folder: Path, *, asked: bool, max_delta: float | None = None) -> 
 
 def worthwhile(folder: Path) -> bool:
     """Whether anything but the bundle in the engine every install has could be chosen, so that trying is worth it."""
-    return bool(read_manifest(folder).probes) and len(candidates(folder, asked=False)) > 1
+    return bool(read_manifest(folder).prompt.probes) and len(candidates(folder, asked=False)) > 1
 
 
 def out_of_reach(folder: Path) -> list[str]:
@@ -97,7 +100,7 @@ def tune(
     options, tried = EngineOptions(threads), []
     of = candidates(folder, asked=asked, max_delta=max_delta)
     manifest = of[0].manifest
-    if not manifest.probes:
+    if not manifest.prompt.probes:
         raise BundleError(f"{folder}: the bundle has no probes to measure with; name an engine with --engine")
     limit = selftest.error_limit(manifest) if max_delta is None else max_delta
     exact = manifest.precision == "fp32" and max_delta is None
@@ -136,7 +139,7 @@ def _try(
 ) -> Tried:  # fmt: skip
     name, precision = candidate.variant.name, candidate.manifest.precision
     found = Tried(name, str(candidate.folder.resolve()), precision, None, None, None, None, "")
-    probes = candidate.manifest.probes
+    probes = candidate.manifest.prompt.probes
     try:
         side = opened or _open(candidate, options)
         answers = [tuple(side.answer(probe)) for probe in probes]
@@ -158,8 +161,9 @@ def _try(
 
 
 def _open(candidate: Candidate, options: EngineOptions) -> Judge | Rater:
-    kind = Judge if isinstance(candidate.manifest.template, Template) else Rater
-    return kind(Bundle(candidate.folder), options, candidate.variant.name)
+    prompt = candidate.manifest.prompt
+    kind = Judge if isinstance(prompt.template, Template) else Rater
+    return kind(Bundle(candidate.folder, prompt.name), options, candidate.variant.name)
 
 
 def _times(sides: Sequence[Judge | Rater], probes: Sequence[Probe]) -> list[float]:

@@ -14,8 +14,8 @@ def companion(folder: Path, manifest: Manifest) -> Path:
     """Where the float32 bundle of an int8 one is: beside it, or in the cache folder. Raises BundleError."""
     name = folder.resolve().name
     beside = folder.with_name(name.removesuffix("-int8") + "-fp32")
-    cached = bundle_folder(manifest.model.id, "fp32", manifest.template.name, manifest.model.revision)
-    for path in (beside, cached, bundle_folder(manifest.model.id, "fp32", manifest.template.name)):
+    cached = bundle_folder(manifest.model.id, "fp32", manifest.model.revision)
+    for path in (beside, cached, bundle_folder(manifest.model.id, "fp32")):
         if path.is_dir():
             return path
     raise BundleError(
@@ -25,26 +25,31 @@ def companion(folder: Path, manifest: Manifest) -> Path:
 
 
 def float32_of(folder: Path, manifest: Manifest) -> tuple[Path, Manifest] | None:
-    """The companion of an int8 bundle and its manifest; None where there is none, or it is another judge's."""
+    """The companion of an int8 bundle, and its manifest seen through the same prompt.
+
+    None where there is none, or it is another judge's.
+    """
     if manifest.precision != "int8":
         return None
     try:
         beside = companion(folder, manifest)
-        found = read_manifest(beside)
+        found = read_manifest(beside).through(manifest.prompt.name)
     except BundleError:
         return None
     return (beside, found) if same_judge(manifest, found) else None
 
 
 def same_judge(a: Manifest, b: Manifest) -> bool:
-    """Whether two bundles are of one model and prompt, whatever their precision."""
+    """Whether two manifests are of one model and prompt, whatever their precision."""
+    p, q = a.prompt, b.prompt
+    both = {(probe.instruction, probe.response_0): probe.reference for probe in q.probes}
+    known = [(probe.reference, both.get((probe.instruction, probe.response_0))) for probe in p.probes]
     return (
-        a.template == b.template
-        and a.label_ids == b.label_ids
-        and a.prefix_ids == b.prefix_ids
-        and len(a.probes) == len(b.probes)
+        p.template == q.template
+        and p.label_ids == q.label_ids
+        and p.prefix_ids == q.prefix_ids
+        and any(there is not None for _, there in known)
         and all(
-            max(abs(x - y) for x, y in zip(p.reference, q.reference, strict=True)) < 1e-3
-            for p, q in zip(a.probes, b.probes, strict=True)
+            there is None or max(abs(x - y) for x, y in zip(here, there, strict=True)) < 1e-3 for here, there in known
         )
     )

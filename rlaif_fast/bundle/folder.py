@@ -1,23 +1,41 @@
-"""A bundle on disk: a folder of four files, checked against its manifest before it is used."""
+"""A bundle on disk: a folder of files, checked against its manifest before it is used."""
 
 from __future__ import annotations
 
 import hashlib
 from concurrent.futures import Future, ThreadPoolExecutor
+from copy import copy
+from dataclasses import replace
 from pathlib import Path
 from typing import BinaryIO
 
 from rlaif_fast.bundle.graph_guard import check_graph
-from rlaif_fast.bundle.manifest import FILES, MANIFEST, MODEL, TOKENIZER, WEIGHTS, FileEntry, Manifest
+from rlaif_fast.bundle.manifest import (
+    FILES,
+    HEAD,
+    HEAD_WEIGHTS,
+    MANIFEST,
+    MODEL,
+    TOKENIZER,
+    WEIGHTS,
+    Manifest,
+)
 from rlaif_fast.bundle.plain_file import digest_of, open_plain
+from rlaif_fast.bundle.prompt import Arrays, BundlePrompt, FileEntry
 from rlaif_fast.errors import BundleError
+from rlaif_fast.prompts.score_template import ScoreTemplate
+from rlaif_fast.prompts.template import Template
 
-# Bytes. A manifest is a few kilobytes, a graph at most a few megabytes, the largest vocabularies take 40 MB.
-_LARGEST = {MANIFEST: 16 << 20, MODEL: 256 << 20, TOKENIZER: 256 << 20, WEIGHTS: 1 << 40}
+# Bytes. A manifest is a few kilobytes, a graph at most a few megabytes, the largest vocabularies take 40 MB; keys and
+# values of a prefix take megabytes, of thousands of tokens gigabytes.
+_LARGEST = {
+    MANIFEST: 16 << 20, MODEL: 256 << 20, HEAD: 16 << 20, TOKENIZER: 256 << 20, WEIGHTS: 1 << 40, HEAD_WEIGHTS: 1 << 36,
+}  # fmt: skip
+_LARGEST_PROMPT = 16 << 30
 
 
 class Bundle:
-    """An opened bundle.
+    """An opened bundle, seen through one of its prompts.
 
     Opening reads the manifest and checks that every file is a plain file of the right size. The small files are
     read once: the bytes whose digest was right are those that are parsed, and the graph is looked through
@@ -25,33 +43,81 @@ class Bundle:
     a judge before it came.
 
     Attributes:
+        manifest: seen through that prompt.
         graph: content of the ONNX file.
         tokenizer: content of tokenizer.json.
+        arrays: what the graph is fed for the prompt.
 
     Raises:
-        BundleError: no bundle, a file missing or changed, or a graph that is more than a bundle's.
+        BundleError: no bundle, no such prompt in it, a file missing or changed, or a graph that is more than a
+            bundle's.
     """
 
-    def __init__(self, folder: str | Path) -> None:
+    def __init__(
+        self, folder: str | Path, template: str | None = None,
+        kind: type[Template] | type[ScoreTemplate] | None = None,
+    ) -> None:  # fmt: skip
+        """
+        Args:
+            template: name of the prompt; by default the first.
+            kind: of the template; by default either.
+        """
         self.folder = Path(folder)
-        self.manifest = read_manifest(self.folder)
+        self.manifest = read_manifest(self.folder).through(template, kind)
         for name in FILES:
             self._open(name).close()
         self.graph, self.tokenizer = self._read(MODEL), self._read(TOKENIZER)
-        check_graph(self.graph, self.manifest.files[WEIGHTS].bytes, str(self.folder / MODEL))
-        pool = ThreadPoolExecutor(1, thread_name_prefix="digest")
-        self._weights: Future[None] = pool.submit(self._check_weights, self._open(WEIGHTS))
-        pool.shutdown(wait=False)
+        check_graph(self.graph, {WEIGHTS: self._entry(WEIGHTS).bytes}, str(self.folder / MODEL))
+        self.arrays = self._arrays()
+        self._checks = [self._checking(WEIGHTS)]
 
     def verified(self) -> None:
         """Wait until the weights' digest is known to be right. Raises BundleError where it is not."""
-        self._weights.result()
+        for check in self._checks:
+            check.result()
 
-    def _open(self, name: str) -> BinaryIO:
-        path, entry = self.folder / name, self.manifest.files.get(name)
+    def head(self) -> bytes:
+        """Content of the ONNX file of the head over the whole vocabulary, which scores need.
+
+        Raises BundleError where the bundle has none, or it was changed.
+        """
+        graph = self._read(HEAD)
+        weights = [name for name in (WEIGHTS, HEAD_WEIGHTS) if name in self.manifest.files]
+        check_graph(graph, {name: self._entry(name).bytes for name in weights}, str(self.folder / HEAD))
+        self._checks += [self._checking(name) for name in weights[1:]]
+        return graph
+
+    def through(self, template: str | None, kind: type[Template] | type[ScoreTemplate] | None = None) -> Bundle:
+        """The same bundle, seen through another of its prompts; what was read and checked is not read again.
+
+        Raises BundleError as opening it does.
+        """
+        found = copy(self)
+        found.manifest = self.manifest.through(template, kind)
+        found.arrays = found._arrays()
+        return found
+
+    def with_prompt(self, prompt: BundlePrompt, arrays: Arrays) -> Bundle:
+        """The same bundle, seen through a prompt that is not in it, or not in it yet."""
+        found = copy(self)
+        found.manifest = replace(self.manifest, prompts=(prompt,), chosen=0)
+        found.arrays = arrays
+        return found
+
+    def _arrays(self) -> Arrays:
+        prompt = self.manifest.prompt
+        return prompt.arrays(self._read(prompt.path), str(self.folder / prompt.path))
+
+    def _entry(self, name: str) -> FileEntry:
+        prompt = self.manifest.prompt
+        entry = prompt.file if name == prompt.path else self.manifest.files.get(name)
         if entry is None:
             raise BundleError(f"{self.folder}: the manifest does not list {name}; export the model again")
-        stream, size = open_plain(path, _LARGEST[name])
+        return entry
+
+    def _open(self, name: str) -> BinaryIO:
+        path, entry = self.folder / name, self._entry(name)
+        stream, size = open_plain(path, _LARGEST.get(name, _LARGEST_PROMPT))
         if size != entry.bytes:
             stream.close()
             raise BundleError(f"{path}: {size:,} bytes, exported with {entry.bytes:,}; export the model again")
@@ -59,16 +125,24 @@ class Bundle:
 
     def _read(self, name: str) -> bytes:
         with self._open(name) as stream:
-            content = stream.read(self.manifest.files[name].bytes)
+            content = stream.read(self._entry(name).bytes)
         self._compare(name, hashlib.sha256(content).hexdigest())
         return content
 
-    def _check_weights(self, stream: BinaryIO) -> None:
-        with stream:
-            self._compare(WEIGHTS, digest_of(stream))
+    def _checking(self, name: str) -> Future[None]:
+        stream = self._open(name)
+
+        def check() -> None:
+            with stream:
+                self._compare(name, digest_of(stream))
+
+        pool = ThreadPoolExecutor(1, thread_name_prefix="digest")
+        found = pool.submit(check)
+        pool.shutdown(wait=False)
+        return found
 
     def _compare(self, name: str, digest: str) -> None:
-        if digest != self.manifest.files[name].sha256:
+        if digest != self._entry(name).sha256:
             path = self.folder / name
             raise BundleError(f"{path}: changed since it was exported (sha256 differs); export the model again")
 
@@ -86,8 +160,10 @@ def read_manifest(folder: Path) -> Manifest:
 
 
 def write_manifest(folder: Path, manifest: Manifest) -> None:
-    """Write the manifest of the bundle in ``folder``, the same bytes on every system."""
-    (folder / MANIFEST).write_bytes(manifest.to_json().encode())
+    """Write the manifest of the bundle in ``folder``, the same bytes on every system; all of it or nothing."""
+    partial = folder / f".{MANIFEST}.partial"
+    partial.write_bytes(manifest.to_json().encode())
+    partial.replace(folder / MANIFEST)
 
 
 def entry(path: Path) -> FileEntry:

@@ -1,4 +1,4 @@
-"""What an ONNX file may be before onnxruntime sees it: known operators, and weights in one known file.
+"""What an ONNX file may be before onnxruntime sees it: known operators, and weights in known files.
 
 onnxruntime follows a model to other files, takes session options from its metadata, and parses whatever protobuf
 holds. The exporter writes none of that, so it is refused by an allow-list of fields; those of onnx.proto that are not
@@ -9,14 +9,13 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
-from rlaif_fast.bundle.manifest import WEIGHTS
 from rlaif_fast.bundle.protobuf import Value, fields, integer, integers, submessage
 from rlaif_fast.errors import BundleError
 
 DOMAINS = ("", "ai.onnx", "com.microsoft")  # of operators; onnxruntime's own, no custom ones
-# TensorProto.DataType -> bytes, of what the exporter puts in WEIGHTS.
+# TensorProto.DataType -> bytes, of what the exporter puts in the weights' file.
 _ITEM = {1: 4, 2: 1, 3: 1, 6: 4, 7: 8, 10: 2, 16: 2}
 _NUMBER = re.compile(rb"[0-9]{1,18}")
 
@@ -40,8 +39,8 @@ _NAMES = {
 }
 
 
-def check_graph(model: bytes, weights: int, where: str) -> None:
-    """Pass a model whose only way out of its own bytes is into the first ``weights`` bytes of the weights' file.
+def check_graph(model: bytes, weights: Mapping[str, int], where: str) -> None:
+    """Pass a model whose only way out of its own bytes is into files of ``weights``, of so many bytes each.
 
     Raises:
         BundleError: it is none, ``where`` says whose.
@@ -65,7 +64,7 @@ def _fields(what: str, message: memoryview) -> Iterator[tuple[int, Value]]:
         yield number, value
 
 
-def _check_graph(graph: memoryview, weights: int | None, nested: bool) -> None:
+def _check_graph(graph: memoryview, weights: Mapping[str, int] | None, nested: bool) -> None:
     for number, value in _fields("graph", graph):
         if number == _NODE:
             _check_node(submessage(value), nested)
@@ -93,8 +92,8 @@ def _check_domain(value: Value) -> None:
         raise ValueError(f"operators of domain {domain[:40]!r}")
 
 
-def _check_tensor(tensor: memoryview, weights: int | None) -> None:
-    """``weights``: bytes of the file where the tensor may lie; None where it must bring its own."""
+def _check_tensor(tensor: memoryview, weights: Mapping[str, int] | None) -> None:
+    """``weights``: bytes of the files where the tensor may lie; None where it must bring its own."""
     dims: list[int] = []
     entries: list[tuple[bytes, bytes]] = []
     once: dict[int, int] = {}
@@ -114,15 +113,16 @@ def _check_tensor(tensor: memoryview, weights: int | None) -> None:
     where = dict(entries)
     if len(where) != len(entries) or where.keys() != {b"location", b"offset", b"length"}:
         raise ValueError("external data with other keys than location, offset, length")
-    if where[b"location"] != WEIGHTS.encode():
+    there = {name.encode(): size for name, size in weights.items()}
+    if where[b"location"] not in there:
         raise ValueError(f"external data in {where[b'location'][:80].decode(errors='backslashreplace')!r}")
     if not all(_NUMBER.fullmatch(where[name]) for name in (b"offset", b"length")):
         raise ValueError("external data at a place that is no number")
     offset, length = int(where[b"offset"]), int(where[b"length"])
     if length != math.prod(dims) * _ITEM.get(once.get(_TYPE, 0), 0):
         raise ValueError(f"external data of {length:,} bytes for a tensor of another size")
-    if offset + length > weights:
-        raise ValueError(f"external data up to byte {offset + length:,} of {weights:,}")
+    if offset + length > (size := there[where[b"location"]]):
+        raise ValueError(f"external data up to byte {offset + length:,} of {size:,}")
 
 
 def _entry(message: memoryview) -> tuple[bytes, bytes]:

@@ -19,17 +19,17 @@ def home() -> Path:
     return Path(moved).expanduser() if moved else Path(platformdirs.user_cache_dir("rlaif-fast", appauthor=False))
 
 
-def bundle_folder(model: str, precision: str = "int8", template: str = "summary", revision: str | None = None) -> Path:
+def bundle_folder(model: str, precision: str = "int8", revision: str | None = None) -> Path:
     """The folder a bundle of ``model`` has where the user names none."""
     path = Path(model)
     name = path.stem if path.suffix == ".gguf" else path.resolve().name if path.exists() else model
-    parts = [name, revision, template, precision]
+    parts = [name, revision, precision]
     return home() / BUNDLES / "-".join(re.sub(r"[^A-Za-z0-9._]+", "-", part) for part in parts if part)
 
 
-def default_bundle(template: str = "summary") -> Path | None:
-    """The embedded default's folder for ``template``; None where it is not exported yet."""
-    folders = (bundle_folder(DEFAULT_MODEL, precision, template) for precision in PRECISIONS)
+def default_bundle() -> Path | None:
+    """The embedded default's folder; None where it is not exported yet."""
+    folders = (bundle_folder(DEFAULT_MODEL, precision) for precision in PRECISIONS)
     return next((folder for folder in folders if folder.exists()), None)
 
 

@@ -4,21 +4,20 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
-from rlaif_fast.bundle.agreement import MarginBin
 from rlaif_fast.bundle.home import PRECISIONS
+from rlaif_fast.bundle.prompt import BundlePrompt, FileEntry
 from rlaif_fast.bundle.typed_json import mapping, no_constant, record, typed
 from rlaif_fast.errors import BundleError, TemplateError
 from rlaif_fast.prompts.score_template import ScoreTemplate
 from rlaif_fast.prompts.template import Template
 
-SCHEMA = 3
+SCHEMA = 4
 MODEL, WEIGHTS, TOKENIZER = "model.onnx", "model.onnx.data", "tokenizer.json"
-_SHA256 = re.compile("[0-9a-f]{64}")
-FILES = (MODEL, WEIGHTS, TOKENIZER)
+HEAD, HEAD_WEIGHTS = "head.onnx", "head.onnx.data"  # over the whole vocabulary, which scores need
+FILES = (MODEL, WEIGHTS, TOKENIZER)  # of every bundle
 WIDENED = "widened_weights"  # of Manifest.passes: matrices stored in half precision, in float32 once they are loaded
 MANIFEST = "manifest.json"
 MINIMUM_TREE = 4  # new tokens a pass must have: the graph cuts them into parts for attention
@@ -38,14 +37,6 @@ class ModelSource:
 
 
 @dataclass(frozen=True)
-class FileEntry:
-    """A file of the bundle as it was exported."""
-
-    sha256: str
-    bytes: int
-
-
-@dataclass(frozen=True)
 class Cost:
     """Multiply-adds of one pass over S new tokens behind P: ``S * per_token + S * (P + S) * per_token_pair``."""
 
@@ -58,90 +49,95 @@ class Cost:
 
 
 @dataclass(frozen=True)
-class Fidelity:
-    """How far the bundle was from PyTorch fp32 when it was exported: log-odds of single prompts, two a pair."""
+class Manifest:
+    """A bundle's, seen through one of its prompts. docs/bundle.md has the file, where every field is required.
 
-    prompts: str  # which
-    pairs: int
-    mean: float  # |difference in log-odds|
-    p99: float
-    max: float
-    flips: float  # share of order-averaged labels that differ
-    r: float | None  # Pearson correlation of order-averaged log-odds; None for fewer than 3 pairs
-    by_margin: tuple[MarginBin, ...]  # flips by the reference's margin
-
-
-@dataclass(frozen=True)
-class Probe:
-    """A pair with two answers: log-odds of response_0 in the forward and the swapped order.
-
-    In a score bundle they are the expected scores of the two responses.
+    Attributes:
+        maximum_length: tokens of one prompt, prefix included.
+        passes: what each graph pass did.
+        operators: what the graph is made of.
+        prompts: at least one.
+        chosen: index of the one that is meant; not in the file.
     """
 
-    instruction: str
-    response_0: str
-    response_1: str
-    reference: tuple[float, float]  # PyTorch's in fp32
-    answer: tuple[float, float]  # the bundle's own, where it was exported
-
-
-@dataclass(frozen=True)
-class Manifest:
-    """See docs/bundle.md for the file; every field is required."""
-
     model: ModelSource
-    template: Template | ScoreTemplate
-    label_ids: tuple[int, ...]  # one a label
     precision: str
-    prefix_ids: tuple[int, ...]
-    maximum_length: int  # tokens of one prompt, prefix included
-    ending: int  # last tokens of every prompt that are packed behind all others; 0: packed as they come
+    maximum_length: int
     cost: Cost
-    passes: dict[str, int]  # what each graph pass did
-    operators: dict[str, int]  # what the graph is made of
-    fidelity: Fidelity
-    bfloat16: Fidelity | None  # PyTorch bfloat16's on the same prompts; None for a float32 bundle
-    error_bound: float | None  # |p1 - PyTorch fp32's p1| stays below it (docs/agreement.md); None: exact
-    probes: tuple[Probe, ...]
+    passes: dict[str, int]
+    operators: dict[str, int]
     tools: dict[str, str]
+    prompts: tuple[BundlePrompt, ...]
     files: dict[str, FileEntry] = field(default_factory=dict)
     schema: int = SCHEMA
+    chosen: int = 0
+
+    @property
+    def prompt(self) -> BundlePrompt:
+        """The one that is meant."""
+        return self.prompts[self.chosen]
+
+    def through(self, name: str | None, kind: type[Template] | type[ScoreTemplate] | None = None) -> Manifest:
+        """The same, seen through the prompt of that name; without one through the first, of a ``kind`` if given.
+
+        Raises:
+            BundleError: there is none.
+        """
+        kinds = (Template, ScoreTemplate) if kind is None else (kind,)
+        for number, prompt in enumerate(self.prompts):
+            if prompt.name == name if name is not None else isinstance(prompt.template, kinds):
+                return replace(self, chosen=number)
+        there = ", ".join(prompt.name for prompt in self.prompts)
+        if name is not None:
+            raise BundleError(
+                f"{self.model.id} ({self.precision}): no prompt {name!r} in this bundle, there is: {there};"
+                f" add it with rlaif-fast prompt add BUNDLE --template {name}"
+            )
+        what, example = ("scores", "score-summary") if kind is ScoreTemplate else ("pairs", "summary")
+        raise BundleError(
+            f"{self.model.id} ({self.precision}): no prompt for {what} in this bundle, there is: {there};"
+            f" add one with rlaif-fast prompt add BUNDLE --template {example}"
+        )
 
     @property
     def pair_template(self) -> Template:
-        """The template of a bundle that judges pairs. Raises BundleError for another."""
-        if not isinstance(self.template, Template):
+        """The template of a prompt that judges pairs. Raises BundleError for another."""
+        if not isinstance(self.prompt.template, Template):
             raise BundleError(f"{self.name} scores single responses; use rlaif-fast score")
-        return self.template
+        return self.prompt.template
 
     @property
     def score_template(self) -> ScoreTemplate:
-        """The template of a bundle that scores responses. Raises BundleError for another."""
-        if not isinstance(self.template, ScoreTemplate):
-            raise BundleError(f"{self.name} judges pairs; export the model with --template score-summary")
-        return self.template
+        """The template of a prompt that scores responses. Raises BundleError for another."""
+        if not isinstance(self.prompt.template, ScoreTemplate):
+            raise BundleError(f"{self.name} judges pairs; give a score template's name, as score-summary")
+        return self.prompt.template
 
     @property
     def maximum_tree(self) -> int:
         """Most new tokens S of a packed tree."""
-        return TREE_PER_CONTEXT * self.maximum_length - len(self.prefix_ids)
+        return TREE_PER_CONTEXT * self.maximum_length - len(self.prompt.prefix_ids)
 
     @property
     def name(self) -> str:
-        """What messages call the bundle."""
-        return f"{self.model.id} ({self.precision}, {self.template.name})"
+        """What messages call the judge."""
+        return f"{self.model.id} ({self.precision}, {self.prompt.name})"
 
     @property
     def digest(self) -> str:
-        """What tells the bundle from any other: sha256 of the manifest, which holds those of its files."""
-        return _digest(self._rest().encode())
+        """What tells the judge from any other: sha256 of all but the bundle's other prompts."""
+        files = {name: self.files[name] for name in FILES if name in self.files}
+        return _digest(replace(self, prompts=(self.prompt,), files=files)._rest().encode())
 
     def to_json(self) -> str:
         """The file's text: a line with the digest of all behind it, and that."""
-        return _head(self.digest) + self._rest()
+        rest = self._rest()
+        return _head(_digest(rest.encode())) + rest
 
     def _rest(self) -> str:
-        return json.dumps(asdict(self), indent=1, ensure_ascii=False, allow_nan=False).removeprefix("{\n") + "\n"
+        raw = asdict(self)
+        del raw["chosen"]
+        return json.dumps(raw, indent=1, ensure_ascii=False, allow_nan=False).removeprefix("{\n") + "\n"
 
     @classmethod
     def from_json(cls, content: bytes, where: str) -> Manifest:
@@ -170,16 +166,14 @@ class Manifest:
 
     def _require_sense(self) -> None:
         """Raise ValueError where a value is of the right type and cannot be."""
-        ids = (*self.label_ids, *self.prefix_ids)
+        names = [prompt.name for prompt in self.prompts]
         for name, good in {
-            "label_ids": len(self.label_ids) == len(self.template.labels),
-            "label_ids or prefix_ids": all(0 <= i < 1 << 31 for i in ids),
+            "prompts": 0 < len(names) == len({*names}),
             "precision": self.precision in PRECISIONS,
-            "maximum_length": len(self.prefix_ids) < self.maximum_length <= LONGEST_CONTEXT,
-            "ending": 0 <= self.ending <= self.maximum_length,
+            "maximum_length": 0 < self.maximum_length <= LONGEST_CONTEXT,
             "cost": min(self.cost.per_token, self.cost.per_token_pair) >= 0,
-            "error_bound": self.error_bound is None or self.error_bound >= 0,
-            "files": all(_SHA256.fullmatch(file.sha256) and file.bytes >= 0 for file in self.files.values()),
+            "files": all(file.sensible for file in self.files.values()),
+            **{f"prompt {prompt.name}": prompt.fits(self.maximum_length) for prompt in self.prompts},
         }.items():
             if not good:
                 raise ValueError(f"{name} cannot be so")
@@ -188,34 +182,19 @@ class Manifest:
     def _from(cls, raw: dict[str, Any]) -> Manifest:
         return cls(
             model=record(ModelSource, raw["model"]),
-            template=_template(raw["template"]),
-            label_ids=tuple(typed(i, "int") for i in typed(raw["label_ids"], "list")),
             precision=typed(raw["precision"], "str"),
-            prefix_ids=tuple(typed(i, "int") for i in typed(raw["prefix_ids"], "list")),
             maximum_length=typed(raw["maximum_length"], "int"),
-            ending=typed(raw["ending"], "int"),
             cost=record(Cost, raw["cost"]),
             passes=mapping(raw["passes"], "int"),
             operators=mapping(raw["operators"], "int"),
-            fidelity=record(Fidelity, raw["fidelity"]),
-            bfloat16=None if raw["bfloat16"] is None else record(Fidelity, raw["bfloat16"]),
-            error_bound=typed(raw["error_bound"], "float | None"),
-            probes=tuple(record(Probe, probe) for probe in typed(raw["probes"], "list")),
             tools=mapping(raw["tools"], "str"),
+            prompts=tuple(BundlePrompt.found(prompt) for prompt in typed(raw["prompts"], "list")),
             files={name: record(FileEntry, entry) for name, entry in raw["files"].items() if _known(name)},
         )
 
 
-def _template(raw: Any) -> Template | ScoreTemplate:
-    name, text = typed(raw["name"], "str"), typed(raw["text"], "str")
-    labels = tuple(typed(label, "str") for label in typed(raw["labels"], "list"))
-    if len(labels) != 2:
-        return ScoreTemplate(name, text, labels)
-    return Template(name, text, labels)
-
-
 def _known(name: str) -> bool:
-    if name not in FILES:
+    if name not in (*FILES, HEAD, HEAD_WEIGHTS):
         raise ValueError(f"unknown file {name!r}")
     return True
 

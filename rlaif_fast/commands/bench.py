@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from rlaif_fast.commands.options import engine_option
+from rlaif_fast.commands.options import engine_option, template_option
 
 if TYPE_CHECKING:
     from rlaif_fast.bench.report import Report
@@ -19,6 +19,7 @@ _SHARE = click.FloatRange(0, 1)
 @click.command()
 @click.argument("pairs", type=click.Path(allow_dash=True))
 @click.option("-b", "--bundle", help="A bundle's folder or an exported model's id. [default: the embedded default]")
+@template_option
 @click.option("--reference", metavar="MODEL", help="Judge with PyTorch as well, in turns; MODEL as in export.")
 @click.option("--limit", type=click.IntRange(min=1), help="Measure the first N pairs only.")
 @click.option("--threads", type=click.IntRange(min=0), default=0, help="[default: the usable physical cores]")
@@ -35,10 +36,10 @@ _SHARE = click.FloatRange(0, 1)
               help="Fail where speed or memory is worse than the baseline's by a larger share.")  # fmt: skip
 @click.pass_context
 def bench(
-    context: click.Context, pairs: str, bundle: str | None, reference: str | None, limit: int | None, threads: int,
-    engine: str, repeat: int, json_file: Path | None, markdown_file: Path | None, html_file: Path | None,
-    min_speedup: float | None, max_flips: float | None, max_delta: float | None, baseline: Path | None,
-    max_regression: float | None,
+    context: click.Context, pairs: str, bundle: str | None, template: str | None, reference: str | None,
+    limit: int | None, threads: int, engine: str, repeat: int, json_file: Path | None, markdown_file: Path | None,
+    html_file: Path | None, min_speedup: float | None, max_flips: float | None, max_delta: float | None,
+    baseline: Path | None, max_regression: float | None,
 ) -> None:  # fmt: skip
     """Measure a bundle on PAIRS: latency, throughput, start, memory.
 
@@ -55,8 +56,9 @@ def bench(
     from rlaif_fast.bench.run import Plan, read_set, run
     from rlaif_fast.commands.default import bundle_folder_of
     from rlaif_fast.commands.reports import PLOTS, check_reports, command_line, require_eval
-    from rlaif_fast.commands.tune import settled
+    from rlaif_fast.commands.tune import prompt_name, settled
     from rlaif_fast.files.targets import write_text
+    from rlaif_fast.prompts.template import Template
     from rlaif_fast.reports.console import Steps
     from rlaif_fast.reports.tables import print_tables
     from rlaif_fast.reports.terminal import say
@@ -71,8 +73,10 @@ def bench(
         min_speedup, max_flips, max_delta, max_regression, gate.read_baseline(baseline) if baseline else None
     )
     measured = read_set(pairs, limit)
-    folder, engine = settled(bundle_folder_of(bundle), engine, threads)
-    plan = Plan(measured, folder, reference, threads, repeat, command_line(context), engine, limits.baseline)
+    folder = bundle_folder_of(bundle)
+    name = prompt_name(folder, template, Template)
+    folder, engine = settled(folder, engine, threads, name)
+    plan = Plan(measured, folder, name, reference, threads, repeat, command_line(context), engine, limits.baseline)
     with Steps().shown() as steps:
         report = run(plan, steps)
     for path, render in wanted:

@@ -11,20 +11,19 @@ from rlaif_fast.errors import ExportError
 from rlaif_fast.reports.terminal import say
 
 
-def bundle_folder_of(bundle: str | None, template: str = "summary") -> Path:
+def bundle_folder_of(bundle: str | None) -> Path:
     """The bundle's folder; the embedded default is exported where it is missing, at fp32: that is done soonest."""
     if bundle is not None:
         return find_bundle(bundle)
-    if (found := default_bundle(template)) is not None:
+    if (found := default_bundle()) is not None:
         return found
     say(f"the default judge {DEFAULT_MODEL} is not exported yet; exporting it once, in float32, takes about a minute")
     # A process of its own: PyTorch stays out of the judging process.
     command = [sys.executable, "-m", "rlaif_fast", "export", DEFAULT_MODEL, "--precision", "fp32", "--chat", "no"]
-    done = subprocess.run([*command, "--template", template], stdout=subprocess.DEVNULL)
-    found = default_bundle(template)
+    done = subprocess.run(command, stdout=subprocess.DEVNULL)
+    found = default_bundle()
     if done.returncode or found is None:
         raise ExportError("the default judge could not be exported; see above, or give a bundle with -b")
-    if not template.startswith("score-"):
-        say(f"an int8 bundle may be faster on this machine; to make one: rlaif-fast export {DEFAULT_MODEL}"
-            " --precision int8 (minutes)")  # fmt: skip
+    say(f"an int8 bundle may be faster on this machine; to make one: rlaif-fast export {DEFAULT_MODEL}"
+        " --precision int8 (minutes)")  # fmt: skip
     return found

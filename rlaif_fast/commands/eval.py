@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from rlaif_fast.commands.headings import Command, option
-from rlaif_fast.commands.options import columns, kind_option, long_option, threads_option
+from rlaif_fast.commands.options import columns, kind_option, long_option, template_option, threads_option
 
 if TYPE_CHECKING:
     from rlaif_fast.bundle.manifest import Manifest
@@ -30,6 +30,7 @@ _LEAST = 10  # pairs in each half of a fit
 @click.argument("labelled", type=click.Path(allow_dash=True))
 @option("Judging", "-b", "--bundle", help="What judges pairs, or judged the verdicts: a bundle's folder or an exported"
         " model's id. [default: the embedded default]")  # fmt: skip
+@template_option
 @kind_option
 @option("Input", "--fields", help="Field mapping, as in judge.")
 @columns
@@ -42,9 +43,9 @@ _LEAST = 10  # pairs in each half of a fit
 @option("Output", "--html", "html_file", type=_FILE, help="Write a report with plots, one file.")
 @click.pass_context
 def evaluate(
-    context: click.Context, labelled: str, bundle: str | None, kind: str | None, fields: str | None, limit: int | None,
-    on_long: str, threads: int, fit_file: Path | None, json_file: Path | None, html_file: Path | None,
-    split: str | None, carry: tuple[str, ...],
+    context: click.Context, labelled: str, bundle: str | None, template: str | None, kind: str | None,
+    fields: str | None, limit: int | None, on_long: str, threads: int, fit_file: Path | None, json_file: Path | None,
+    html_file: Path | None, split: str | None, carry: tuple[str, ...],
 ) -> None:  # fmt: skip
     """How good a judge is on LABELLED: its alignment with people, and how far p1 can be believed.
 
@@ -71,13 +72,14 @@ def evaluate(
         head = list(islice(rows, 1))
         rest = replace(source, restartable=False, read=lambda: chain(head, rows))
         if fields is None and head and is_verdict(head[0].value):
-            if bundle is None and fit_file is not None:
-                raise click.UsageError("--fit on verdicts needs -b BUNDLE, the one that judged them")
+            if bundle is None and (fit_file or template):
+                what = "--fit" if fit_file else "--template"
+                raise click.UsageError(f"{what} on verdicts needs -b BUNDLE, the one that judged them")
             records = list(_judged(islice(rest.rows(), limit), left_out))
             if bundle is not None:
-                manifest = _checked_origin(records, bundle, source.name, threads)
+                manifest = _checked_origin(records, bundle, template, source.name, threads)
         else:
-            loaded, records = _judge(rest, bundle, fields, carry, limit, on_long, threads, left_out)
+            loaded, records = _judge(rest, bundle, template, fields, carry, limit, on_long, threads, left_out)
             manifest = loaded.manifest
     if manifest is not None:
         judge = {"name": manifest.name, "model": manifest.model.id, "digest": manifest.digest}
@@ -102,13 +104,15 @@ def evaluate(
     print_tables(report.title, report.tables(), report.warnings, report.where)
 
 
-def _checked_origin(records: list[Record], bundle: str, name: str, threads: int) -> Manifest:
+def _checked_origin(
+    records: list[Record], bundle: str, template: str | None, name: str, threads: int
+) -> Manifest:  # fmt: skip
     """The manifest of the bundle that is said to have judged given verdicts: rows do not say, so it is asked."""
     from rlaif_fast.evaluation.origin import check_origin
     from rlaif_fast.judging.judge import Judge
     from rlaif_fast.runtime.cpu import busy
 
-    judge = Judge.load(bundle, threads=threads, spin=not busy())
+    judge = Judge.load(bundle, template=template, threads=threads, spin=not busy())
     check_origin(records, judge, name)
     return judge.manifest
 
@@ -129,8 +133,8 @@ def _judged(rows: Iterator[Row], left_out: LeftOut) -> Iterator[Record]:
 
 
 def _judge(
-    source: Source, bundle: str | None, fields: str | None, carry: Collection[str], limit: int | None, on_long: str,
-    threads: int, left_out: LeftOut,
+    source: Source, bundle: str | None, template: str | None, fields: str | None, carry: Collection[str],
+    limit: int | None, on_long: str, threads: int, left_out: LeftOut,
 ) -> tuple[Judge, list[Record]]:  # fmt: skip
     from rlaif_fast.commands.default import bundle_folder_of
     from rlaif_fast.evaluation.records import nothing_labelled, record
@@ -148,7 +152,7 @@ def _judge(
         raise nothing_labelled(source.name, left_out)
     rows = RunInput.of(pairs)
     rows.check()
-    judge = Judge.load(bundle_folder_of(bundle), threads=threads, spin=not busy())
+    judge = Judge.load(bundle_folder_of(bundle), template=template, threads=threads, spin=not busy())
     run = PairRun(rows, judge, shorten=on_long == "truncate", window=len(pairs))
     records = [record(verdict.row()) for verdict in run.results()]
     say(run.closing())

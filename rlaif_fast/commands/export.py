@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 
 import click
 
+from rlaif_fast.commands import exporter
 from rlaif_fast.commands.headings import Command, option
-from rlaif_fast.commands.prompt_options import CHAT, chosen_template, prompt_options, score_template
+from rlaif_fast.commands.prompt_options import CHAT, named_templates, other_templates, prompt_options
 from rlaif_fast.errors import ExportError, TemplateError
 from rlaif_fast.files.targets import folder_of
 
@@ -24,15 +25,15 @@ _CALIBRATION = 256  # pairs of a file: each takes a forward and a backward pass 
 @click.command(cls=Command)
 @click.argument("model")
 @option("Input", "--revision", help="Branch, tag or commit of a hub model.")
-@option("Input", "--trust-remote-code", is_flag=True, help="Run Python code that comes with MODEL; it can do what you"
-        " can.")  # fmt: skip
-@option("Prompt", "--template", default="summary", show_default=True, metavar="NAME|FILE",
-        help="The prompt the bundle is made for: a built-in one, or a .toml file of your own.")  # fmt: skip
+@exporter.TRUST
+@option("Prompt", "--template", "names", multiple=True, metavar="NAME|FILE", help="A prompt the bundle is made for: a"
+        " built-in one, or a .toml file of your own. Repeatable; the first is taken where a command names none."
+        " [default: summary, and of the other built-in ones those that cost little]")  # fmt: skip
 @prompt_options
 @CHAT
 @option("Precision", "--precision", type=click.Choice(["auto", "int8", "fp32"]), default="auto", show_default=True,
         help="Of the products: int8, fp32 (exact), or auto: int8 where this machine gains a quarter by it, or lacks the"
-        " memory for fp32. Scores are fp32.")  # fmt: skip
+        " memory for fp32. A bundle for scores alone is fp32.")  # fmt: skip
 @option("Precision", "--quality", type=click.Choice(["auto", "best", "fast"]), default="auto", show_default=True,
         help="Of int8. best: rounding and mix are fitted to texts; fast: rounded to the nearest, less faithful and"
         " slower to judge with; auto: best where that takes 15 minutes at most.")  # fmt: skip
@@ -46,7 +47,7 @@ _CALIBRATION = 256  # pairs of a file: each takes a forward and a backward pass 
 @option("Other options", "-v", "--verbose", is_flag=True, help="Name every tensor of MODEL's files that is not used.")
 def export(
     model: str, output: Path | None, precision: str, quality: str, calibrate: str | None, max_delta: float | None,
-    template: str, exemplars: str | None, shots: int | None, chat: str, revision: str | None,
+    names: tuple[str, ...], exemplars: str | None, shots: int | None, chat: str, revision: str | None,
     trust_remote_code: bool, force: bool, verbose: bool,
 ) -> None:  # fmt: skip
     """Convert MODEL, once, into a bundle that judges without PyTorch.
@@ -58,52 +59,51 @@ def export(
     """
     from rlaif_fast.bundle.home import bundle_folder
     from rlaif_fast.errors import FidelityError
+    from rlaif_fast.prompts.built_in import DEFAULT
     from rlaif_fast.reports.console import Steps
 
-    score = score_template(template, exemplars, shots, chat)
+    named = named_templates(names or [DEFAULT], exemplars, shots, chat)
+    first, *more = named.templates
+    along = [] if names else other_templates([first.name])
     if calibrate or max_delta or quality != "auto":
-        if precision == "fp32" or score:
+        if precision == "fp32" or not named.pairs:
             raise click.UsageError("--quality, --calibrate and --max-delta are for --precision int8")
         precision = "int8"
-    if score and precision == "auto":
+    if not named.pairs and precision == "auto":
         precision = "fp32"
-    read, chosen = (None, score) if score else chosen_template(template, exemplars, shots)
 
     output = None if output is None else folder_of(output)
 
-    def free_folder(precision: str, in_chat: bool) -> Path:
-        name = f"{chosen.name}-chat" if in_chat else chosen.name
-        folder = output or bundle_folder(model, precision, name, revision)
+    def free_folder(precision: str) -> Path:
+        folder = output or bundle_folder(model, precision, revision)
         if folder.exists() and not force:
-            raise ExportError(f"{folder}: exists already, give --force to replace it or another folder with -o")
+            raise ExportError(
+                f"{folder}: exists already, give --force to replace it or another folder with -o;"
+                f" rlaif-fast prompt add {folder} --template NAME adds a prompt to it"
+            )
         return folder
 
-    if output or (chat != "auto" and precision != "auto"):  # said before seconds of imports
-        free_folder(precision, chat == "yes")
-    try:
+    if output or precision != "auto":  # said before seconds of imports
+        free_folder(precision)
+    with exporter.needed():
         from rlaif_fast.runtime.selftest import FAITHFUL
         from rlaif_fast_export.estimate import PATIENCE, estimate, shape_of
         from rlaif_fast_export.exporter import export_bundle
         from rlaif_fast_export.int8.options import Int8Options
         from rlaif_fast_export.precision import choose_precision
-        from rlaif_fast_export.prompts.chat import has_chat_template
         from rlaif_fast_export.sources.quiet import quiet_libraries
         from rlaif_fast_export.sources.source import find_source
-    except ImportError as error:
-        raise ExportError(
-            f"the exporter is not installed ({error.name} is missing); pip install 'rlaif-fast[export]'"
-        ) from error
     quiet_libraries()
     with Steps().shown() as steps:
         source = find_source(model, revision, trusted=trust_remote_code)
-        in_chat = chat == "yes" or (score is None and chat == "auto" and has_chat_template(source.tokenizer()))
+        in_chat = exporter.in_chat(chat, source)
         wanted, settled = precision, True  # settled: where it is refused, nothing else will do
         if precision == "auto":
             choice = choose_precision(source, steps)
             wanted, settled = choice.precision, choice.precision == "fp32" or choice.needed
             steps.say(choice.why)
 
-        shape = shape_of(source, scores=score is not None)
+        shape = shape_of(source, scores=not named.pairs)
 
         def bundle(precision: str) -> Path:
             int8 = None
@@ -118,12 +118,15 @@ def export(
                 steps.say(f"quality: fast, since best takes {found} (--quality best makes it all the same)")
                 int8 = replace(int8, fast=True)
                 found = estimate(shape, int8)
-            folder = free_folder(precision, in_chat)
+            folder = free_folder(precision)
             if found:
                 found.require(folder, source.name)
                 steps.say(f"this takes {found}")
                 steps.expect(found.steps)
-            return export_bundle(source, folder, chosen, force=force, progress=steps, int8=int8, chat=in_chat)
+            return export_bundle(
+                source, folder, first, more=more, along=along, force=force, progress=steps, int8=int8, chat=in_chat,
+                say=steps.say,
+            )  # fmt: skip
 
         refused = None
         try:
@@ -133,15 +136,15 @@ def export(
                 raise
             refused = error.reason
         except TemplateError as error:
-            raise (read.located(error) if read else error) from None
+            raise named.located(error) from None
         if refused is not None:  # behind the except: what int8 held is let go
             steps.say(f"precision: fp32 instead, since {refused}")
             path = bundle("fp32")
         for note in source.notes:
             steps.say(note)
         if unused := source.unused:
-            named = ", ".join(unused) if verbose else f"{unused[0]}, ... (--verbose names all)"
-            steps.say(f"{len(unused)} tensors of the files are computed from the configuration instead: {named}")
+            which = ", ".join(unused) if verbose else f"{unused[0]}, ... (--verbose names all)"
+            steps.say(f"{len(unused)} tensors of the files are computed from the configuration instead: {which}")
     click.echo(os.fsencode(path))
 
 

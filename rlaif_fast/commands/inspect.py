@@ -9,22 +9,27 @@ from typing import TYPE_CHECKING
 
 import click
 
+from rlaif_fast.commands.options import template_option
+
 if TYPE_CHECKING:
-    from rlaif_fast.bundle.manifest import Fidelity, Manifest
+    from rlaif_fast.bundle.manifest import Manifest
+    from rlaif_fast.bundle.prompt import Fidelity
     from rlaif_fast.runtime.engine_choice import Tried
 
 
 @click.command()
 @click.argument("bundle")
-@click.option("--check", is_flag=True, help="Judge the bundle's probes here and compare with its stored answers.")
+@template_option
+@click.option("--check", is_flag=True, help="Judge the prompt's probes here and compare with its stored answers.")
 @click.option("--json", "as_json", is_flag=True, help="The manifest as JSON.")
-def inspect(bundle: str, check: bool, as_json: bool) -> None:
-    """Show what BUNDLE is: its model, prompt, graph and fidelity. Checks its files."""
+def inspect(bundle: str, template: str | None, check: bool, as_json: bool) -> None:
+    """Show what BUNDLE is: its model, prompts, graph, and fidelity through one of the prompts. Checks its files."""
+    from rlaif_fast.bench.doctor import check_files
     from rlaif_fast.bundle.folder import Bundle
     from rlaif_fast.bundle.home import find_bundle
 
-    opened = Bundle(find_bundle(bundle))
-    opened.verified()
+    opened = Bundle(find_bundle(bundle), template)
+    check_files(opened)
     if as_json:
         click.echo(json.dumps(json.loads(opened.manifest.to_json())))
         return
@@ -38,7 +43,7 @@ def inspect(bundle: str, check: bool, as_json: bool) -> None:
         from rlaif_fast.prompts.template import Template
         from rlaif_fast.runtime import selftest
 
-        judge = Judge(opened) if isinstance(opened.manifest.template, Template) else Rater(opened)
+        judge = Judge(opened) if isinstance(opened.manifest.prompt.template, Template) else Rater(opened)
         worst = selftest.check(opened.manifest, judge.answer)
         rows.append(("checked", f"this machine answers the probes as the exporting one did, within {worst:.2g}"))
     rows += [*_tuned(opened.folder), ("folder", str(opened.folder))]
@@ -46,31 +51,33 @@ def inspect(bundle: str, check: bool, as_json: bool) -> None:
 
 
 def _lines(manifest: Manifest) -> list[tuple[str, str]]:
-    model, fidelity, counts = manifest.model, manifest.fidelity, Counter(manifest.passes)
-    megabytes = sum(f.bytes for f in manifest.files.values()) / 1e6
+    model, prompt, counts = manifest.model, manifest.prompt, Counter(manifest.passes)
+    first, *others = (one.name for one in manifest.prompts)
+    megabytes = sum(f.bytes for f in (*manifest.files.values(), *(one.file for one in manifest.prompts))) / 1e6
     layers = counts["fused_attention"] + counts["attention_of_judged"]
     norms = counts["fused_norms"] + counts["single_norms"]
     from rlaif_fast.prompts.template import Template
 
-    unit = "log-odds" if isinstance(manifest.template, Template) else "score"
-    labels = zip(manifest.template.labels, manifest.label_ids, strict=True)
+    unit = "log-odds" if isinstance(prompt.template, Template) else "score"
+    labels = zip(prompt.template.labels, prompt.label_ids, strict=True)
     return [
         ("model", f"{model.id} ({model.architecture}, {model.parameters / 1e6:,.1f} M parameters)"),
         ("revision", model.revision or "-"),
         ("licence", model.licence or "unknown"),
         ("precision", manifest.precision),
-        ("template", manifest.template.name),
+        ("prompts", f"{first}, the first; {', '.join(others)}" if others else first),
+        ("template", prompt.name),
         ("labels", ", ".join(f"{text!r} = token {token}" for text, token in labels)),
-        ("context", f"{manifest.maximum_length:,} tokens, {len(manifest.prefix_ids)} of them baked into the graph"),
-        ("fidelity", f"{_card(fidelity, unit)}; against PyTorch fp32 on {fidelity.prompts},"
+        ("context", f"{manifest.maximum_length:,} tokens, {len(prompt.prefix_ids)} of them baked"),
+        ("fidelity", f"{_card(prompt.fidelity, unit)}; against PyTorch fp32 on {prompt.fidelity.prompts},"
                      " by onnxruntime where it was exported"),
-        *([("", f"PyTorch bfloat16: {_card(manifest.bfloat16, unit)}; on {manifest.bfloat16.prompts}")]
-          if manifest.bfloat16 else []),
+        *([("", f"PyTorch bfloat16: {_card(prompt.bfloat16, unit)}; on {prompt.bfloat16.prompts}")]
+          if prompt.bfloat16 else []),
         ("attention", f"{counts['fused_attention']} of {layers} layers fused (GroupQueryAttention);"
                       f" {counts['attention_of_judged']} computed for the judged positions only"),
         ("q, k, v", f"{counts['packed_qkv']} of {layers} layers in one product"),
         *([("int8", f"{counts['int8_static']} products with 8 bits of input, {counts['int8_rows']} with 8 bits a row,"
-                    f" {counts['int8_terms']} with 16; 16 for the last {manifest.ending} tokens;"
+                    f" {counts['int8_terms']} with 16; 16 for the last {prompt.ending} tokens;"
                     f" {counts['int8_float']} in float32")]
           if manifest.precision == "int8" else []),
         ("norms", f"{counts['fused_norms']} of {norms} fused with the residual addition"),

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import click
 
 from rlaif_fast.commands.headings import Command, option
-from rlaif_fast.commands.options import finish, give_way, reading, running
+from rlaif_fast.commands.options import finish, give_way, reading, running, template_option
 
 if TYPE_CHECKING:
     from rlaif_fast.evaluation.calibration import Calibration
@@ -30,6 +30,7 @@ _SAMPLED = ("prior", "auto")
 @reading
 @option("Judging", "-b", "--bundle", help="A bundle's folder or an exported model's id. [default: the embedded"
         " default]")  # fmt: skip
+@template_option
 @option("Judging", "--orders", type=click.Choice(["both", "forward", *_SAMPLED]), default="both", show_default=True,
         help="Both orders, averaged; response_0 first only; the same corrected by a sample's label prior; or the"
         " second order only where it could change the label.")  # fmt: skip
@@ -53,11 +54,11 @@ _SAMPLED = ("prior", "auto")
 @option("Output", "--table", is_flag=True, help="Print a table for people instead of rows.")
 @click.pass_context
 def judge(
-    context: click.Context, pairs: str, bundle: str | None, output: Path | None, restart: bool, kind: str | None,
-    fields: str | None, to: Literal["rows", "trl"], min_margin: float, only_consistent: bool, mark: bool, on_error: str,
-    on_long: str, orders: AnyOrders, sample: int | None, disagreement: float | None, exact: bool,
-    calibration: Path | None, limit: int | None, window: int | None, threads: int, engine: str, nice: int | None,
-    table: bool, verbose: bool, split: str | None, carry: tuple[str, ...], show: int | None,
+    context: click.Context, pairs: str, bundle: str | None, template: str | None, output: Path | None, restart: bool,
+    kind: str | None, fields: str | None, to: Literal["rows", "trl"], min_margin: float, only_consistent: bool,
+    mark: bool, on_error: str, on_long: str, orders: AnyOrders, sample: int | None, disagreement: float | None,
+    exact: bool, calibration: Path | None, limit: int | None, window: int | None, threads: int, engine: str,
+    nice: int | None, table: bool, verbose: bool, split: str | None, carry: tuple[str, ...], show: int | None,
 ) -> None:  # fmt: skip
     """Judge PAIRS: JSON Lines, a JSON array, CSV, Parquet, a datasets folder, or - for standard input.
 
@@ -83,14 +84,15 @@ def judge(
         output = check_target(output, [pairs, *([str(calibration)] if calibration else [])])
     with open_pairs(pairs, kind, fields, say, split=split, carry=carry) as intake:
         if show is not None:
-            if show_pairs(intake, bundle, show if limit is None else min(show, limit), orders, on_error == "skip"):
+            count = show if limit is None else min(show, limit)
+            if show_pairs(intake, bundle, template, count, orders, on_error == "skip"):
                 context.exit(1)
             return
         rows = RunInput(intake.pairs, intake.restartable, limit=limit, skip=on_error == "skip", output=output)
         rows.check()
         folder = bundle_folder_of(bundle)
         started, spin = time.perf_counter(), not give_way(nice)
-        loaded = _load(folder, threads, spin, "onnxruntime" if exact else engine)
+        loaded = _load(folder, template, threads, spin, "onnxruntime" if exact else engine)
         precise = _exact(loaded, folder, threads, spin) if exact else None
         calibrated = _calibration(calibration, loaded)
         if verbose:
@@ -128,11 +130,11 @@ def _check_usage(given: dict[str, Any]) -> None:
         raise click.UsageError("--show is printed and judges nothing; leave --output out")
 
 
-def _load(folder: Path, threads: int, spin: bool, engine: str) -> Judge:
+def _load(folder: Path, template: str | None, threads: int, spin: bool, engine: str) -> Judge:
     from rlaif_fast.commands.tune import opened
     from rlaif_fast.judging.judge import Judge
 
-    return opened(Judge, folder, engine, threads=threads, spin=spin)
+    return opened(Judge, folder, engine, template=template, threads=threads, spin=spin)
 
 
 def _exact(fast: Judge, folder: Path, threads: int, spin: bool) -> ExactJudge | None:
@@ -140,9 +142,10 @@ def _exact(fast: Judge, folder: Path, threads: int, spin: bool) -> ExactJudge | 
     from rlaif_fast.bundle.float32_bundle import companion
     from rlaif_fast.judging.exact import ExactJudge
 
-    if fast.manifest.error_bound is None:
+    if fast.manifest.prompt.error_bound is None:
         return None
-    return ExactJudge(fast, _load(companion(folder, fast.manifest), threads, spin, fast.engine))
+    beside, template = companion(folder, fast.manifest), fast.manifest.prompt.name
+    return ExactJudge(fast, _load(beside, template, threads, spin, fast.engine))
 
 
 def _calibration(path: Path | None, judge: Judge) -> Calibration | None:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from rlaif_fast.commands.headings import option
 from rlaif_fast.errors import TemplateError
+from rlaif_fast.reports.terminal import say
 
 if TYPE_CHECKING:
     from rlaif_fast.prompts.score_template import ScoreTemplate
@@ -49,8 +51,10 @@ def score_template(name: str, exemplars: str | None, shots: int | None, chat: st
     return score
 
 
-def chosen_template(name_or_file: str, exemplars: str | None, shots: int | None) -> tuple[TemplateSource, Template]:
-    """What was named, with its worked examples, which are announced on standard error.
+def chosen_template(
+    name_or_file: str, exemplars: str | None, shots: int | None, tell: Callable[[str], None] = say
+) -> tuple[TemplateSource, Template]:
+    """What was named, with its worked examples, which are announced.
 
     Raises:
         TemplateError, PairError: naming file and line.
@@ -58,7 +62,6 @@ def chosen_template(name_or_file: str, exemplars: str | None, shots: int | None)
     from rlaif_fast.prompts.built_in import template_of
     from rlaif_fast.prompts.few_shot import balance_line, read_labelled, with_exemplars, worked
     from rlaif_fast.prompts.template_file import TemplateSource, read_template
-    from rlaif_fast.reports.terminal import say
     from rlaif_fast.schemas.human_labels import LeftOut
 
     if (exemplars is None) != (shots is None):
@@ -70,5 +73,65 @@ def chosen_template(name_or_file: str, exemplars: str | None, shots: int | None)
         raise TemplateError(f"{name_or_file}: has exemplars of its own; take them out, or leave --exemplars out")
     left_out = LeftOut()
     wording = with_exemplars(read.wording, worked(read_labelled(exemplars, shots, left_out)))
-    say(balance_line(wording, exemplars, left_out))
+    tell(balance_line(wording, exemplars, left_out))
     return TemplateSource(wording, read.file), template_of(wording)
+
+
+@dataclass(frozen=True)
+class Named:
+    """The templates that were named.
+
+    Attributes:
+        pairs: those for pairs, each with where it was read.
+        scores: those for scores.
+    """
+
+    pairs: Sequence[tuple[TemplateSource, Template]]
+    scores: Sequence[ScoreTemplate]
+
+    @property
+    def templates(self) -> list[Template | ScoreTemplate]:
+        """All, those for pairs first: one of them is what int8 is fitted for."""
+        return [*(template for _, template in self.pairs), *self.scores]
+
+    def located(self, error: TemplateError) -> TemplateError:
+        """What was said of one of them, with the line of its file where it has one."""
+        for read, template in self.pairs:
+            texts = read.wording.head, read.wording.body, read.wording.ending
+            if any(error.part in text for text in texts) if error.part else f"template {template.name}" in str(error):
+                return read.located(error)
+        return error
+
+
+def named_templates(names: Sequence[str], exemplars: str | None, shots: int | None, chat: str) -> Named:
+    """What ``--template``, given several times, names. Worked examples are shown in every prompt for pairs.
+
+    Raises:
+        TemplateError, PairError: naming file and line.
+    """
+    from rlaif_fast.prompts.score_template import SCORE_TEMPLATES
+
+    alone = all(name in SCORE_TEMPLATES for name in names)  # else --chat is for the others
+    scores = {name: score_template(name, exemplars, shots, chat if alone else "no") for name in names}
+    told: dict[str, None] = {}
+    pairs = [
+        chosen_template(name, exemplars, shots, lambda line: told.setdefault(line))
+        for name in names
+        if scores[name] is None
+    ]
+    found = Named(pairs, [score for score in scores.values() if score is not None])
+    called = [*(template.name for _, template in pairs), *(name for name in names if scores[name] is not None)]
+    if again := [name for name in called if called.count(name) > 1]:
+        raise click.UsageError(f"--template {again[0]} is given twice")
+    for line in told:
+        say(line)
+    return found
+
+
+def other_templates(names: Sequence[str]) -> list[Template | ScoreTemplate]:
+    """The built-in templates, those for scores last, but for the ones of ``names``."""
+    from rlaif_fast.prompts.built_in import BUILT_IN, template_of
+    from rlaif_fast.prompts.score_template import SCORE_TEMPLATES
+
+    found: list[Template | ScoreTemplate] = [*map(template_of, BUILT_IN.values()), *SCORE_TEMPLATES.values()]
+    return [template for template in found if template.name not in names]

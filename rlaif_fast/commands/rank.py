@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import click
 
 from rlaif_fast.commands.headings import Command, option
-from rlaif_fast.commands.options import finish, give_way, reading, running
+from rlaif_fast.commands.options import finish, give_way, reading, running, template_option
 
 if TYPE_CHECKING:
     from rlaif_fast.judging.judge import Orders
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 @reading
 @option("Judging", "-b", "--bundle", help="A bundle's folder or an exported model's id. [default: the embedded"
         " default]")  # fmt: skip
+@template_option
 @option("Judging", "--orders", type=click.Choice(["both", "forward"]), default="both", show_default=True,
         help="Each pair in both orders, averaged; or the earlier response first only.")  # fmt: skip
 @running
@@ -32,9 +33,9 @@ if TYPE_CHECKING:
         help="With --to pairs: a row's best and worst, or every two. [default: best-worst]")  # fmt: skip
 @click.pass_context
 def rank(
-    context: click.Context, rows: str, bundle: str | None, fields: str | None, to: Literal["rows", "pairs"],
-    which: Which | None, orders: Orders, kind: str | None, on_error: str, on_long: str, limit: int | None,
-    output: Path | None, restart: bool, threads: int, engine: str, nice: int | None, verbose: bool,
+    context: click.Context, rows: str, bundle: str | None, template: str | None, fields: str | None,
+    to: Literal["rows", "pairs"], which: Which | None, orders: Orders, kind: str | None, on_error: str, on_long: str,
+    limit: int | None, output: Path | None, restart: bool, threads: int, engine: str, nice: int | None, verbose: bool,
     split: str | None, carry: tuple[str, ...], show: int | None,
 ) -> None:  # fmt: skip
     """Rank two or more responses a row, from verdicts on all their pairs.
@@ -66,13 +67,14 @@ def rank(
     spread = partial(pairs_of, which=which or "best-worst") if to == "pairs" else None
     with open_candidates(rows, kind, fields, say, split=split, carry=carry) as intake:
         if show is not None:
-            if show_candidates(intake, bundle, show if limit is None else min(show, limit), orders, on_error == "skip"):
+            count = show if limit is None else min(show, limit)
+            if show_candidates(intake, bundle, template, count, orders, on_error == "skip"):
                 context.exit(1)
             return
         taken = RunInput(intake.candidates, intake.restartable, limit=limit, skip=on_error == "skip", output=output)
         taken.check()
         folder = bundle_folder_of(bundle)
-        ranker = Ranker(opened(Judge, folder, engine, threads=threads, spin=not give_way(nice)))
+        ranker = Ranker(opened(Judge, folder, engine, template=template, threads=threads, spin=not give_way(nice)))
         if verbose:
             say(f"{ranker.judge.manifest.name}\n{ranker.judge.describe()}")
         run = RankingRun(taken, ranker, orders, shorten=on_long == "truncate")

@@ -7,27 +7,29 @@ from pathlib import Path
 import click
 
 from rlaif_fast.commands.headings import Command, option
-from rlaif_fast.commands.options import finish, give_way, reading, running
+from rlaif_fast.commands.options import finish, give_way, reading, running, template_option
 
 
 @click.command(cls=Command)
 @click.argument("rows", type=click.Path(allow_dash=True))
 @option("Input", "--fields", help="Field mapping, as instruction=question,response=answers.0")
 @reading
-@option("Judging", "-b", "--bundle", help="A score bundle's folder. [default: the embedded default's, exported once]")
+@option("Judging", "-b", "--bundle", help="A bundle's folder or an exported model's id. [default: the embedded"
+        " default]")  # fmt: skip
+@template_option
 @running
 @click.pass_context
 def score(
-    context: click.Context, rows: str, bundle: str | None, fields: str | None, kind: str | None, on_error: str,
-    on_long: str, limit: int | None, output: Path | None, restart: bool, threads: int, engine: str,
+    context: click.Context, rows: str, bundle: str | None, template: str | None, fields: str | None, kind: str | None,
+    on_error: str, on_long: str, limit: int | None, output: Path | None, restart: bool, threads: int, engine: str,
     nice: int | None, verbose: bool, split: str | None, carry: tuple[str, ...], show: int | None,
 ) -> None:  # fmt: skip
     """Score single responses from 1 to 10 (d-RLAIF), one forward pass each.
 
     A row of ROWS has instruction and response, maybe id; other fields are carried along. A row out has score (the
     expected score, rescaled to [-1, 1]), rating (1 to 10), distribution (of the ten scores) and mass (how likely
-    the model is to answer with a score at all). A bundle for it is made by export --template score-summary,
-    score-helpful or score-harmless.
+    the model is to answer with a score at all). The prompts for it are score-summary, score-helpful and
+    score-harmless; `prompt list` shows which of them a bundle has, `prompt add` adds one.
     """
     from rlaif_fast.commands.default import bundle_folder_of
     from rlaif_fast.commands.lines import print_lines
@@ -46,13 +48,14 @@ def score(
         output = check_target(output, [rows])
     with open_samples(rows, kind, fields, say, split=split, carry=carry) as intake:
         if show is not None:
-            if show_samples(intake, bundle, show if limit is None else min(show, limit), on_error == "skip"):
+            count = show if limit is None else min(show, limit)
+            if show_samples(intake, bundle, template, count, on_error == "skip"):
                 context.exit(1)
             return
         taken = RunInput(intake.samples, intake.restartable, limit=limit, skip=on_error == "skip", output=output)
         taken.check()
-        folder = bundle_folder_of(bundle, "score-summary")
-        rater = opened(Rater, folder, engine, threads=threads, spin=not give_way(nice))
+        folder = bundle_folder_of(bundle)
+        rater = opened(Rater, folder, engine, template=template, threads=threads, spin=not give_way(nice))
         if verbose:
             say(f"{rater.manifest.name}\n{rater.describe()}")
         run = RatingRun(taken, rater, shorten=on_long == "truncate")

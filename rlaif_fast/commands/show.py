@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from rlaif_fast.bundle.folder import read_manifest
 from rlaif_fast.bundle.home import DEFAULT_MODEL, default_bundle, find_bundle
 from rlaif_fast.bundle.manifest import TOKENIZER, Manifest
-from rlaif_fast.errors import escaped
-from rlaif_fast.prompts.score_template import SCORE_TEMPLATES
-from rlaif_fast.prompts.template import SUMMARY, Prompt, Template, control
+from rlaif_fast.errors import TemplateError, escaped
+from rlaif_fast.prompts.built_in import DEFAULT, template_of, wording_named
+from rlaif_fast.prompts.score_template import SCORE_TEMPLATES, ScoreTemplate
+from rlaif_fast.prompts.template import Prompt, Template, control
 from rlaif_fast.prompts.tokenizer import PromptTokenizer
 from rlaif_fast.reports.console import stderr
 from rlaif_fast.rows.candidates import Candidates
@@ -25,20 +26,32 @@ if TYPE_CHECKING:
     from rlaif_fast.rows.reader import Rejected
 
 I = TypeVar("I", Pair, Sample, Candidates)  # noqa: E741
+_SCORES = "score-summary"
 Prompts = list[tuple[str, str]]  # (what it is, its text)
 
 
-def show_pairs(intake: RowReader, bundle: str | None, count: int, orders: str, skip: bool) -> int:
-    """Print the prompts of the first ``count`` pairs; how many rows were skipped. Raises PairError, BundleError."""
-    model = _Model(bundle, "summary")
-    template = model.manifest.pair_template if model.manifest else SUMMARY
+def show_pairs(
+    intake: RowReader, bundle: str | None, name: str | None, count: int, orders: str, skip: bool
+) -> int:  # fmt: skip
+    """Print the prompts of the first ``count`` pairs; how many rows were skipped.
+
+    Args:
+        name: of the bundle's prompt; by default its first.
+
+    Raises:
+        PairError, BundleError, TemplateError.
+    """
+    model = _Model(bundle, name, Template)
+    template = model.pair_template
     return _show(intake, intake.pairs, count, skip, model, lambda pair: _of_pair(template, pair, orders))
 
 
-def show_candidates(intake: RowReader, bundle: str | None, count: int, orders: str, skip: bool) -> int:
+def show_candidates(
+    intake: RowReader, bundle: str | None, name: str | None, count: int, orders: str, skip: bool
+) -> int:  # fmt: skip
     """As :func:`show_pairs`: the first two responses of each row."""
-    model = _Model(bundle, "summary")
-    template = model.manifest.pair_template if model.manifest else SUMMARY
+    model = _Model(bundle, name, Template)
+    template = model.pair_template
 
     def prompts(row: Candidates) -> Prompts:
         (_, pair) = next(row.pairs(), (None, None))
@@ -52,10 +65,10 @@ def show_candidates(intake: RowReader, bundle: str | None, count: int, orders: s
     return _show(intake, intake.candidates, count, skip, model, prompts)
 
 
-def show_samples(intake: RowReader, bundle: str | None, count: int, skip: bool) -> int:
+def show_samples(intake: RowReader, bundle: str | None, name: str | None, count: int, skip: bool) -> int:
     """As :func:`show_pairs`, where a row has one response."""
-    model = _Model(bundle, "score-summary")
-    template = model.manifest.score_template if model.manifest else SCORE_TEMPLATES["score-summary"]
+    model = _Model(bundle, name, ScoreTemplate)
+    template = model.score_template
     return _show(
         intake, intake.samples, count, skip, model,
         lambda sample: [("prompt", template.render(sample.instruction, sample.response))],
@@ -65,14 +78,32 @@ def show_samples(intake: RowReader, bundle: str | None, count: int, skip: bool) 
 class _Model:
     """What prompts are made with, as far as it is there: the default judge is not exported to look at rows."""
 
-    def __init__(self, bundle: str | None, template: str) -> None:
-        folder: Path | None = default_bundle(template) if bundle is None else find_bundle(bundle)
+    def __init__(self, bundle: str | None, name: str | None, kind: type[Template] | type[ScoreTemplate]) -> None:
+        folder: Path | None = default_bundle() if bundle is None else find_bundle(bundle)
         self.manifest: Manifest | None = None
+        self._name = name
         if folder is None:
             stderr().print(f"the default judge {DEFAULT_MODEL} is not exported yet: its prompts, without token counts")
             return
-        self.manifest = read_manifest(folder)
+        self.manifest = read_manifest(folder).through(name, kind)
         self._tokenizer = PromptTokenizer.from_file(folder / TOKENIZER)
+
+    @property
+    def pair_template(self) -> Template:
+        """The prompt's, or the built-in one of its name."""
+        if self.manifest is None:
+            return template_of(wording_named(self._name or DEFAULT))
+        return self.manifest.pair_template
+
+    @property
+    def score_template(self) -> ScoreTemplate:
+        """As :attr:`pair_template`."""
+        if self.manifest is None:
+            name = self._name or _SCORES
+            if name not in SCORE_TEMPLATES:
+                raise TemplateError(f"no template {name!r} for scores, there is: {', '.join(SCORE_TEMPLATES)}")
+            return SCORE_TEMPLATES[name]
+        return self.manifest.score_template
 
     def size(self, prompt: str) -> str:
         """How long a prompt is."""

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING
 
 import click
 
+from rlaif_fast.commands import exporter
 from rlaif_fast.commands.prompt_options import CHAT, chosen_template, prompt_options, score_template
-from rlaif_fast.errors import ExportError, TemplateError
+from rlaif_fast.errors import TemplateError
 from rlaif_fast.reports.terminal import echo, say
 
 if TYPE_CHECKING:
@@ -91,19 +92,13 @@ def _chat_needs_model(chat: str, model: str | None) -> None:
 
 
 def _fitted(read: TemplateSource | None, chosen: Template | ScoreTemplate, model: str, chat: str) -> FittedPrompt:
-    try:
-        from rlaif_fast_export.prompts.chat import has_chat_template
+    with exporter.needed("--model needs the exporter"):
         from rlaif_fast_export.prompts.fitted import fit
         from rlaif_fast_export.sources.quiet import quiet_libraries
         from rlaif_fast_export.sources.source import find_source
-    except ImportError as error:
-        raise ExportError(
-            f"--model needs the exporter ({error.name} is missing); pip install 'rlaif-fast[export]'"
-        ) from error
     quiet_libraries()
     source = find_source(model)
-    in_chat = chat == "yes" or (read is not None and chat == "auto" and has_chat_template(source.tokenizer()))
     try:
-        return fit(source, chosen, chat=in_chat)
+        return fit(source, chosen, chat=read is not None and exporter.in_chat(chat, source))
     except TemplateError as error:
         raise (read.located(error) if read else error) from None

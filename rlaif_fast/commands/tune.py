@@ -10,6 +10,8 @@ import click
 if TYPE_CHECKING:
     from rlaif_fast.judging.judge import Judge
     from rlaif_fast.judging.rater import Rater
+    from rlaif_fast.prompts.score_template import ScoreTemplate
+    from rlaif_fast.prompts.template import Template
     from rlaif_fast.runtime.engine_choice import Tried, Tuned
 
 J = TypeVar("J", "Judge", "Rater")
@@ -26,7 +28,7 @@ def tune(bundle: str | None, max_delta: float | None, threads: int) -> None:
     Each engine and variant that is installed and fits the machine judges the bundle's probe pairs: timed in turns with
     onnxruntime, and its error to PyTorch measured. An int8 bundle may be judged by the float32 bundle of the same
     model, where that is there and faster on this machine. What is chosen is what --engine auto, the default, takes from
-    then on; without BUNDLE it is the embedded default's.
+    then on, through each of the bundle's prompts; without BUNDLE it is the embedded default's.
     """
     from rlaif_fast.bench.tuning import tune as try_all
     from rlaif_fast.commands.default import bundle_folder_of
@@ -43,27 +45,48 @@ def tune(bundle: str | None, max_delta: float | None, threads: int) -> None:
     echo(_line(table))
 
 
-def opened(kind: type[J], folder: Path, engine: str, *, threads: int, spin: bool = True) -> J:
+def opened(
+    kind: type[J], folder: Path, engine: str, *, template: str | None, threads: int, spin: bool = True
+) -> J:  # fmt: skip
     """The judge or rater over ``folder``: ``auto`` is looked up, and found out once where it may matter.
+
+    The prompt is the one called ``template``, else the bundle's first for that kind of work.
 
     Where onnxruntime alone is there, nothing is tried, unless its answers are not the bundle's on this machine: then
     the float32 bundle of the same model takes over, and it is said. Raises RlaifFastError of every kind.
     """
     from rlaif_fast.errors import UnfaithfulError
+    from rlaif_fast.judging.rater import Rater
+    from rlaif_fast.prompts.score_template import ScoreTemplate
+    from rlaif_fast.prompts.template import Template
     from rlaif_fast.runtime.engine_choice import AUTO, remembered
 
-    folder, engine = settled(folder, engine, threads)
+    name = prompt_name(folder, template, ScoreTemplate if issubclass(kind, Rater) else Template)
+    folder, engine = settled(folder, engine, threads, name)
     try:
-        return kind.load(folder, threads=threads, spin=spin, engine=engine)
+        return kind.load(folder, template=name, threads=threads, spin=spin, engine=engine)
     except UnfaithfulError:
         if engine != AUTO or remembered(folder) is not None:
             raise
-        folder, engine = _tune_and_say(folder, threads)
-        return kind.load(folder, threads=threads, spin=spin, engine=engine)
+        folder, engine = _tune_and_say(folder, threads, name)
+        return kind.load(folder, template=name, threads=threads, spin=spin, engine=engine)
 
 
-def settled(folder: Path, engine: str, threads: int) -> tuple[Path, str]:
-    """The bundle and the engine to load: as asked, but what ``auto`` means is found out where it may matter."""
+def prompt_name(folder: Path, template: str | None, kind: type[Template] | type[ScoreTemplate]) -> str:
+    """What the prompt is called that ``template`` means: the bundle may be judged by another, whose first differs.
+
+    Raises BundleError where the bundle has none.
+    """
+    from rlaif_fast.bundle.folder import read_manifest
+
+    return read_manifest(folder).through(template, kind).prompt.name
+
+
+def settled(folder: Path, engine: str, threads: int, template: str) -> tuple[Path, str]:
+    """The bundle and the engine to load: as asked, but what ``auto`` means is found out where it may matter.
+
+    A bundle that has no prompt called ``template`` is not taken in the place of ``folder``.
+    """
     from rlaif_fast.bench.tuning import worthwhile
     from rlaif_fast.reports.terminal import say
     from rlaif_fast.runtime.engine_choice import AUTO, remembered
@@ -71,20 +94,25 @@ def settled(folder: Path, engine: str, threads: int) -> tuple[Path, str]:
     if engine != AUTO or remembered(folder) is not None or not worthwhile(folder):
         return folder, engine
     say("there is more than one way to judge here: trying them on the bundle's probes, once")
-    return _tune_and_say(folder, threads)
+    return _tune_and_say(folder, threads, template)
 
 
-def _tune_and_say(folder: Path, threads: int) -> tuple[Path, str]:
+def _tune_and_say(folder: Path, threads: int, template: str) -> tuple[Path, str]:
     """The bundle and the variant chosen, which a read-only cache folder does not keep."""
     from rlaif_fast.bench.tuning import tune as try_all
+    from rlaif_fast.bundle.folder import read_manifest
     from rlaif_fast.reports.terminal import say
     from rlaif_fast.runtime.engine_choice import remember
+    from rlaif_fast.runtime.engines import DEFAULT
 
     table = try_all(folder, lambda *_: None, asked=False, threads=threads)
     remember(folder, table)
     say(_line(table))
     _say_missing(folder)
-    return Path(table.choice.folder), table.choice.engine
+    chosen = Path(table.choice.folder)
+    if template not in [prompt.name for prompt in read_manifest(chosen).prompts]:
+        return folder, DEFAULT
+    return chosen, table.choice.engine
 
 
 def _say_missing(folder: Path) -> None:

@@ -36,7 +36,7 @@ class Calibration:
     """See the module.
 
     Attributes:
-        bundle: digest of the bundle it belongs to.
+        bundle: digest of the bundle it belongs to, seen through the prompt.
         a: factor of the log-odds; the temperature's inverse.
         b: added to the log-odds of the response shown first.
         fitted: on what, for people and for later questions.
@@ -72,9 +72,12 @@ class Calibration:
         return json.dumps({"schema": SCHEMA, **asdict(self)}, indent=1, allow_nan=False) + "\n"
 
     def require_bundle(self, digest: str, path: Path) -> None:
-        """Raise EvalError where it belongs to another bundle."""
+        """Raise EvalError where it belongs to another bundle, or to another prompt of it."""
         if self.bundle != digest:
-            raise EvalError(f"{path}: fitted to another bundle; fit one to this bundle with `rlaif-fast eval --fit`")
+            raise EvalError(
+                f"{path}: fitted to another bundle; fit one to this bundle with `rlaif-fast eval --fit`, through the"
+                " same prompt"
+            )
 
 
 def read_calibration(path: Path) -> Calibration:

@@ -13,6 +13,7 @@ from rlaif_fast.errors import BundleError, PairError, one_of
 from rlaif_fast.integrations.batch import OnLong, judged
 from rlaif_fast.judging.judge import Judge, Orders
 from rlaif_fast.judging.verdict import COLUMNS
+from rlaif_fast.prompts.template import Template
 from rlaif_fast.rows.pairs import TEXTS, Pair, pair_from_row
 from rlaif_fast.schemas.known import OWN
 from rlaif_fast.schemas.question_columns import is_looked_at
@@ -42,19 +43,21 @@ class Labeler:
     """
 
     def __init__(
-        self, path_or_id: str | Path, *, orders: Orders = "both", on_long: OnLong = "error", threads: int = 0
-    ) -> None:
+        self, path_or_id: str | Path, *, template: str | None = None, orders: Orders = "both",
+        on_long: OnLong = "error", threads: int = 0,
+    ) -> None:  # fmt: skip
         """Args: those of :meth:`Judge.load` and :meth:`Judge.judge_many`; ``on_long="truncate"`` shows the judge a part
         of an instruction that is too long for it.
 
         Raises:
             ArgumentError: ``orders`` or ``on_long`` is none.
-            BundleError: there is no bundle.
+            BundleError: there is no bundle, or no such prompt in it.
         """
         one_of("orders", orders, get_args(Orders))
         one_of("on_long", on_long, get_args(OnLong))
         self._folder = find_bundle(path_or_id).resolve()
-        self._digest = read_manifest(self._folder).digest
+        manifest = read_manifest(self._folder).through(template, Template)
+        self._template, self._digest = manifest.prompt.name, manifest.digest
         self._orders, self._on_long, self._threads = orders, on_long, threads
         self._judges: dict[int, Judge] = {}  # by process
 
@@ -77,7 +80,9 @@ class Labeler:
         return {name: [row[name] for row in rows] for name in names}
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _reopened, (str(self._folder), self._digest, self._orders, self._on_long, self._threads)
+        return _reopened, (
+            str(self._folder), self._template, self._digest, self._orders, self._on_long, self._threads,
+        )  # fmt: skip
 
     def _judge(self) -> Judge:
         """This process's: the threads of one opened before a fork are not there behind it.
@@ -85,15 +90,17 @@ class Labeler:
         That one is kept: to let it go would wait for its threads.
         """
         if os.getpid() not in self._judges:
-            judge = Judge.load(self._folder, threads=self._threads)
+            judge = Judge.load(self._folder, template=self._template, threads=self._threads)
             if judge.digest != self._digest:
                 raise BundleError(f"{self._folder}: another bundle than this labeler was made for; make a new one")
             self._judges[os.getpid()] = judge
         return self._judges[os.getpid()]
 
 
-def _reopened(folder: str, digest: str, orders: Orders, on_long: OnLong, threads: int) -> Labeler:
-    labeler = Labeler(folder, orders=orders, on_long=on_long, threads=threads)
+def _reopened(
+    folder: str, template: str, digest: str, orders: Orders, on_long: OnLong, threads: int
+) -> Labeler:  # fmt: skip
+    labeler = Labeler(folder, template=template, orders=orders, on_long=on_long, threads=threads)
     if labeler._digest != digest:
         raise BundleError(f"{folder}: another bundle than this labeler was made for; make a new one")
     return labeler

@@ -26,9 +26,11 @@ class PairwiseJudge:
         self._judge, self._on_long = judge, on_long
 
     @classmethod
-    def load(cls, path_or_id: str | Path, *, threads: int = 0, on_long: OnLong = "error") -> PairwiseJudge:
+    def load(
+        cls, path_or_id: str | Path, *, template: str | None = None, threads: int = 0, on_long: OnLong = "error"
+    ) -> PairwiseJudge:  # fmt: skip
         """Open a bundle; arguments and errors are those of :meth:`Judge.load`."""
-        return cls(Judge.load(path_or_id, threads=threads), on_long=on_long)
+        return cls(Judge.load(path_or_id, template=template, threads=threads), on_long=on_long)
 
     @overload
     def judge(

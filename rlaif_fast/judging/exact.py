@@ -29,7 +29,7 @@ class ExactJudge:
 
     def __init__(self, fast: Judge, exact: Judge) -> None:
         """Raises BundleError where the two are no pair."""
-        bound = fast.manifest.error_bound
+        bound = fast.manifest.prompt.error_bound
         if bound is None:
             raise BundleError(f"{fast.manifest.name}: an error bound is for int8 bundles, this one is exact already")
         if not same_judge(fast.manifest, exact.manifest):

@@ -163,10 +163,10 @@ class FrugalJudge:
         manifest, prompts = self.judge.manifest, self.judge.prompt_tokens(pair)
 
         def cost(sequences: list[list[int]]) -> int:
-            tree = TreeBuilder(manifest.prefix_ids, manifest.ending)
+            tree = TreeBuilder(manifest.prompt.prefix_ids, manifest.prompt.ending)
             for tokens in sequences:
                 tree.add(tokens)
-            return manifest.cost.of(tree.tokens, len(manifest.prefix_ids))
+            return manifest.cost.of(tree.tokens, len(manifest.prompt.prefix_ids))
 
         together = cost(prompts)
         return cost(prompts[:1]), together if self._alone else cost(prompts[1:]), together

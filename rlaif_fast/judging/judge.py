@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
 
 from rlaif_fast.bundle.folder import Bundle
-from rlaif_fast.bundle.manifest import Probe
+from rlaif_fast.bundle.prompt import Probe
 from rlaif_fast.errors import one_of
 from rlaif_fast.judging.lookahead import windows
 from rlaif_fast.judging.session import Session, shown
 from rlaif_fast.judging.verdict import Verdict, log_odds
+from rlaif_fast.prompts.template import Template
 from rlaif_fast.rows.pairs import Pair
 from rlaif_fast.runtime.engines import DEFAULT, EngineOptions
 
@@ -32,11 +33,15 @@ class Judge(Session[Pair]):
     """
 
     _alone = "the responses alone are"
+    _kind = Template
 
-    def __init__(self, bundle: Bundle, options: EngineOptions = EngineOptions(), engine: str = DEFAULT) -> None:
-        """Raises BundleError where the bundle is not made for pairs, JudgeError where the engine is not to be had."""
+    def __init__(
+        self, bundle: Bundle, options: EngineOptions = EngineOptions(), engine: str = DEFAULT,
+        beside: Session[Any] | None = None,
+    ) -> None:  # fmt: skip
+        """Raises BundleError where the prompt is not for pairs, JudgeError where the engine is not to be had."""
         self._template = bundle.manifest.pair_template
-        super().__init__(bundle, options, engine)
+        super().__init__(bundle, options, engine, beside)
 
     def answer(self, probe: Probe | Pair) -> tuple[float, ...]:
         """Log-odds of a probe's response_0, shown first, then second."""

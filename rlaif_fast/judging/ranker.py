@@ -28,9 +28,11 @@ class Ranker:
         self.judge = judge
 
     @classmethod
-    def load(cls, path_or_id: str | Path, *, threads: int = 0, spin: bool = True) -> Ranker:
+    def load(
+        cls, path_or_id: str | Path, *, template: str | None = None, threads: int = 0, spin: bool = True
+    ) -> Ranker:
         """Open a judge's bundle; arguments and errors are those of :meth:`Judge.load`."""
-        return cls(Judge.load(path_or_id, threads=threads, spin=spin))
+        return cls(Judge.load(path_or_id, template=template, threads=threads, spin=spin))
 
     def rank(self, instruction: str, responses: Sequence[str], orders: Orders = "both") -> Ranking:
         """The ranking of N responses, at least two. Raises PairError, JudgeError."""

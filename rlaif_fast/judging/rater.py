@@ -3,23 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from typing import Any
 
 import numpy as np
 
 from rlaif_fast.bundle.folder import Bundle
-from rlaif_fast.bundle.manifest import Probe
+from rlaif_fast.bundle.prompt import Probe
 from rlaif_fast.judging.judge import WINDOW
 from rlaif_fast.judging.lookahead import windows
 from rlaif_fast.judging.rating import Rating, rating_of
 from rlaif_fast.judging.session import Session, shown
-from rlaif_fast.prompts.score_template import answers_of
+from rlaif_fast.prompts.score_template import ScoreTemplate, answers_of
 from rlaif_fast.rows.pairs import Pair
 from rlaif_fast.rows.samples import Sample
 from rlaif_fast.runtime.engines import DEFAULT, EngineOptions
 
 
 class Rater(Session[Sample]):
-    """Rates single responses from 1 to 10, over a score bundle. Not safe for use from several threads at once.
+    """Rates single responses from 1 to 10, by a score prompt of a bundle. Not safe for several threads at once.
 
     ::
 
@@ -29,11 +30,15 @@ class Rater(Session[Sample]):
     """
 
     _alone = "the response alone is"
+    _kind = ScoreTemplate
 
-    def __init__(self, bundle: Bundle, options: EngineOptions = EngineOptions(), engine: str = DEFAULT) -> None:
-        """Raises BundleError where the bundle is not made for scores, JudgeError where the engine is not to be had."""
+    def __init__(
+        self, bundle: Bundle, options: EngineOptions = EngineOptions(), engine: str = DEFAULT,
+        beside: Session[Any] | None = None,
+    ) -> None:  # fmt: skip
+        """Raises BundleError where the prompt is not for scores, JudgeError where the engine is not to be had."""
         self._template = bundle.manifest.score_template
-        super().__init__(bundle, options, engine)
+        super().__init__(bundle, options, engine, beside)
 
     def answer(self, probe: Probe | Pair) -> tuple[float, ...]:
         """Expected scores, 1 to 10, of a probe's two responses."""
@@ -62,4 +67,4 @@ class Rater(Session[Sample]):
 
     def _encode(self, sample: Sample) -> list[list[int]]:
         prompt = self._tokenizer.encode(self._template.render(shown(sample), sample.response))
-        return answers_of(prompt, self._template, self.manifest.label_ids)
+        return answers_of(prompt, self._template, self.manifest.prompt.label_ids)

@@ -7,17 +7,21 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar, Generic, TypeVar
 
-from rlaif_fast.bundle.folder import Bundle
+from rlaif_fast.bundle.folder import Bundle, read_manifest
 from rlaif_fast.bundle.home import find_bundle
-from rlaif_fast.bundle.manifest import TOKENIZER, Manifest, Probe
+from rlaif_fast.bundle.manifest import TOKENIZER, Manifest
+from rlaif_fast.bundle.prompt import Probe
 from rlaif_fast.errors import PairError
+from rlaif_fast.prompts.score_template import ScoreTemplate
+from rlaif_fast.prompts.template import Template
 from rlaif_fast.prompts.tokenizer import PromptTokenizer
 from rlaif_fast.rows.pairs import Pair
 from rlaif_fast.rows.samples import Sample
 from rlaif_fast.runtime import memory, selftest
 from rlaif_fast.runtime.engine_choice import AUTO, resolve
-from rlaif_fast.runtime.engines import DEFAULT, EngineOptions, variant
+from rlaif_fast.runtime.engines import DEFAULT, Engine, EngineOptions, variant
 from rlaif_fast.runtime.forward import ForwardPasses
+from rlaif_fast.runtime.vocabulary import Vocabulary
 
 I = TypeVar("I", Pair, Sample)  # noqa: E741
 O = TypeVar("O", bound="Session[Any]")  # noqa: E741
@@ -30,46 +34,80 @@ class Session(ABC, Generic[I]):
         engine: name of the variant that computes.
     """
 
+    engine: str
+    _engine: Engine
+    _tokenizer: PromptTokenizer
     _alone: ClassVar[str]  # the responses, as the subject of a message
+    _kind: ClassVar[type[Template] | type[ScoreTemplate]]  # of prompt
 
-    def __init__(self, bundle: Bundle, options: EngineOptions = EngineOptions(), engine: str = DEFAULT) -> None:
-        """Raises BundleError where it is made for something else, JudgeError where the engine is not to be had."""
-        self._bundle = bundle
-        memory.require(memory.of_bundle(bundle.manifest), str(bundle.folder))
-        self._tokenizer = PromptTokenizer.from_bytes(bundle.tokenizer, str(bundle.folder / TOKENIZER))
-        self.engine = engine
-        self._engine = variant(engine).load(bundle, options)
-        self._passes = ForwardPasses(bundle, self._engine, variant(engine).rounds)
+    def __init__(
+        self, bundle: Bundle, options: EngineOptions = EngineOptions(), engine: str = DEFAULT,
+        beside: Session[Any] | None = None,
+    ) -> None:  # fmt: skip
+        """
+        Args:
+            beside: a session over the same bundle, whose engine and tokenizer this one shares.
+
+        Raises:
+            BundleError: its prompt is for something else.
+            JudgeError: the engine is not to be had.
+        """
+        self._bundle, self._options = bundle, options
+        if beside is None:
+            memory.require(memory.of_bundle(bundle.manifest), str(bundle.folder))
+            self._tokenizer = PromptTokenizer.from_bytes(bundle.tokenizer, str(bundle.folder / TOKENIZER))
+            self.engine, self._engine = engine, variant(engine).load(bundle, options)
+        else:
+            self._tokenizer, self.engine, self._engine = beside._tokenizer, beside.engine, beside._engine
+        self._vocabulary: Vocabulary | None = None if beside is None else beside._vocabulary
+        if self._kind is ScoreTemplate and self._vocabulary is None:
+            self._vocabulary = Vocabulary(bundle.head(), bundle.folder, options)
+        vocabulary = self._vocabulary if self._kind is ScoreTemplate else None
+        self._passes = ForwardPasses(bundle, self._engine, variant(self.engine).rounds, vocabulary)
 
     @classmethod
-    def load(cls: type[O], path_or_id: str | Path, *, threads: int = 0, spin: bool = True, engine: str = AUTO) -> O:
+    def load(
+        cls: type[O], path_or_id: str | Path, *, template: str | None = None, threads: int = 0, spin: bool = True,
+        engine: str = AUTO,
+    ) -> O:  # fmt: skip
         """Open a bundle.
 
         Args:
             path_or_id: a bundle's folder, or the id of a model exported into the cache folder.
+            template: name of a prompt of the bundle; by default its first.
             threads: of the runtime; 0 for the usable physical cores.
             spin: whether they wait for each other awake; better asleep on a machine in use.
             engine: a variant by name (docs/engines.md), or ``auto``: what ``rlaif-fast tune`` found best for the
                 bundle on this machine, onnxruntime where it was never run.
 
         Raises:
-            BundleError: there is no bundle, a file of it was changed, or this machine answers its probes
-                differently, which is tried once a machine.
+            BundleError: there is no bundle or no such prompt in it, a file of it was changed, or this machine answers
+                its probes differently, which is tried once a machine.
             JudgeError: there is no such engine here.
         """
-        folder, name = resolve(find_bundle(path_or_id), engine)
-        opened = cls(Bundle(folder), EngineOptions(threads, spin), name)
+        folder = find_bundle(path_or_id)
+        template = read_manifest(folder).through(template, cls._kind).prompt.name  # another bundle may be chosen
+        folder, name = resolve(folder, engine, template)
+        opened = cls(Bundle(folder, template, cls._kind), EngineOptions(threads, spin), name)
         selftest.run_once(opened.manifest, opened.answer, name)
         return opened
 
+    @classmethod
+    def beside(cls: type[O], other: Session[Any], template: str | None = None) -> O:
+        """One more session over the bundle of ``other``, through another of its prompts: the weights are loaded once.
+
+        Raises BundleError where the bundle has no such prompt.
+        """
+        return cls(other._bundle.through(template, cls._kind), other._options, beside=other)
+
     @property
     def manifest(self) -> Manifest:
-        """What the bundle is, and how faithful."""
+        """What the bundle is, and how faithful, seen through the prompt."""
         return self._bundle.manifest
 
     @property
     def digest(self) -> str:
-        """What tells this bundle from any other."""
+        """What tells this judge from any other."""
         return self.manifest.digest
 
     def describe(self) -> str:

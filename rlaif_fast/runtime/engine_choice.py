@@ -44,8 +44,10 @@ class Tuned:
         return self.tried[self.chosen]
 
 
-def resolve(folder: Path, engine: str) -> tuple[Path, str]:
+def resolve(folder: Path, engine: str, template: str | None = None) -> tuple[Path, str]:
     """(the bundle to open, the variant's name) for ``folder`` and what ``--engine`` said.
+
+    What was found best holds for all prompts of a bundle; where it is another bundle's, that one needs ``template``.
 
     Raises:
         BundleError: there is no bundle.
@@ -54,7 +56,13 @@ def resolve(folder: Path, engine: str) -> tuple[Path, str]:
     if engine != AUTO:
         return folder, variant(engine).name
     table = remembered(folder)
-    return (folder, DEFAULT) if table is None else (Path(table.choice.folder), table.choice.engine)
+    if table is None or not _has(Path(table.choice.folder), template):
+        return folder, DEFAULT
+    return Path(table.choice.folder), table.choice.engine
+
+
+def _has(folder: Path, template: str | None) -> bool:
+    return template is None or template in [prompt.name for prompt in read_manifest(folder).prompts]
 
 
 def remembered(folder: Path) -> Tuned | None:

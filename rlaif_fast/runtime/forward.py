@@ -16,6 +16,7 @@ from rlaif_fast.runtime import memory
 from rlaif_fast.runtime.engines import Engine
 from rlaif_fast.runtime.packing import PackedTree, pack
 from rlaif_fast.runtime.planning import alike, plan
+from rlaif_fast.runtime.vocabulary import Vocabulary
 
 _TREE_BYTES = 1_000_000_000  # of a pass over several prompts, beside the weights
 
@@ -33,19 +34,25 @@ T = TypeVar("T", bound=Item)
 class ForwardPasses:
     """A bundle's graph at work."""
 
-    def __init__(self, bundle: Bundle, engine: Engine, rounds: bool = False) -> None:
-        """``rounds``: the engine rounds more than the bundle does, see :class:`Variant`."""
-        self._bundle, self._engine = bundle, engine
+    def __init__(
+        self, bundle: Bundle, engine: Engine, rounds: bool = False, vocabulary: Vocabulary | None = None
+    ) -> None:
+        """
+        Args:
+            rounds: the engine rounds more than the bundle does, see :class:`Variant`.
+            vocabulary: with it, logits are natural log-probabilities among all tokens.
+        """
+        self._bundle, self._engine, self._vocabulary = bundle, engine, vocabulary
         self._exact = bundle.manifest.precision == "fp32" and not rounds
         self._held = 0  # bytes the runtime keeps from its largest pass
 
-    def logits(self, sequences: Sequence[Sequence[int]]) -> npt.NDArray[np.float32]:
+    def logits(self, sequences: Sequence[Sequence[int]]) -> npt.NDArray[np.float64]:
         """Label logits [n, L] behind token sequences, packed into one tree."""
         return self._run([self._packed(sequences)], "the prompts")
 
     def of_window(
         self, window: Sequence[T], prompts: Callable[[T], list[list[int]]], done: int = 0
-    ) -> Iterator[tuple[T, npt.NDArray[np.float32]]]:
+    ) -> Iterator[tuple[T, npt.NDArray[np.float64]]]:
         """Items in order, each with the label logits [n, L] of its n prompts.
 
         Args:
@@ -56,12 +63,13 @@ class ForwardPasses:
             JudgeError: the runtime failed, or an item's pass would take more memory than there is.
         """
         manifest, limit = self._bundle.manifest, largest_tree(self._bundle.manifest)
-        ready: dict[int, npt.NDArray[np.float32]] = {}
+        prompt = manifest.prompt
+        ready: dict[int, npt.NDArray[np.float64]] = {}
         for places in self._together(window):
             if places[-1] < done:
                 continue
             sequences = (prompts(window[place]) for place in places)
-            for group in plan(sequences, manifest.prefix_ids, manifest.cost, limit, manifest.ending):
+            for group in plan(sequences, prompt.prefix_ids, manifest.cost, limit, prompt.ending):
                 members = [places[member] for member in group.members]
                 if members[-1] < done:
                     continue
@@ -79,22 +87,25 @@ class ForwardPasses:
                 done += 1
 
     def _packed(self, sequences: Sequence[Sequence[int]]) -> PackedTree:
-        return pack(sequences, self._bundle.manifest.prefix_ids, self._bundle.manifest.ending)
+        prompt = self._bundle.manifest.prompt
+        return pack(sequences, prompt.prefix_ids, prompt.ending)
 
-    def _run(self, trees: Iterable[PackedTree], what: str) -> npt.NDArray[np.float32]:
+    def _run(self, trees: Iterable[PackedTree], what: str) -> npt.NDArray[np.float64]:
         """The logits of all trees; ``what`` they are of, for messages."""
         logits = []
         for tree in trees:
             wanted = memory.of_pass(self._bundle.manifest, tree.tokens)
             if wanted > self._held:
                 memory.require(wanted - self._held, f"{what}: a pass of {tree.tokens:,} tokens")
-            logits.append(self._engine.run(tree))
+            found, hidden = self._engine.run(tree, self._bundle.arrays)
+            of_all = 0.0 if self._vocabulary is None else self._vocabulary.log_totals(hidden)[:, None]
+            logits.append(found.astype(np.float64) - of_all)
             self._held = max(self._held, wanted)
         self._bundle.verified()
-        found, labels = np.concatenate(logits), len(self._bundle.manifest.label_ids)
-        if found.shape[1] != labels:
-            raise JudgeError(f"the graph answers {found.shape[1]} logits a prompt, the manifest names {labels} labels")
-        return found
+        joined, labels = np.concatenate(logits), len(self._bundle.manifest.prompt.label_ids)
+        if joined.shape[1] != labels:
+            raise JudgeError(f"the graph answers {joined.shape[1]} logits a prompt, the manifest names {labels} labels")
+        return joined
 
     def _together(self, window: Sequence[T]) -> list[list[int]]:
         """Which items may share a pass: those on one instruction, in float32.

@@ -26,7 +26,7 @@ def of_pass(manifest: Manifest, tokens: int) -> int:
     """
     layers = sum(manifest.passes.get(name, 0) for name in ("fused_attention", "attention_of_judged"))
     width = manifest.cost.per_token_pair // (2 * max(1, layers))
-    bias = 4 * tokens * (len(manifest.prefix_ids) + tokens)
+    bias = 4 * tokens * (len(manifest.prompt.prefix_ids) + tokens)
     return bias * (6 + 2 * width // _HEAD) // 3 + 96 * width * tokens
 
 

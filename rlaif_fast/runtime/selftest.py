@@ -12,7 +12,8 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from rlaif_fast.bundle.home import CHECKED, home
-from rlaif_fast.bundle.manifest import Manifest, Probe
+from rlaif_fast.bundle.manifest import Manifest
+from rlaif_fast.bundle.prompt import Probe
 from rlaif_fast.errors import UnfaithfulError
 from rlaif_fast.runtime.engines import DEFAULT, Variant, variant
 from rlaif_fast.runtime.fingerprint import fingerprint
@@ -50,6 +51,7 @@ def record_of(manifest: Manifest, engine: Variant | None = None) -> Path:
     """The file that remembers that the bundle passed on this machine, with this engine."""
     chosen = engine or variant(DEFAULT)
     files = sorted((name, entry.sha256) for name, entry in manifest.files.items())
+    files.append((manifest.prompt.name, manifest.prompt.file.sha256))
     return home() / CHECKED / f"{fingerprint([files, chosen.name, chosen.version()])}.json"
 
 
@@ -60,14 +62,14 @@ def check(manifest: Manifest, answer: Answer, engine: Variant | None = None) -> 
     refused where its answers are noise. Raises UnfaithfulError where the difference is too large.
     """
     engine = engine or variant(DEFAULT)
-    if not manifest.probes:
+    if not manifest.prompt.probes:
         return 0.0
     own = engine.name == DEFAULT
-    wanted = [p.answer if own else p.reference for p in manifest.probes]
-    found = differences([answer(p) for p in manifest.probes], wanted)
+    wanted = [p.answer if own else p.reference for p in manifest.prompt.probes]
+    found = differences([answer(p) for p in manifest.prompt.probes], wanted)
     mean, worst = sum(found) / len(found), max(found)
     if engine.rounds:
-        size = [abs(x) for probe in manifest.probes for x in probe.reference]
+        size = [abs(x) for probe in manifest.prompt.probes for x in probe.reference]
         off, limit = mean, _NOISE * sum(size) / len(size)
     elif own:
         off, limit = deviation(manifest, found)
@@ -87,7 +89,7 @@ def deviation(manifest: Manifest, differences: Sequence[float]) -> tuple[float, 
     """(what counts of differences between two machines' log-odds, its limit): at float32 the largest, else the mean."""
     if manifest.precision == "fp32":
         return max(differences), EXACT
-    return sum(differences) / len(differences), steady_limit(manifest.fidelity.mean)
+    return sum(differences) / len(differences), steady_limit(manifest.prompt.fidelity.mean)
 
 
 def steady_limit(error: float) -> float:
@@ -102,8 +104,8 @@ def error_limit(manifest: Manifest) -> float:
     """
     if manifest.precision == "fp32":
         return EXACT
-    own = differences([p.answer for p in manifest.probes], [p.reference for p in manifest.probes])
-    return max(FAITHFUL, sum(own) / len(own), manifest.fidelity.mean)
+    own = differences([p.answer for p in manifest.prompt.probes], [p.reference for p in manifest.prompt.probes])
+    return max(FAITHFUL, sum(own) / len(own), manifest.prompt.fidelity.mean)
 
 
 def differences(answers: Iterable[Sequence[float]], others: Iterable[Sequence[float]]) -> list[float]:

@@ -108,7 +108,7 @@ def _row(name: str, folder: Path, limit: int, found: dict[str, Any]) -> Iterator
         print(_ROW.format(name, folder.name[-34:], *["-"] * 5), flush=True)
         yield f"{name}, {folder.name}: {found['error']}"
         return
-    probes, answers = shortest(read_manifest(folder).probes, limit), found["answers"]
+    probes, answers = shortest(read_manifest(folder).prompt.probes, limit), found["answers"]
     moved = differences(answers, [probe.answer for probe in probes])
     error = differences(answers, [probe.reference for probe in probes])
     mean, worst = _mean(moved), max(moved)

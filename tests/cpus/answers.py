@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from rlaif_fast.bundle.folder import Bundle
-from rlaif_fast.bundle.manifest import Probe
+from rlaif_fast.bundle.prompt import Probe
 from rlaif_fast.errors import RlaifFastError
 from rlaif_fast.judging.judge import Judge
 from rlaif_fast.runtime.engines import EngineOptions
@@ -34,7 +34,7 @@ def answers(folder: Path, limit: int) -> dict[str, Any]:
     started = time.monotonic()
     try:
         judge = Judge(Bundle(folder), EngineOptions(spin=False))
-        found = [judge.answer(probe) for probe in shortest(judge.manifest.probes, limit)]
+        found = [judge.answer(probe) for probe in shortest(judge.manifest.prompt.probes, limit)]
     except RlaifFastError as error:
         return {"error": str(error)}
     return {"answers": found, "seconds": time.monotonic() - started}

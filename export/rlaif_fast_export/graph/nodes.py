@@ -62,6 +62,15 @@ def constant(graph: ir.Graph, name: str, value: Any) -> ir.Value:
     return graph.initializers[name]
 
 
+def graph_input(graph: ir.Graph, name: str, dtype: ir.DataType, *shape: int | str) -> ir.Value:
+    """An input of the graph, made once a name; a dimension with a name is as long as it comes."""
+    found = next((value for value in graph.inputs if value.name == name), None)
+    if found is None:
+        found = ir.Value(name=name, shape=ir.Shape(shape), type=ir.TensorType(dtype))
+        graph.inputs.append(found)
+    return found
+
+
 def dims(value: ir.Value) -> tuple[int, ...]:
     """The shape of a constant."""
     return tuple(value.shape.numpy())

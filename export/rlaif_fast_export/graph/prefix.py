@@ -1,4 +1,4 @@
-"""The baked prefix: keys and values of the template's constant head, computed once in fp32."""
+"""The baked prefix: keys and values of a template's constant head, computed once in fp32."""
 
 from __future__ import annotations
 
@@ -24,7 +24,15 @@ def bake_prefix(model: Blockwise, ids: Sequence[int]) -> list[LayerPrefix]:
     """Run ``ids`` (P tokens) through the decoder; K/V of every layer, as the model caches them."""
     cache = DynamicCache()  # without the config: a sliding layer keeps all P
     model.through(model.start([ids], past_key_values=cache, use_cache=True), lambda _: None)
-    return [LayerPrefix(layer.keys.float().numpy(), layer.values.float().numpy()) for layer in cache.layers]
+    return prefix_of(cache, len(ids))
+
+
+def prefix_of(cache: DynamicCache, length: int) -> list[LayerPrefix]:
+    """K/V of the first ``length`` tokens that passed with ``cache``."""
+    return [
+        LayerPrefix(layer.keys[:, :, :length].float().numpy(), layer.values[:, :, :length].float().numpy())
+        for layer in cache.layers
+    ]
 
 
 def as_cache(prefix: Sequence[LayerPrefix]) -> DynamicCache:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -20,32 +20,20 @@ from rlaif_fast_export.graph.leaves import leaves
 from rlaif_fast_export.reference.blockwise import decoder_of
 
 OPSET = 20
-_DUMMY_TOKENS = 11
+_DUMMY_TOKENS, _DUMMY_PREFIX = 11, 3
 
 
-class LabelJudge(nn.Module):
-    """The judge as a function of a packed tree: the base model, the judged positions, L rows of the head.
+class TreeDecoder(nn.Module):
+    """The model without its head, as a function of a packed tree.
 
     ``forward(input_ids [1, S], position_ids [1, S], attention_bias [1, 1, S, P+S], judged [J])``
-    gives ``label_logits [J, L]``, equal to the last-position logits of the label tokens; or with
-    ``normalised`` their natural log-probabilities, for which the head keeps its whole vocabulary.
+    gives ``hidden [J, D]``: what the head is fed at the judged positions.
     """
 
-    def __init__(self, lm: Any, label_ids: Sequence[int], *, normalised: bool = False) -> None:
+    def __init__(self, lm: Any) -> None:
         super().__init__()
         self.config = lm.config
         self.base = decoder_of(lm)
-        head, rows = lm.get_output_embeddings(), list(label_ids)
-        bias = getattr(head, "bias", None)
-        self.softcap = getattr(lm.config, "final_logit_softcapping", None)  # Gemma 2
-        self._labels = rows if normalised else None
-        if normalised:
-            self.label_head = head  # [D] -> [V]
-            return
-        self.label_head = nn.Linear(head.weight.shape[1], len(rows), bias=bias is not None)  # [D] -> [L]
-        self.label_head.weight.data = head.weight.detach()[rows].float()
-        if bias is not None:
-            self.label_head.bias.data = bias.detach()[rows].float()
 
     def forward(
         self, input_ids: torch.Tensor, position_ids: torch.Tensor, attention_bias: torch.Tensor, judged: torch.Tensor
@@ -53,22 +41,14 @@ class LabelJudge(nn.Module):
         hidden = self.base(
             input_ids=input_ids, position_ids=position_ids, attention_mask=attention_bias, use_cache=False
         ).last_hidden_state  # [1, S, D]
-        return self._logits(hidden.index_select(1, judged)).squeeze(0)
-
-    def _logits(self, hidden: torch.Tensor) -> torch.Tensor:
-        logits: torch.Tensor = self.label_head(hidden)  # [..., L], or V
-        if self.softcap is not None:
-            logits = self.softcap * torch.tanh(logits / self.softcap)
-        if self._labels is None:
-            return logits
-        return torch.log_softmax(logits, -1).index_select(-1, torch.tensor(self._labels))
+        found: torch.Tensor = hidden.index_select(1, judged).reshape(-1, self.config.hidden_size)
+        return found
 
 
-class LabelJudgeOnnxConfig(OnnxConfig):
-    """The design's graph signature, in Optimum's terms."""
+class TreeDecoderOnnxConfig(OnnxConfig):
+    """The graph's inputs and outputs as they are traced, in Optimum's terms."""
 
     NORMALIZED_CONFIG_CLASS = NormalizedTextConfig
-    prefix_length = 0
 
     @property
     def inputs(self) -> dict[str, dict[int, str]]:
@@ -81,27 +61,26 @@ class LabelJudgeOnnxConfig(OnnxConfig):
 
     @property
     def outputs(self) -> dict[str, dict[int, str]]:
-        return {"label_logits": {0: "J"}}
+        return {"hidden": {0: "J"}}
 
     def generate_dummy_inputs(self, *_: Any, **__: Any) -> dict[str, torch.Tensor]:
         s = _DUMMY_TOKENS
         return {
             "input_ids": torch.arange(s)[None] % self._config.vocab_size,
             "position_ids": torch.arange(s)[None],
-            "attention_bias": torch.zeros(1, 1, s, self.prefix_length + s),
+            "attention_bias": torch.zeros(1, 1, s, _DUMMY_PREFIX + s),
             "judged": torch.tensor([s - 2, s - 1]),
         }
 
     @contextmanager
-    def patch_model_for_export(self, model: LabelJudge, **_: Any) -> Iterator[None]:
+    def patch_model_for_export(self, model: TreeDecoder, **_: Any) -> Iterator[None]:
         with leaves(model):
             yield
 
 
-def trace(judge: LabelJudge, prefix_length: int, scratch: Path) -> ir.Model:
-    """Trace ``judge`` into a graph of leaves. ``scratch`` is a folder for Optimum's intermediate file."""
-    config = LabelJudgeOnnxConfig(judge.config)
-    config.prefix_length = prefix_length
+def trace(decoder: TreeDecoder, scratch: Path) -> ir.Model:
+    """Trace ``decoder`` into a graph of leaves. ``scratch`` is a folder for Optimum's intermediate file."""
+    config = TreeDecoderOnnxConfig(decoder.config)
     path = scratch / "leaves.onnx"
     noisy = logging.getLogger("torch.onnx")
     level = noisy.level
@@ -109,7 +88,7 @@ def trace(judge: LabelJudge, prefix_length: int, scratch: Path) -> ir.Model:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # tracer warnings on shapes that the verification covers
-            export_pytorch(judge, config, OPSET, path, do_constant_folding=False)
+            export_pytorch(decoder, config, OPSET, path, do_constant_folding=False)
     finally:
         noisy.setLevel(level)
     return ir.load(path)

@@ -49,15 +49,15 @@ class Behind:
 
 
 def gradients_behind(
-    model: Blockwise, prompts: Sequence[Prompt], log_odds: Callable[[torch.Tensor], torch.Tensor]
+    model: Blockwise, prompts: Sequence[Prompt], log_odds: Callable[[Prompt, torch.Tensor], torch.Tensor]
 ) -> Behind:
-    """Of ``prompts`` that went through all blocks; ``log_odds`` is that of last logits [V]."""
+    """Of ``prompts`` that went through all blocks; ``log_odds`` is that of a prompt's last logits [V]."""
     found = Behind({}, {})
     with model.ending() as logits:
         for prompt in prompts:
             hidden = prompt.hidden.detach().requires_grad_(True)
             with torch.enable_grad():
-                answer = log_odds(logits(prompt, hidden))
+                answer = log_odds(prompt, logits(prompt, hidden))
                 answer.backward()
             assert hidden.grad is not None
             found.log_odds[prompt], found.gradients[prompt] = float(answer.detach()), hidden.grad

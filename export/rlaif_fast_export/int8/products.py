@@ -8,12 +8,10 @@ from dataclasses import dataclass, field
 import onnx_ir as ir
 import torch
 
-from rlaif_fast_export.graph.nodes import leaves_of, text
+from rlaif_fast_export.graph.nodes import leaves_of
 from rlaif_fast_export.graph.plan import critical_of, is_critical, pieces
 from rlaif_fast_export.graph.weights import Piece
 from rlaif_fast_export.int8.spool import Spooled
-
-_FLOAT = ("label_head",)  # two rows: nothing to gain
 
 
 @dataclass(frozen=True)
@@ -49,7 +47,7 @@ def groups(model: ir.Model) -> list[Group]:
         other = critical_of(node)
         if other is not None:
             ending[other] = node
-        elif text(node, "module") not in _FLOAT:
+        else:
             found.setdefault(node.inputs[0], []).append(node)
     times: Counter[str] = Counter()
     named = []

@@ -29,7 +29,7 @@ class PromptAnswers:
         self, bundle: Bundle, prompts: Sequence[Sequence[Sequence[int]]], tick: Callable[[float], None]
     ) -> None:
         """Args: prompts: those of a pass together. tick: is called with the share of the passes that is done."""
-        self._engine, self._manifest = variant(DEFAULT).load(bundle, EngineOptions()), bundle.manifest
+        self._engine, self._bundle = variant(DEFAULT).load(bundle, EngineOptions()), bundle
         self._prompts = prompts
         self.log_odds = self._run(prompts, None, tick)  # log(p1/p2) [n]
 
@@ -43,11 +43,13 @@ class PromptAnswers:
         tick: Callable[[float], None],
     ) -> npt.NDArray[np.float64]:  # fmt: skip
         found: list[float] = []
+        prompt = self._bundle.manifest.prompt
         for number, together in enumerate(prompts):
             tick(number / len(prompts))
             # Packed when it is read: the bias of a long prompt is as large as a model.
-            tree = pack(together, self._manifest.prefix_ids, self._manifest.ending)
-            logits = self._engine.run(tree if noise is None else _disturbed(tree, noise)).astype(np.float64)
+            tree = pack(together, prompt.prefix_ids, prompt.ending)
+            given = self._engine.run(tree if noise is None else _disturbed(tree, noise), self._bundle.arrays)
+            logits = given.label_logits.astype(np.float64)
             found += (logits[:, 0] - logits[:, 1]).tolist()
         return np.array(found)
 

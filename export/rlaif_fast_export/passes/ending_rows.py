@@ -1,7 +1,7 @@
 """Give a prompt's last tokens a stream of their own, to be computed more precisely than the rest.
 
 Requires  attention in normal form, judged_only and packed_qkv done; packed rows ordered so that the
-          last ``length`` tokens of every sequence stand behind all others.
+          last tokens of every sequence stand behind all others, as many as the input ``ending`` says.
 Ensures   every operator over the S packed rows is there twice: for the rows before the first ending,
           and, marked :func:`critical`, for the rows from there on. A full attention takes both
           streams and gives both; the attention of judged rows sees all keys as before. What
@@ -15,21 +15,22 @@ from __future__ import annotations
 
 import onnx_ir as ir
 
+from rlaif_fast.bundle.prompt import ENDING
 from rlaif_fast_export.graph.leaves import DOMAIN
-from rlaif_fast_export.graph.nodes import emit, ints, is_leaf, is_op, remove_dead
+from rlaif_fast_export.graph.nodes import emit, graph_input, ints, is_leaf, is_op, remove_dead
 from rlaif_fast_export.graph.plan import mark_critical
 from rlaif_fast_export.passes.fused_attention import CHUNKS
 
 Streams = tuple[ir.Value, ir.Value]  # rows before the endings, rows from there on
 
 
-def ending_rows(model: ir.Model, length: int) -> int:
+def ending_rows(model: ir.Model) -> int:
     """See the module's docstring."""
-    return _Split(model.graph, length).run()
+    return _Split(model.graph).run()
 
 
 class _Split:
-    def __init__(self, graph: ir.Graph, length: int) -> None:
+    def __init__(self, graph: ir.Graph) -> None:
         self.graph = graph
         self.nodes = list(graph)  # as traced: what is emitted from here on is not to be split
         named = {v.name: v for v in graph.inputs}
@@ -37,7 +38,8 @@ class _Split:
         first = graph[0]
         rows = emit(first, "Shape", named["input_ids"], start=1, end=2)  # [1]: S
         start = emit(first, "ReduceMin", self.judged, keepdims=1)
-        start = emit(first, "Sub", start, ints(graph, length - 1))
+        length = graph_input(graph, ENDING, ir.DataType.INT64, 1)
+        start = emit(first, "Add", emit(first, "Sub", start, length), ints(graph, 1))
         start = emit(first, "Max", start, ints(graph, CHUNKS))  # attention wants rows in each of its parts
         self.start: ir.Value = emit(first, "Min", start, emit(first, "Sub", rows, ints(graph, 1)))
         self.sizes = emit(first, "Concat", self.start, emit(first, "Sub", rows, self.start), axis=0)

@@ -1,9 +1,9 @@
 """Lower attention to onnxruntime's fused operator, over the baked prefix.
 
-Requires  attention in normal form; the prefix's keys and values of every layer.
+Requires  attention in normal form; the shapes of a prefix's keys and values in every layer.
 Ensures   an attention of all S rows is CHUNKS ``com.microsoft.GroupQueryAttention``: rotary
-          embedding, scaling, softcap, additive bias and softmax inside, the prefix's K/V as
-          the constant past of the first, each one's keys and values as the past of the next.
+          embedding, scaling, softcap, additive bias and softmax inside, the prefix's K/V, which
+          become inputs of the graph, as the past of the first, each one's keys and values as the past of the next.
           The operator computes scores a causal mask then hides; a chunk of the rows sees no
           key behind its end, which saves a third of them (docs/performance.md). Where the endings
           are a stream of their own (:mod:`ending_rows`) they are one chunk more, the last.
@@ -31,6 +31,7 @@ from rlaif_fast_export.graph.nodes import (
     constant,
     dims,
     emit,
+    graph_input,
     integer,
     ints,
     leaves_of,
@@ -87,19 +88,26 @@ def _share(graph: ir.Graph, before: ir.Node, rows: ir.Value, part: int, of: int)
 class _Lowering:
     def __init__(self, graph: ir.Graph, weights: Weights, prefix: Sequence[LayerPrefix], maximum_length: int) -> None:
         self.graph, self.weights, self.prefix, self.maximum_length = graph, weights, prefix, maximum_length
-        self.prefix_length = prefix[0].key.shape[2]
         self._chunks: _Chunks | None = None
+        self._length: ir.Value | None = None
         self._bias_of_chunks: dict[ir.Value, list[ir.Value]] = {}
         self._positions: dict[ir.Value | None, list[ir.Value | None]] = {}
         self._windowed: dict[tuple[ir.Value, ir.Value, int], ir.Value] = {}
 
-    def past(self, layer: int) -> tuple[ir.Value, ir.Value]:
+    def past(self, layer: int) -> list[ir.Value]:
         """K and V [1, G, P, D] of the prefix."""
-        made = self.prefix[layer]
-        return (
-            constant(self.graph, f"prefix.{layer}.key", made.key),
-            constant(self.graph, f"prefix.{layer}.value", made.value),
-        )
+        _, groups, _, size = self.prefix[layer].key.shape
+        return [
+            graph_input(self.graph, f"prefix.{layer}.{what}", ir.DataType.FLOAT, 1, groups, "P", size)
+            for what in ("key", "value")
+        ]
+
+    @property
+    def length(self) -> ir.Value:
+        """P, int64 [1]."""
+        if self._length is None:
+            self._length = emit(self.graph[0], "Shape", self.past(0)[0], start=2, end=3)
+        return self._length
 
     def rotary(self, module: str) -> tuple[ir.Value, ir.Value]:
         """cos and sin [positions, R/2] of a rotary table."""
@@ -124,7 +132,7 @@ class _Lowering:
         ``start`` [1] is the first row of the endings, where they are a stream of their own.
         """
         if self._chunks is None:
-            graph, length = self.graph, self.prefix_length
+            graph = self.graph
             ids = next(v for v in graph.inputs if v.name == "input_ids")
             rows = emit(before, "Shape", ids, start=1, end=2)  # [1]: S
             if start is None:
@@ -133,7 +141,7 @@ class _Lowering:
                 ends = [_share(graph, before, start, n, CHUNKS) for n in range(1, CHUNKS)] + [start, rows]
             first = [ints(graph, 0), *ends[:-1]]
             sizes = [emit(before, "Sub", e, f) for f, e in zip(first, ends, strict=True)]
-            keys = [emit(before, "Add", e, ints(graph, length)) for e in ends]  # [1] each: P + rows so far
+            keys = [emit(before, "Add", e, self.length) for e in ends]  # [1] each: P + rows so far
             one = constant(graph, "one", np.array(1, np.int32))
             totals = [emit(before, "Cast", k, to=ir.DataType.INT32) for k in keys]
             self._chunks = _Chunks(
@@ -163,7 +171,8 @@ class _Lowering:
             return bias
         key = (bias, q_positions, window)
         if key not in self._windowed:
-            before = constant(self.graph, "prefix_positions", np.arange(self.prefix_length, dtype=np.int64)[None])
+            ends = [emit(node, "Squeeze", value) for value in (ints(self.graph, 0), self.length, ints(self.graph, 1))]
+            before = emit(node, "Unsqueeze", emit(node, "Range", *ends), ints(self.graph, 0))  # [1, P]
             keys = emit(node, "Concat", before, k_positions, axis=1)  # [1, P+S]
             distance = emit(
                 node, "Sub", emit(node, "Unsqueeze", q_positions, ints(self.graph, 2)),
@@ -171,7 +180,7 @@ class _Lowering:
             )  # [1, rows, P+S]  # fmt: skip
             seen = emit(node, "Less", distance, constant(self.graph, f"window_{window}", np.array(window, np.int64)))
             seen = emit(node, "Unsqueeze", seen, ints(self.graph, 1))
-            hidden = constant(self.graph, "hidden", np.array(_HIDDEN))
+            hidden = constant(self.graph, "unseen", np.array(_HIDDEN))
             self._windowed[key] = emit(node, "Where", seen, bias, hidden)
         return self._windowed[key]
 
@@ -223,8 +232,9 @@ class _Lowering:
         if q is None or k is None or v is None:
             raise PassError(f"{node.name}: a cut attention needs q, k and v of their own")
         heads, groups = integer(node, "heads"), integer(node, "kv_heads")
-        past_key, past_value = self.past(integer(node, "layer"))
-        size = dims(past_key)[3]  # D
+        layer = integer(node, "layer")
+        past_key, past_value = self.past(layer)
+        size = self.prefix[layer].key.shape[3]  # D
         module = text(node, "rotary")
         if module:
             q = self.rotate(node, q, q_positions, heads, size)

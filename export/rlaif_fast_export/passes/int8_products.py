@@ -1,6 +1,6 @@
 """Lower Linear leaves to int8 products of onnxruntime.
 
-Requires  a choice for every Linear leaf but the label head (:mod:`rlaif_fast_export.int8.quantize`).
+Requires  a choice for every Linear leaf (:mod:`rlaif_fast_export.int8.quantize`).
 Ensures   a leaf is one ``MatMulIntegerToFloat`` of uint8 inputs and int8 weights, with a scale an
           output feature, or two for two terms; the input is made int8 once for all leaves that read it. Scaling it
           (:mod:`rlaif_fast_export.int8.forms`) is left to what is in front where only these leaves

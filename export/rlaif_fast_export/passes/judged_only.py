@@ -1,8 +1,7 @@
 """Cut the last layer to what the judged positions need.
 
-Requires  attention in normal form; ``Gather(hidden, judged)`` on the token axis just before
-          the label head.
-Ensures   behind the last attention (its output projection, the MLP, the norms, the head) only
+Requires  attention in normal form; ``Gather(hidden, judged)`` on the token axis at the end.
+Ensures   behind the last attention (its output projection, the MLP, the norms) only
           the J judged rows are computed, and so is that attention's query. Keys and values
           keep all S rows: the judged positions read them.
 Returns   the number of operators the Gather moved in front of.

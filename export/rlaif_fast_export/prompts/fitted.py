@@ -35,30 +35,43 @@ class FittedPrompt:
         return self.template
 
 
-def fit(source: Source, template: Template | ScoreTemplate, *, chat: bool) -> FittedPrompt:
-    """Raises ExportError, and TemplateError where a label is not one token behind the prompt."""
-    fast = source.tokenizer()
-    if chat:
+class Fitter:
+    """Fits templates to a model, whose tokenizer is read and checked once."""
+
+    def __init__(self, source: Source) -> None:
+        """Raises ExportError where the tokenizer cannot be used."""
+        self._source, self._fast = source, source.tokenizer()
+        self._own = self._fast.backend_tokenizer.to_str()
+        with refused(f"{source.name}: its tokenizer cannot be used"):
+            self._tokenizer = PromptTokenizer(Tokenizer.from_str(self._own))
+            self._bare = BareTokenizer.of(self._own, source.name)
+            require_text(self._bare, self._tokenizer)
+
+    def fit(self, template: Template | ScoreTemplate, *, chat: bool) -> FittedPrompt:
+        """Raises ExportError, and TemplateError where a label is not one token behind the prompt."""
+        source, tokenizer = self._source, self._tokenizer
+        if chat:
+            if isinstance(template, ScoreTemplate):
+                raise ExportError(f"template {template.name}: a score's prompt is not put into a chat template")
+            template = freeze(template, self._fast, source.name)
+        longest, prefix_ids = maximum_length(source.config()), tokenizer.prefix_ids(template)
+        if not prefix_ids:
+            raise ExportError(f"template {template.name}: its head must be at least one token long")
+        if len(prefix_ids) >= longest:
+            raise ExportError(
+                f"template {template.name}: its head has {len(prefix_ids):,} tokens, {source.name} takes {longest:,}"
+                " with the pair; show fewer examples (--shots) or shorter ones"
+            )
+        label_ids: tuple[int, ...]
         if isinstance(template, ScoreTemplate):
-            raise ExportError(f"template {template.name}: a score's prompt is not put into a chat template")
-        template = freeze(template, fast, source.name)
-    own = fast.backend_tokenizer.to_str()
-    with refused(f"{source.name}: its tokenizer cannot be used"):
-        tokenizer, bare = PromptTokenizer(Tokenizer.from_str(own)), BareTokenizer.of(own, source.name)
-        require_text(bare, tokenizer)
-    longest, prefix_ids = maximum_length(source.config()), tokenizer.prefix_ids(template)
-    if not prefix_ids:
-        raise ExportError(f"template {template.name}: its head must be at least one token long")
-    if len(prefix_ids) >= longest:
-        raise ExportError(
-            f"template {template.name}: its head has {len(prefix_ids):,} tokens, {source.name} takes {longest:,} with"
-            " the pair; show fewer examples (--shots) or shorter ones"
-        )
-    label_ids: tuple[int, ...]
-    if isinstance(template, ScoreTemplate):
-        template, label_ids = tokenizer.score_ids(template)
-    else:
-        label_ids = tokenizer.label_ids(template)
-    prompt = template.render("a", "b") if isinstance(template, ScoreTemplate) else template.render("a", "b", "c")
-    require_rows(bare, tokenizer, [*tokenizer.encode(prompt), *label_ids], source.config().vocab_size)
-    return FittedPrompt(template, tokenizer, own, label_ids, prefix_ids, longest)
+            template, label_ids = tokenizer.score_ids(template)
+        else:
+            label_ids = tokenizer.label_ids(template)
+        prompt = template.render("a", "b") if isinstance(template, ScoreTemplate) else template.render("a", "b", "c")
+        require_rows(self._bare, tokenizer, [*tokenizer.encode(prompt), *label_ids], source.config().vocab_size)
+        return FittedPrompt(template, tokenizer, self._own, label_ids, prefix_ids, longest)
+
+
+def fit(source: Source, template: Template | ScoreTemplate, *, chat: bool) -> FittedPrompt:
+    """One template. Raises what :class:`Fitter` does."""
+    return Fitter(source).fit(template, chat=chat)

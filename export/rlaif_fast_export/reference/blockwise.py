@@ -41,6 +41,11 @@ class _Own:
         self._cache = DynamicCache()
         return self._cache
 
+    def behind(self, other: _Own, length: int, index: int) -> DynamicCache:
+        """For block ``index`` to add to, behind the first ``length`` tokens of ``other``."""
+        self._cache = other.first_tokens(length, index)
+        return self._cache
+
     def first_tokens(self, length: int, index: int) -> DynamicCache:
         """Those of the first ``length`` tokens in block ``index``, for one pass to add to."""
         layer, found = self._cache.layers[index], DynamicCache()
@@ -105,23 +110,36 @@ class Blockwise:
         """Token sequences as the first block is fed them; ``more`` is for the decoder."""
         return self._start([(ids, more) for ids in sequences])
 
-    def start_together(self, groups: Sequence[Sequence[Sequence[int]]]) -> list[Prompt]:
-        """The first sequence of each group, whole, with the others as its followers, which begin in the same way.
+    def start_together(
+        self, groups: Sequence[Sequence[Sequence[int]]], kept: DynamicCache | None = None
+    ) -> list[Prompt]:
+        """The first sequence of each group, whole, with the others as its followers.
 
-        What they have in common is computed once, as transformers does it when it generates text.
+        What a follower has in common with one before it is computed once, as transformers does it when it generates
+        text: it is fed the rest, behind the keys and values of the one with which it has most.
+
+        ``kept``: takes the keys and values of the very first sequence in all blocks.
         """
         asked: list[tuple[Sequence[int], dict[str, Any]]] = []
-        shared: list[list[int]] = []
-        for first, *others in groups:
-            shared.append([min(_in_common(first, ids), len(ids) - 1) for ids in others])
-            asked.append((first, _behind(DynamicCache())))
-            asked += [(ids[n:], _behind(self._tokens(n))) for ids, n in zip(others, shared[-1], strict=True)]
-        started, leads = iter(self._start(asked)), []
-        for (_, *others), lengths in zip(groups, shared, strict=True):
-            lead, own = next(started), _Own()
-            lead.past, lead.followers = own.begin, [next(started) for _ in lengths]
-            for follower, ids, n in zip(lead.followers, others, lengths, strict=True):
-                follower.ids, follower.past = ids, partial(own.first_tokens, n)
+        behind: list[list[tuple[int, int]]] = []  # of each group's others: which one they are behind, and how far
+        for group in groups:
+            behind.append([])
+            asked.append((group[0], _behind(DynamicCache() if kept is None or asked else kept)))
+            for number, ids in enumerate(group[1:], 1):
+                common = [min(_in_common(other, ids), len(ids) - 1) for other in group[:number]]
+                behind[-1].append((max(range(number), key=common.__getitem__), max(common)))
+                asked.append((ids[max(common) :], _behind(self._tokens(max(common)))))
+        leads: list[Prompt] = []
+        started = iter(self._start(asked))
+        for group, places in zip(groups, behind, strict=True):
+            lead, keeps = next(started), kept is not None and not leads
+            owns = [_Own(kept if keeps else None)]
+            lead.past = None if keeps else owns[0].begin
+            for ids, (which, length) in zip(group[1:], places, strict=True):
+                follower = next(started)
+                owns.append(_Own())
+                follower.ids, follower.past = ids, partial(owns[-1].behind, owns[which], length)
+                lead.followers.append(follower)
             leads.append(lead)
         return leads
 

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import torch
+from transformers import DynamicCache
 
-from rlaif_fast.bundle.manifest import Fidelity
+from rlaif_fast.bundle.prompt import Fidelity
 from rlaif_fast.rows.pairs import Pair
 from rlaif_fast_export.reference.blockwise import Blockwise, Prompt
 from rlaif_fast_export.reference.pytorch import Asker, ScoreAsker, common_ending, fitting
@@ -19,8 +20,9 @@ from rlaif_fast_export.reference.verify import fidelity
 Answers = np.ndarray[Any, np.dtype[np.float64]]  # log-odds of response_0, or scores: [pairs, 2]
 Progress = Callable[[str, float], None]
 Fed = Callable[[int, Prompt], None]  # what Blockwise.through tells
-OTHERS = 4  # probes of Oracle.others: four more cost a twentieth of an export (docs/performance.md)
-IN_BFLOAT16 = 2  # held-out pairs: they are for comparison only
+# One of so many probes is in Oracle.others: all of them would cost a tenth more of an export (docs/performance.md).
+OTHERS = 2
+IN_BFLOAT16 = 6  # and one of so many held-out pairs is asked in bfloat16, for comparison only
 
 
 @dataclass
@@ -31,6 +33,7 @@ class Oracle:
         judged: the fidelity card is made on these pairs.
         fitted: what int8 is calibrated on, having passed the model's blocks; none for float32.
         others: of the probes, which nothing is fitted to: what a mix does is weighed on these too.
+        through: of ``fitted``, which of the askers asked it; the first, who asks all else, where it is not named.
         bfloat16: how far the model's own bfloat16 is from it; None for float32.
         in_bfloat16: its answers to the first of ``judged``.
     """
@@ -42,81 +45,118 @@ class Oracle:
     of_judged: Answers
     fitted: Sequence[Prompt] = ()
     others: Sequence[Prompt] = ()
+    through: Mapping[Prompt, int] = field(default_factory=dict)
     bfloat16: Fidelity | None = None
     in_bfloat16: Answers | None = None
 
     @property
     def ending(self) -> int:
-        """How many last tokens all prompts have in common."""
-        return common_ending([prompt.ids for prompt in self.fitted])
+        """How many last tokens all prompts of the first asker have in common."""
+        return common_ending([prompt.ids for prompt in self.of_first])
+
+    @property
+    def of_first(self) -> list[Prompt]:
+        """Of ``fitted``, what the first asker asked."""
+        return [prompt for prompt in self.fitted if not self.through.get(prompt)]
 
 
 def ask(model: Blockwise, asker: Asker | ScoreAsker, progress: Progress) -> Oracle:
     """For a float32 bundle: the probes alone. Raises ExportError where the model's context holds none of them."""
     probes = fitting(asker, shipped_pairs("probes", model.parameters))
-    asked = _Asked(model, asker, probes)
+    asked = Asked(model, asker, probes)
     asked.go_through(lambda done: progress("asking PyTorch for its answers", done))
     found = asked.answers()
     return Oracle(asker, probes, found, probes, found)
 
 
 def ask_for_int8(
-    model: Blockwise, rough: Blockwise, asker: Asker, calibration: Sequence[Pair], kept: Fed, progress: Progress,
-    known: tuple[Answers, Answers] | None = None,
+    model: Blockwise, rough: Blockwise, askers: Sequence[Asker], calibration: Sequence[Pair],
+    kept: Callable[[int, Prompt, int], None], progress: Progress, known: tuple[Answers, Answers] | None = None,
 ) -> Oracle:  # fmt: skip
     """The held-out pairs too, and some of them in bfloat16, ``rough``.
 
     Args:
+        askers: the first asks all; half of what int8 is fitted to is asked by the others in turn, where there are any.
         calibration: pairs that int8 is fitted to, each in one order.
-        kept: is called with what the blocks are fed on those, and on some probes, whose first order is weighed.
+        kept: is called with a block's number, what it is fed on those, and on some probes, whose first order is
+            weighed, and which asker asked it.
         known: answers and bfloat16's, where they were asked for already.
 
     Raises:
         ExportError: the model's context holds no text of a kind.
     """
+    asker = askers[0]
     probes, held_out = (fitting(asker, shipped_pairs(name, model.parameters)) for name in ("probes", "heldout"))
     texts = fitting(asker, calibration)
-    asked = _Asked(model, asker, [*probes, *held_out], [asker.prompts(p)[n % 2] for n, p in enumerate(texts)])
-    others = asked.of_pairs[: len(probes[:OTHERS])]
-    some = held_out[:IN_BFLOAT16]
+    through = [_turn(n, pair, askers) for n, pair in enumerate(texts)]
+    alone = [askers[which].prompts(p)[n // 2 % 2] for n, (p, which) in enumerate(zip(texts, through, strict=True))]
+    asked = Asked(model, asker, [*probes, *held_out], alone)
+    turns = dict(zip(asked.alone, through, strict=True))
+    others = asked.leads[: share(len(probes), OTHERS)]
+    some = held_out[: share(len(held_out), IN_BFLOAT16)]
     if known is None:
         wanted = {*asked.alone, *others}
         asked.go_through(
             lambda done: progress("asking PyTorch for its answers", done),
-            lambda block, prompt: kept(block, prompt) if prompt in wanted else None,
+            lambda block, prompt: kept(block, prompt, turns.get(prompt, 0)) if prompt in wanted else None,
         )
-        again = _Asked(rough, asker, some)
+        again = Asked(rough, asker, some)
         again.go_through(lambda done: progress("asking PyTorch in bfloat16 for its answers", done))
         known = asked.answers(), again.answers()
     of_all, in_bfloat16 = known
     of_probes, of_held_out = of_all[: len(probes)], of_all[len(probes) :]
     card = fidelity(in_bfloat16, of_held_out[: len(some)], f"{len(some)} held-out pairs in both orders")
-    return Oracle(asker, probes, of_probes, held_out, of_held_out, asked.alone, others, card, in_bfloat16)
+    return Oracle(asker, probes, of_probes, held_out, of_held_out, asked.alone, others, turns, card, in_bfloat16)
 
 
-class _Asked:
+def _turn(number: int, pair: Pair, askers: Sequence[Asker]) -> int:
+    """Which asker asks the pair of that number."""
+    if number % 2 == 0 or len(askers) == 1:
+        return 0
+    which = 1 + number // 2 % (len(askers) - 1)
+    return which if max(map(len, askers[which].prompts(pair))) <= askers[which].longest else 0
+
+
+def share(count: int, of: int) -> int:
+    """How many of ``count`` are one in ``of``: one at least."""
+    return max(1, count // of)
+
+
+class Asked:
     """Pairs, and prompts of their own, on their way through a model.
 
     Attributes:
-        of_pairs: each pair's first prompt, which the others follow.
+        leads: each pair's first prompt, which the others follow.
         alone: the prompts of their own.
     """
 
     def __init__(
-        self, model: Blockwise, asker: Asker | ScoreAsker, pairs: Sequence[Pair], alone: Sequence[Sequence[int]] = ()
-    ) -> None:
+        self, model: Blockwise, asker: Asker | ScoreAsker, pairs: Sequence[Pair], alone: Sequence[Sequence[int]] = (),
+        kept: DynamicCache | None = None, parts: int = 0,
+    ) -> None:  # fmt: skip
+        """
+        Args:
+            kept: takes keys and values of the very first prompt.
+            parts: what the pairs are divided into, in each of which all follow the first: they have the template's head
+                in common at least, which of short pairs is the most. 0: each pair by itself.
+        """
         self._model, self._asker, self._pairs = model, asker, pairs
-        self.of_pairs = model.start_together([asker.prompts(pair) for pair in pairs])
+        shown = [asker.prompts(pair) for pair in pairs]
+        size = -(-len(pairs) // parts) if parts else 1
+        groups = [[ids for of_pair in shown[n : n + size] for ids in of_pair] for n in range(0, len(pairs), size)]
+        self.leads = model.start_together(groups, kept)
+        prompts = iter([prompt for lead in self.leads for prompt in (lead, *lead.followers)])
+        self._prompts = [[next(prompts) for _ in of_pair] for of_pair in shown]
         self.alone = model.start(alone)
 
     def go_through(self, tick: Callable[[float], None], fed: Fed | None = None) -> None:
         """All prompts, all blocks."""
-        self._model.through([*self.of_pairs, *self.alone], tick, fed)
+        self._model.through([*self.leads, *self.alone], tick, fed)
 
     def answers(self) -> Answers:
         """Of the pairs, once they went through."""
         with self._model.ending() as logits, torch.inference_mode():
             return np.array([
-                self._asker.answer(pair, [logits(prompt, prompt.hidden) for prompt in (lead, *lead.followers)])
-                for pair, lead in zip(self._pairs, self.of_pairs, strict=True)
+                self._asker.answer(pair, [logits(prompt, prompt.hidden) for prompt in prompts])
+                for pair, prompts in zip(self._pairs, self._prompts, strict=True)
             ])  # fmt: skip

@@ -15,7 +15,6 @@ from rlaif_fast.prompts.template import Template
 from rlaif_fast.prompts.tokenizer import PromptTokenizer
 from rlaif_fast.rows.pairs import Pair
 from rlaif_fast.rows.samples import Sample
-from rlaif_fast_export.prompts.fitted import FittedPrompt
 
 
 @dataclass
@@ -61,11 +60,15 @@ class ScoreAsker:
 
     def answer(self, pair: Pair, logits: Sequence[torch.Tensor]) -> list[float]:
         """Expected scores of the two responses, 1 to 10, from the last logits [V] of the pair's prompts."""
-        labels, half = list(self.label_ids), len(logits) // 2
-        found = [torch.log_softmax(row.double(), -1)[labels].numpy() for row in logits]
+        labels = list(self.label_ids)
+        return self.rated(pair, np.array([torch.log_softmax(row.double(), -1)[labels].numpy() for row in logits]))
+
+    def rated(self, pair: Pair, log_probabilities: np.ndarray) -> list[float]:
+        """As :meth:`answer`, from the labels' natural log-probabilities [prompts, L]."""
+        shares = np.split(log_probabilities, 2)
         return [
-            rating_of(Sample(pair.instruction, response), np.array(rows)).rating
-            for response, rows in ((pair.response_0, found[:half]), (pair.response_1, found[half:]))
+            rating_of(Sample(pair.instruction, response), rows).rating
+            for response, rows in zip((pair.response_0, pair.response_1), shares, strict=True)
         ]
 
     def _answers(self, pair: Pair, response: str) -> list[list[int]]:
@@ -73,12 +76,13 @@ class ScoreAsker:
         return answers_of(prompt, self.template, self.label_ids)
 
 
-def asker_of(prompt: FittedPrompt) -> Asker | ScoreAsker:
-    """Asks what the prompt's template asks."""
-    template, labels = prompt.template, prompt.label_ids
+def asker_of(
+    tokenizer: PromptTokenizer, template: Template | ScoreTemplate, labels: Sequence[int], longest: int
+) -> Asker | ScoreAsker:
+    """Asks what the template asks."""
     if isinstance(template, ScoreTemplate):
-        return ScoreAsker(prompt.tokenizer, template, labels, prompt.longest)
-    return Asker(prompt.tokenizer, template, (labels[0], labels[1]), prompt.longest)
+        return ScoreAsker(tokenizer, template, tuple(labels), longest)
+    return Asker(tokenizer, template, (labels[0], labels[1]), longest)
 
 
 def fitting(asker: Asker | ScoreAsker, pairs: Sequence[Pair]) -> list[Pair]:

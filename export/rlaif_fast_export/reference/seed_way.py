@@ -56,11 +56,11 @@ class SeedWay:
 
 
 def main(arguments: list[str]) -> None:
-    """``MODEL BUNDLE THREADS PAIRS``: judge the first of PAIRS, print the seconds it took to load MODEL."""
-    model, bundle, threads, path = arguments
+    """``MODEL BUNDLE TEMPLATE THREADS PAIRS``: judge the first of PAIRS, print the seconds it took to load MODEL."""
+    model, bundle, template, threads, path = arguments
     quiet_libraries()
     started = time.perf_counter()
-    judge = SeedWay(find_source(model), read_manifest(Path(bundle)).pair_template, int(threads))
+    judge = SeedWay(find_source(model), read_manifest(Path(bundle)).through(template).pair_template, int(threads))
     seconds = time.perf_counter() - started
     with open_pairs(path) as intake:
         judge(next(intake.pairs()))

@@ -9,7 +9,7 @@ from rlaif_fast.rows.pairs import Pair, pair_from_row
 
 # Of a model with so many parameters a prompt takes seconds, and fewer of them have to do.
 LARGE = 500_000_000
-_OF_LARGE = {"probes": 4, "calibration": 12, "heldout": 8}
+_OF_LARGE = {"probes": 4, "calibration": 8, "heldout": 6}
 
 
 def shipped_pairs(name: str, parameters: int = 0) -> list[Pair]:

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from rlaif_fast.bundle.agreement import agreement
-from rlaif_fast.bundle.manifest import Fidelity
+from rlaif_fast.bundle.prompt import Fidelity
 from rlaif_fast.errors import FidelityError
 from rlaif_fast.runtime.selftest import steady_limit
 
@@ -63,12 +63,12 @@ def require_steady(moved: float, found: Fidelity, model: str) -> None:
         )
 
 
-def require_faithful(found: Fidelity, limit: float, worst: Sequence[str], model: str) -> None:
-    """Raise FidelityError where an int8 bundle is farther from PyTorch than ``limit``, mean log-odds."""
+def require_faithful(found: Fidelity, limit: float, worst: Sequence[str], model: str, unit: str = "log-odds") -> None:
+    """Raise FidelityError where an int8 bundle is farther from PyTorch than ``limit``, on average."""
     if not found.mean <= limit:  # a NaN deviates as well
         most = f", most in {', '.join(worst[:4])}" if worst else ""  # without it, nothing was fitted
         raise FidelityError(
-            f"{model}: int8 deviates from PyTorch fp32 by {found.mean:.3g} in log-odds on average on {found.prompts}"
+            f"{model}: int8 deviates from PyTorch fp32 by {found.mean:.3g} in {unit} on average on {found.prompts}"
             f" (limit {limit:.3g}){most}; nothing was kept",
             f"{'allow' if worst else 'use --quality best, allow'} more with --max-delta or use --precision fp32",
         )

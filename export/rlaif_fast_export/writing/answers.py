@@ -9,7 +9,8 @@ import numpy as np
 import numpy.typing as npt
 
 from rlaif_fast.bundle.folder import Bundle
-from rlaif_fast.bundle.manifest import TOKENIZER, WEIGHTS, Manifest
+from rlaif_fast.bundle.manifest import HEAD, TOKENIZER, WEIGHTS, Manifest
+from rlaif_fast.bundle.prompt import Arrays, BundlePrompt
 from rlaif_fast.judging.judge import Judge
 from rlaif_fast.judging.rater import Rater
 from rlaif_fast.judging.verdict import log_odds
@@ -17,46 +18,59 @@ from rlaif_fast.prompts.template import Template
 from rlaif_fast.prompts.tokenizer import PromptTokenizer
 from rlaif_fast.rows.pairs import Pair
 from rlaif_fast.runtime import memory
+from rlaif_fast.runtime.engines import EngineOptions
 from rlaif_fast.runtime.engines.base import feed_of
 from rlaif_fast.runtime.packing import pack
-from rlaif_fast_export.reference.pytorch import Asker
+from rlaif_fast.runtime.vocabulary import Vocabulary
+from rlaif_fast_export.reference.pytorch import ScoreAsker, asker_of
 from rlaif_fast_export.writing.segments import run_in_segments
 
 WHOLE = 2_000_000_000  # bytes of weights that a session over the whole graph may have here
 
-Ask = Callable[[Sequence[Pair], Callable[[float], None]], npt.NDArray[np.float64]]
+# Asks a bundle through a prompt: log-odds of response_0 or scores, [pairs, 2].
+Ask = Callable[[BundlePrompt, Arrays, Sequence[Pair], Callable[[float], None]], npt.NDArray[np.float64]]
+
+
+def takes_segments(folder: Path, manifest: Manifest) -> bool:
+    """Whether a session over the whole graph would take more memory than all the rest of an export."""
+    return memory.loaded(manifest, (folder / WEIGHTS).stat().st_size) > WHOLE
 
 
 def in_one_session(folder: Path) -> Ask:
-    """Asks the bundle in ``folder``: log-odds of response_0 or scores [pairs, 2]."""
+    """Asks with the weights loaded once, for all prompts."""
     bundle = Bundle(folder)
-    judge = Judge(bundle) if isinstance(bundle.manifest.template, Template) else Rater(bundle)
+    sessions: list[Judge | Rater] = []
 
-    def ask(pairs: Sequence[Pair], tick: Callable[[float], None]) -> npt.NDArray[np.float64]:
+    def ask(
+        prompt: BundlePrompt, arrays: Arrays, pairs: Sequence[Pair], tick: Callable[[float], None]
+    ) -> npt.NDArray[np.float64]:
+        kind = Judge if isinstance(prompt.template, Template) else Rater
+        sessions.append(kind(bundle.with_prompt(prompt, arrays), beside=sessions[-1] if sessions else None))
         found = []
         for number, pair in enumerate(pairs):
             tick(number / len(pairs))
-            found.append(judge.answer(pair))
+            found.append(sessions[-1].answer(pair))
         return np.array(found)
 
     return ask
 
 
 def in_segments(folder: Path, manifest: Manifest) -> Ask:
-    """As :func:`in_one_session`, for pairs, of a folder whose manifest may not be written yet."""
+    """As :func:`in_one_session`, a segment of the graph after the other; the folder needs no manifest yet."""
     tokenizer = PromptTokenizer.from_file(folder / TOKENIZER)
-    first, second = manifest.label_ids
-    asker = Asker(tokenizer, manifest.pair_template, (first, second), manifest.maximum_length)
 
-    def ask(pairs: Sequence[Pair], tick: Callable[[float], None]) -> npt.NDArray[np.float64]:
-        trees = [pack(asker.prompts(pair), manifest.prefix_ids, manifest.ending) for pair in pairs]
-        logits = run_in_segments(folder, [feed_of(tree) for tree in trees], tick)
-        return np.array([log_odds(of_pair.tolist()) for of_pair in logits])
+    def ask(
+        prompt: BundlePrompt, arrays: Arrays, pairs: Sequence[Pair], tick: Callable[[float], None]
+    ) -> npt.NDArray[np.float64]:
+        asker = asker_of(tokenizer, prompt.template, prompt.label_ids, manifest.maximum_length)
+        trees = [pack(asker.prompts(pair), prompt.prefix_ids, prompt.ending) for pair in pairs]
+        outputs = run_in_segments(folder, [{**arrays, **feed_of(tree)} for tree in trees], tick)
+        if not isinstance(asker, ScoreAsker):
+            return np.array([log_odds(logits.tolist()) for logits, _ in outputs])
+        vocabulary = Vocabulary((folder / HEAD).read_bytes(), folder, EngineOptions())
+        return np.array([
+            asker.rated(pair, (logits - vocabulary.log_totals(hidden)[:, None]).astype(np.float64))
+            for pair, (logits, hidden) in zip(pairs, outputs, strict=True)
+        ])  # fmt: skip
 
     return ask
-
-
-def takes_segments(folder: Path, manifest: Manifest) -> bool:
-    """Whether a session over the whole graph would take more memory than all the rest of an export."""
-    size = memory.loaded(manifest, (folder / WEIGHTS).stat().st_size)
-    return isinstance(manifest.template, Template) and size > WHOLE

@@ -7,13 +7,14 @@ from collections import Counter
 from importlib.metadata import version
 from typing import Any
 
+import numpy as np
 import onnx_ir as ir
 
 from rlaif_fast.bundle.manifest import Cost, Manifest, ModelSource
+from rlaif_fast.bundle.prompt import BundlePrompt, Fidelity, FileEntry
 from rlaif_fast.version import __version__
 from rlaif_fast_export.graph.nodes import dims
 from rlaif_fast_export.prompts.fitted import FittedPrompt
-from rlaif_fast_export.reference.oracle import Oracle
 from rlaif_fast_export.reference.verify import fidelity
 from rlaif_fast_export.sources.source import Source
 
@@ -26,10 +27,10 @@ def tools() -> dict[str, str]:
 
 
 def draft(
-    graph: ir.Model, counts: dict[str, int], source: Source, prompt: FittedPrompt, oracle: Oracle, *, precision: str,
+    graph: ir.Model, counts: dict[str, int], source: Source, prompt: BundlePrompt, longest: int, *, precision: str,
     parameters: int,
 ) -> Manifest:  # fmt: skip
-    """Without files, probes and fidelity. ``counts``: what each pass did to ``graph``."""
+    """Without files. ``counts``: what each pass did to ``graph``."""
     config = source.config()
     return Manifest(
         model=ModelSource(
@@ -39,28 +40,38 @@ def draft(
             architecture=config.model_type,
             parameters=parameters,
         ),
-        template=prompt.template,
-        label_ids=prompt.label_ids,
         precision=precision,
-        prefix_ids=tuple(prompt.prefix_ids),
-        maximum_length=prompt.longest,
-        ending=oracle.ending,
+        maximum_length=longest,
         cost=_cost(graph, config),
         passes=counts,
         operators=dict(Counter(f"{n.domain}.{n.op_type}".lstrip(".") for n in graph.graph).most_common()),
-        fidelity=fidelity(oracle.of_judged, oracle.of_judged, "nothing yet"),
-        bfloat16=oracle.bfloat16,
+        tools=tools(),
+        prompts=(prompt,),
+    )
+
+
+def draft_prompt(
+    prompt: FittedPrompt, ending: int | None, file: FileEntry, bfloat16: Fidelity | None = None
+) -> BundlePrompt:
+    """A prompt's part of the manifest, without probes and fidelity."""
+    return BundlePrompt(
+        template=prompt.template,
+        label_ids=prompt.label_ids,
+        prefix_ids=tuple(prompt.prefix_ids),
+        ending=ending or 0,
+        fidelity=fidelity(np.zeros((1, 2)), np.zeros((1, 2)), "nothing yet"),
+        bfloat16=bfloat16,
         error_bound=None,
         probes=(),
-        tools=tools(),
+        file=file,
     )
 
 
 def _cost(graph: ir.Model, config: Any) -> Cost:
-    """Of the graph's full layers: what only judged rows pass through counts too, slightly; the label head does not."""
+    """Of the graph's full layers: what only judged rows pass through counts too, slightly."""
     kinds = ("MatMul", "MatMulIntegerToFloat")
     factors = [_before_cast(n.inputs[1]) for n in graph.graph if n.op_type in kinds]
-    products = [value for value in factors if value.is_initializer() and not value.name.startswith("label_head.")]
+    products = [value for value in factors if value.is_initializer()]
     linear = sum(math.prod(dims(weight)) for weight in dict.fromkeys(products))  # endings share their rows' weights
     heads = config.num_attention_heads
     size = getattr(config, "head_dim", None) or config.hidden_size // heads

@@ -58,7 +58,7 @@ def _alive(pid: str) -> bool:
 
 def publish(folder: Path, output: Path) -> None:
     """Move the finished bundle to its place; an older one goes only once the new one stands."""
-    for path in folder.iterdir():
+    for path in (path for path in folder.rglob("*") if path.is_file()):
         with open(path, "rb") as stream:
             sync_file(stream.fileno())
     old = output.with_name(f".{output.name}.old-{os.getpid()}")

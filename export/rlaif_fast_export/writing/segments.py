@@ -12,19 +12,16 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-import numpy.typing as npt
 import onnx
 import onnxruntime as ort
 from onnx import helper
 
 from rlaif_fast.bundle.manifest import MODEL
-from rlaif_fast.runtime.engines.base import EngineOptions, Feed
+from rlaif_fast.runtime.engines.base import EngineOptions, Feed, Output
 from rlaif_fast.runtime.engines.onnxruntime import attention_kernel, session_settings
 from rlaif_fast.runtime.saturation import saturates
 
 _WEIGHTS = 400_000_000  # bytes of a segment, unless one node has more
-_OUTPUT = "label_logits"
 _HALF = (onnx.TensorProto.FLOAT16, onnx.TensorProto.BFLOAT16)
 
 
@@ -35,10 +32,8 @@ class _Segment:
     gives: list[str]  # values for those behind
 
 
-def run_in_segments(
-    folder: Path, feeds: Sequence[Feed], tick: Callable[[float], None]
-) -> list[npt.NDArray[np.float32]]:
-    """Label logits [J, L] of each of ``feeds`` by the graph in ``folder``."""
+def run_in_segments(folder: Path, feeds: Sequence[Feed], tick: Callable[[float], None]) -> list[Output]:
+    """What the graph in ``folder`` gives for each of ``feeds``."""
     proto = onnx.load(folder / MODEL, load_external_data=False)
     weights = {tensor.name: tensor for tensor in proto.graph.initializer}
     states: list[Feed] = [dict(feed) for feed in feeds]
@@ -51,9 +46,9 @@ def run_in_segments(
             state |= dict(zip(segment.gives, found, strict=True))
         del session
         gc.collect()  # it is part of a cycle, and the next one needs the memory
-        later = {name for other in segments[number + 1 :] for name in other.needs} | {_OUTPUT}
+        later = {name for other in segments[number + 1 :] for name in other.needs} | {*Output._fields}
         states = [{name: value for name, value in state.items() if name in later} for state in states]
-    return [state[_OUTPUT] for state in states]
+    return [Output(*(state[name] for name in Output._fields)) for state in states]
 
 
 def _cut(graph: onnx.GraphProto, weights: dict[str, onnx.TensorProto]) -> Iterator[_Segment]:
@@ -69,7 +64,7 @@ def _cut(graph: onnx.GraphProto, weights: dict[str, onnx.TensorProto]) -> Iterat
     reads = [{name for node in part for name in node.input if name and name not in weights} for part in parts]
     for number, part in enumerate(parts):
         made = {name for node in part for name in node.output if name}
-        later = {_OUTPUT}.union(*reads[number + 1 :])
+        later = {*Output._fields}.union(*reads[number + 1 :])
         yield _Segment(part, sorted(reads[number] - made), sorted(made & later))
 
 

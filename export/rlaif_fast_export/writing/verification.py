@@ -11,13 +11,16 @@ from typing import Protocol
 import numpy as np
 
 from rlaif_fast.bundle.folder import write_manifest
-from rlaif_fast.bundle.manifest import Manifest, Probe
+from rlaif_fast.bundle.manifest import Manifest
+from rlaif_fast.bundle.prompt import Fidelity, Probe
 from rlaif_fast.prompts.score_template import ScoreTemplate
+from rlaif_fast.prompts.template import Template
 from rlaif_fast.rows.pairs import Pair
 from rlaif_fast_export.int8.options import Int8Options
 from rlaif_fast_export.reference.oracle import Answers, Oracle
 from rlaif_fast_export.reference.verify import error_bound, fidelity, require_exact, require_faithful, require_steady
 from rlaif_fast_export.writing.answers import Ask, in_one_session, in_segments, takes_segments
+from rlaif_fast_export.writing.prompt_file import PromptArrays
 
 
 class Built(Protocol):
@@ -25,6 +28,7 @@ class Built(Protocol):
 
     Attributes:
         manifest: as far as it is known.
+        arrays: what the graph is fed for its prompt.
         oracle: PyTorch's answers.
         int8: None for fp32.
         worst: int8 groups by the error they are expected to add, the largest first.
@@ -32,6 +36,7 @@ class Built(Protocol):
     """
 
     manifest: Manifest
+    arrays: PromptArrays
     oracle: Oracle
     int8: Int8Options | None
     worst: Sequence[str]
@@ -41,44 +46,56 @@ class Built(Protocol):
         """Have the manifest name the files as they are, and write it."""
 
 
-def verify(folder: Path, build: Built, progress: Callable[[str, float], None]) -> None:
+def verify(folder: Path, build: Built, progress: Callable[[str, float], None]) -> Ask:
     """Judge with the bundle as a user would, and complete the manifest with what was found.
 
-    Raises FidelityError where that is too far from PyTorch.
+    Returns what asks the bundle. Raises FidelityError where the answers are too far from PyTorch.
     """
     oracle, model = build.oracle, build.manifest.model.id
-
-    def answers(ask: Ask, pairs: Sequence[Pair]) -> Answers:
-        return ask(pairs, lambda done: progress("verifying against PyTorch", done))
-
     in_parts = takes_segments(folder, build.manifest)
     with ThreadPoolExecutor(1) as other:  # the digests of gigabytes take as long as their answers
         listed = other.submit(build.list_files)
         if not in_parts:
             listed.result()  # a session opens the bundle by its manifest
         ask = in_segments(folder, build.manifest) if in_parts else in_one_session(folder)
-        of_probes = answers(ask, oracle.probes)
-        of_judged = of_probes if build.int8 is None else answers(ask, oracle.judged)
+
+        def answers(pairs: Sequence[Pair]) -> Answers:
+            prompt, arrays = build.manifest.prompt, build.arrays.arrays()
+            return ask(prompt, arrays, pairs, lambda done: progress("verifying against PyTorch", done))
+
+        of_probes = answers(oracle.probes)
+        of_judged = of_probes if build.int8 is None else answers(oracle.judged)
         listed.result()
     manifest = build.manifest
-    probes = tuple(
-        Probe(p.instruction, p.response_0, p.response_1, (float(r[0]), float(r[1])), (float(d[0]), float(d[1])))
-        for p, r, d in zip(oracle.probes, oracle.of_probes, of_probes, strict=True)
-    )
+    probes = probes_of(oracle.probes, oracle.of_probes, of_probes)
     if build.int8 is None:
-        prompts, unit, sides = f"{len(probes)} probe pairs in both orders", "log-odds", [1, 1]
-        if isinstance(manifest.template, ScoreTemplate):  # a label flips where the other response scores higher
-            prompts, unit, sides = f"both responses of {len(probes)} probe pairs", "score", [1, -1]
-        found = fidelity(of_probes * sides, oracle.of_probes * sides, prompts)
-        require_exact(found, model, unit)
-        final = replace(manifest, fidelity=found, probes=probes)
+        found = exact_card(manifest.prompt.template, of_probes, oracle.of_probes, model)
+        final = replace(manifest.prompt, fidelity=found, probes=probes)
     else:
-        prompts = f"{len(oracle.judged)} held-out pairs in both orders"
-        found = fidelity(of_judged, oracle.of_judged, prompts)
+        found = fidelity(of_judged, oracle.of_judged, f"{len(oracle.judged)} held-out pairs in both orders")
         require_faithful(found, build.int8.max_delta, build.worst, model)
         require_steady(build.moved, found, model)
         bound = error_bound(
             np.concatenate((of_judged, of_probes)), np.concatenate((oracle.of_judged, oracle.of_probes))
         )
-        final = replace(manifest, fidelity=found, error_bound=bound, probes=probes)
-    write_manifest(folder, final)
+        final = replace(manifest.prompt, fidelity=found, error_bound=bound, probes=probes)
+    write_manifest(folder, replace(manifest, prompts=(final,)))
+    return ask
+
+
+def exact_card(template: Template | ScoreTemplate, found: Answers, reference: Answers, model: str) -> Fidelity:
+    """Of a float32 bundle's answers on probe pairs. Raises FidelityError where they are not PyTorch's."""
+    prompts, unit, sides = f"{len(found)} probe pairs in both orders", "log-odds", [1, 1]
+    if isinstance(template, ScoreTemplate):  # a label flips where the other response scores higher
+        prompts, unit, sides = f"both responses of {len(found)} probe pairs", "score", [1, -1]
+    card = fidelity(found * sides, reference * sides, prompts)
+    require_exact(card, model, unit)
+    return card
+
+
+def probes_of(pairs: Sequence[Pair], reference: Answers, answers: Answers) -> tuple[Probe, ...]:
+    """Pairs with both answers, as the manifest keeps them."""
+    return tuple(
+        Probe(p.instruction, p.response_0, p.response_1, (float(r[0]), float(r[1])), (float(d[0]), float(d[1])))
+        for p, r, d in zip(pairs, reference, answers, strict=True)
+    )

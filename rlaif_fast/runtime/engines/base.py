@@ -5,18 +5,26 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from rlaif_fast.bundle.folder import Bundle
 from rlaif_fast.bundle.manifest import MINIMUM_TREE, Manifest
+from rlaif_fast.bundle.prompt import Arrays
 from rlaif_fast.errors import REMEDY, JudgeError, lacks_memory
 from rlaif_fast.runtime.cpu import usable_cores
 from rlaif_fast.runtime.packing import HIDDEN, PackedTree
 
-Feed = dict[str, npt.NDArray[Any]]  # the graph's inputs by name, see PackedTree
+Feed = dict[str, npt.NDArray[Any]]  # the graph's inputs by name, see PackedTree and BundlePrompt
+
+
+class Output(NamedTuple):
+    """What the graph gives: label logits [J, L] of the judged positions, and what they are made of, [J, D]."""
+
+    label_logits: npt.NDArray[np.float32]
+    hidden: npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True)
@@ -43,14 +51,14 @@ class Engine(ABC):
 
     name: str  # of the runtime, as messages have it
 
-    def run(self, tree: PackedTree) -> npt.NDArray[np.float32]:
-        """Label logits [J, L] of the judged positions.
+    def run(self, tree: PackedTree, prompt: Arrays) -> Output:
+        """The judged positions of a tree over ``prompt``, which :class:`Bundle` has.
 
         Raises:
             JudgeError: the runtime failed, or a logit is not finite.
         """
         try:
-            logits = self._infer(feed_of(tree))
+            logits, hidden = self._infer({**prompt, **feed_of(tree)})
         except Exception as error:  # every runtime raises classes of its own
             remedy = f"; {REMEDY}" if lacks_memory(error) else ""
             raise JudgeError(f"{self.name} failed on {tree.tokens} tokens ({first_line(error)}){remedy}") from None
@@ -60,11 +68,11 @@ class Engine(ABC):
             )
         if not np.isfinite(logits).all():
             raise JudgeError(f"a label logit is not finite ({logits.tolist()}), the bundle or the CPU is broken")
-        return logits
+        return Output(logits, hidden)
 
     @abstractmethod
-    def _infer(self, feed: Feed) -> npt.NDArray[np.float32]:
-        """Label logits [J, L], memory of their own; whatever is raised becomes a JudgeError."""
+    def _infer(self, feed: Feed) -> Output:
+        """What the graph gives, memory of their own; whatever is raised becomes a JudgeError."""
 
     @abstractmethod
     def describe(self) -> str:
@@ -102,7 +110,7 @@ class Variant:
 
 
 def feed_of(tree: PackedTree) -> Feed:
-    """The graph's inputs, of no fewer tokens than it takes."""
+    """The graph's inputs but the prompt's, of no fewer tokens than it takes."""
     tree = _filled(tree)
     return {
         "input_ids": tree.input_ids,

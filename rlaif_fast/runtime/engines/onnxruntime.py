@@ -9,15 +9,13 @@ from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
-import numpy as np
-import numpy.typing as npt
 import onnxruntime as ort
 
 from rlaif_fast.bundle.folder import Bundle
 from rlaif_fast.bundle.manifest import Manifest
 from rlaif_fast.errors import REMEDY, BundleError, lacks_memory
 from rlaif_fast.runtime.cpu import require_threads
-from rlaif_fast.runtime.engines.base import Engine, EngineOptions, Feed, Variant, first_line
+from rlaif_fast.runtime.engines.base import Engine, EngineOptions, Feed, Output, Variant, first_line
 from rlaif_fast.runtime.saturation import EXACT_PRODUCTS, saturates
 
 # Chosen by measurement, docs/performance.md has the figures. The flash path of GroupQueryAttention is the slower one
@@ -77,9 +75,8 @@ class OnnxRuntimeEngine(Engine):
             )
         )
 
-    def _infer(self, feed: Feed) -> npt.NDArray[np.float32]:
-        logits: npt.NDArray[np.float32] = self._session.run(["label_logits"], feed)[0]
-        return logits
+    def _infer(self, feed: Feed) -> Output:
+        return Output(*self._session.run(Output._fields, feed))
 
 
 def session_settings(options: EngineOptions, folder: Path, *, exact_products: bool) -> ort.SessionOptions:

@@ -1,8 +1,9 @@
 """OpenVINO: the same graph, with the products of oneDNN; ``pip install 'rlaif-fast[openvino]'``.
 
 It reads the bundle's ``model.onnx`` as it is. Two operators of onnxruntime, ``GroupQueryAttention`` and
-``RotaryEmbedding``, are converted here: OpenVINO's own conversions take some of their forms only. The product of the
-label head is rewritten, so that bfloat16 ends in front of it.
+``RotaryEmbedding``, are converted here: OpenVINO's own conversions take some of their forms only. Asked for bfloat16,
+OpenVINO leaves in float32 what stands between the last matrix product and the output: the last norm, and the label
+head, which is no matrix product.
 """
 
 from __future__ import annotations
@@ -14,16 +15,14 @@ from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from rlaif_fast.bundle.folder import Bundle
 from rlaif_fast.bundle.manifest import MODEL, Manifest
 from rlaif_fast.errors import BundleError
-from rlaif_fast.runtime.engines.base import Engine, EngineOptions, Feed, Variant, first_line
+from rlaif_fast.runtime.engines.base import Engine, EngineOptions, Feed, Output, Variant, first_line
 from rlaif_fast.runtime.saturation import saturates
 
 _DOMAIN = "com.microsoft"
-_HEAD = "label_head.weight"  # as the exporter names it
 
 
 class OpenVinoEngine(Engine):
@@ -47,8 +46,6 @@ class OpenVinoEngine(Engine):
             core.add_extension(ConversionExtension("GroupQueryAttention", _DOMAIN, _attention))
             core.add_extension(ConversionExtension("RotaryEmbedding", _DOMAIN, _rotary))
             graph = core.read_model(bundle.folder / MODEL)
-            if precision != "f32":
-                _keep_head(graph, len(bundle.manifest.label_ids))
             self._request = core.compile_model(graph, "CPU", settings).create_infer_request()
         except Exception as error:  # RuntimeError, or what a conversion raised
             raise BundleError(f"{bundle.folder}: openvino {_version()} cannot load it ({_reason(error)})") from None
@@ -58,34 +55,15 @@ class OpenVinoEngine(Engine):
         kind = "bfloat16, the label head in float32" if rounds else "float32, and int8 where the bundle is"
         return "\n".join((f"OpenVINO {_version()}, CPU", self._options.threads_line, f"arithmetic: {kind}"))
 
-    def _infer(self, feed: Feed) -> npt.NDArray[np.float32]:
+    def _infer(self, feed: Feed) -> Output:
         self._request.infer(feed, share_inputs=True)
-        logits: npt.NDArray[np.float32] = self._request.get_tensor("label_logits").data.copy()
-        return logits
+        return Output(*(self._request.get_tensor(name).data.copy() for name in Output._fields))
 
 
 def _reason(error: Exception) -> str:
     """OpenVINO begins with where in its own source it stopped."""
     lines = [line for line in str(error).splitlines() if line and not line.startswith(("Exception from", "Check"))]
     return first_line(RuntimeError("\n".join(lines)) if lines else error)
-
-
-def _keep_head(graph: Any, labels: int) -> None:
-    """Write the label head's product as products and a sum, which keeps it in float32, and the last norm too.
-
-    Asked for bfloat16, OpenVINO leaves in float32 only what stands between the last matrix product and the output. A
-    head that is one gives bfloat16 logits: between 8 and 16 they are a 16th apart, which on the embedded default was
-    two thirds of the error. A head over the whole vocabulary, that of a score bundle, stays a matrix product.
-    """
-    import openvino.opset13 as op
-
-    weight = next(node for node in graph.get_ops() if node.get_friendly_name() == _HEAD)
-    if weight.get_output_shape(0)[1] != labels:  # [D, L]
-        return
-    (product,) = (user.get_node() for user in weight.output(0).get_target_inputs())
-    hidden = op.unsqueeze(product.input_value(0), np.int64(2))  # [1, J, 1, D]
-    logits = op.reduce_sum(op.multiply(hidden, op.transpose(weight, np.array([1, 0]))), np.int64(3), False)
-    product.output(0).replace(logits.output(0))
 
 
 def _attention(node: Any) -> list[Any]:

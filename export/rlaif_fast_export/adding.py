@@ -1,0 +1,224 @@
+"""More prompts for a bundle: nothing of its graph or weights changes, and nothing is rounded.
+
+A prompt needs the model once more, in float32: for the keys and values of its prefix, and for PyTorch's answers, which
+the bundle is held against through it as it was through its first prompt.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from tokenizers import Tokenizer
+from transformers import DynamicCache
+
+from rlaif_fast.bundle.editing import put_prompts
+from rlaif_fast.bundle.folder import Bundle, entry, read_manifest
+from rlaif_fast.bundle.manifest import HEAD, HEAD_WEIGHTS, Manifest
+from rlaif_fast.bundle.prompt import BundlePrompt
+from rlaif_fast.errors import BundleError, ExportError, FidelityError
+from rlaif_fast.prompts.score_template import ScoreTemplate
+from rlaif_fast.prompts.template import Template
+from rlaif_fast.rows.pairs import Pair
+from rlaif_fast.runtime.selftest import FAITHFUL
+from rlaif_fast_export.graph.prefix import bake_prefix, prefix_of
+from rlaif_fast_export.prompts.fitted import FittedPrompt, Fitter
+from rlaif_fast_export.reference.blockwise import Blockwise
+from rlaif_fast_export.reference.oracle import Answers, Asked
+from rlaif_fast_export.reference.pytorch import Asker, ScoreAsker, asker_of, common_ending, fitting
+from rlaif_fast_export.reference.texts import shipped_pairs
+from rlaif_fast_export.reference.verify import TOLERANCE, error_bound, fidelity, require_faithful
+from rlaif_fast_export.sources.failures import refused
+from rlaif_fast_export.sources.source import Source
+from rlaif_fast_export.writing.answers import Ask, in_one_session, in_segments, takes_segments
+from rlaif_fast_export.writing.draft import draft_prompt
+from rlaif_fast_export.writing.head import softcap_of, write_head
+from rlaif_fast_export.writing.prompt_file import PromptArrays, entry_of, write_prompt
+from rlaif_fast_export.writing.verification import exact_card, probes_of
+
+Progress = Callable[[str, float], None]
+# A score's points for one of log-odds: with the ten scores as uncertain as they are, their mean moves by about as much.
+POINTS = 3.0
+
+
+@dataclass(frozen=True)
+class AskedPrompt:
+    """A prompt that is not in the bundle yet, with PyTorch's answers [pairs, 2] through it."""
+
+    prompt: FittedPrompt
+    asker: Asker | ScoreAsker
+    arrays: PromptArrays
+    pairs: Sequence[Pair]
+    answers: Answers
+    ending: int
+
+
+def ask_through(
+    model: Blockwise, prompts: Sequence[FittedPrompt], pairs: Sequence[Pair], progress: Progress
+) -> list[AskedPrompt]:
+    """Put ``pairs`` to the model through each of ``prompts``. Raises ExportError where its context holds none."""
+    if not prompts:
+        return []
+    askers = [asker_of(p.tokenizer, p.template, p.label_ids, p.longest) for p in prompts]
+    taken = [fitting(asker, pairs) for asker in askers]
+    caches = [DynamicCache() for _ in prompts]  # of each prompt's first text, which begins with the prefix
+    parts = -(-torch.get_num_threads() // len(prompts))  # every thread has something to do
+    asked = [
+        Asked(model, asker, texts, kept=kept, parts=parts)
+        for asker, texts, kept in zip(askers, taken, caches, strict=True)
+    ]
+    model.through(
+        [lead for one in asked for lead in one.leads],
+        lambda done: progress("asking PyTorch through the other prompts", done),
+    )
+    found = []
+    for prompt, cache, texts, one, asker in zip(prompts, caches, taken, asked, askers, strict=True):
+        shown = [ids for pair in texts for ids in asker.prompts(pair)]
+        length = len(prompt.prefix_ids)
+        began = list(shown[0][:length]) == prompt.prefix_ids  # a text may merge with the end of what is before it
+        prefix = prefix_of(cache, length) if began else bake_prefix(model, prompt.prefix_ids)
+        arrays = PromptArrays.of(model.lm, prompt.label_ids, prefix)
+        found.append(AskedPrompt(prompt, asker, arrays, texts, one.answers(), common_ending(shown)))
+    return found
+
+
+def hold(
+    manifest: Manifest, asked: AskedPrompt, ask: Ask, limit: float, progress: Progress
+) -> tuple[BundlePrompt, bytes]:  # fmt: skip
+    """Hold a bundle against PyTorch through a prompt that is not in it.
+
+    Returns its part of the manifest, and its file's content.
+
+    Args:
+        ask: asks the bundle.
+        limit: mean |error| in log-odds that an int8 bundle may have.
+
+    Raises:
+        FidelityError: the answers are too far from PyTorch's.
+    """
+    prompt, int8 = asked.prompt, manifest.precision == "int8"
+    name, template = prompt.template.name, prompt.template
+    arrays = replace(asked.arrays, ending=asked.ending if int8 else None)
+    content = arrays.content(half=int8)
+    drafted = draft_prompt(prompt, arrays.ending, entry_of(content))
+    found = ask(
+        drafted, drafted.arrays(content, name), asked.pairs,
+        lambda done: progress(f"verifying {name} against PyTorch", done),
+    )  # fmt: skip
+    model = f"{manifest.model.id} through {name}"
+    if not int8:
+        card = exact_card(template, found, asked.answers, model)
+        return replace(drafted, fidelity=card, probes=probes_of(asked.pairs, asked.answers, found)), content
+    if isinstance(template, ScoreTemplate):
+        sides = [1, -1]
+        card = fidelity(found * sides, asked.answers * sides, f"both responses of {len(found)} probe pairs")
+        require_faithful(card, POINTS * limit, (), model, "points of score")
+        return replace(drafted, fidelity=card, probes=probes_of(asked.pairs, asked.answers, found)), content
+    shift, others = _shifts(found - asked.answers)
+    held_out = found - others * [1, -1]
+    card = fidelity(held_out, asked.answers, f"{len(found)} probe pairs in both orders, less the others' shift")
+    require_faithful(card, limit, (), model)
+    content = arrays.shifted(shift).content(half=True)
+    probes = probes_of(asked.pairs, asked.answers, found - np.array([shift, -shift]))
+    bound = error_bound(held_out, asked.answers)
+    return replace(drafted, fidelity=card, error_bound=bound, probes=probes, file=entry_of(content)), content
+
+
+def _shifts(errors: Answers) -> tuple[float, Answers]:
+    """The mean error of log(p1/p2), and for each pair that of the others [pairs, 1], from errors of response_0's."""
+    of_pairs = (errors * [1, -1]).mean(1)
+    shift, count = float(of_pairs.mean()), len(of_pairs)
+    if count == 1:
+        return shift, np.array([[shift]])
+    return shift, ((shift * count - of_pairs) / (count - 1))[:, None]
+
+
+def add_prompts(
+    folder: Path, source: Source, templates: Sequence[Template | ScoreTemplate], *, chat: bool, progress: Progress,
+    max_delta: float | None = None, force: bool = False,
+) -> list[str]:  # fmt: skip
+    """Add prompts to the finished bundle ``folder``, made of ``source``; all of them or none. Returns their names.
+
+    Args:
+        chat: put templates for pairs into the model's chat template first.
+        max_delta: mean |error| in log-odds that an int8 bundle may have; by default FAITHFUL.
+        force: replace prompts of the same names.
+
+    Raises:
+        BundleError: a prompt of a name is there already.
+        ExportError: ``source`` is not what the bundle was made of.
+        FidelityError: not faithful to PyTorch.
+        TemplateError: a template does not fit the tokenizer.
+    """
+    bundle = Bundle(folder)
+    manifest = bundle.manifest
+    there = [prompt.name for prompt in manifest.prompts]
+    progress(f"reading the configuration of {source.name}", 0)
+    with refused(f"{source.name}: cannot be read", passing=OSError):
+        fitter = Fitter(source)
+        fitted = [fitter.fit(one, chat=chat and isinstance(one, Template)) for one in templates]
+        names = [prompt.template.name for prompt in fitted]
+        for name in names:
+            if name in there and not force:
+                raise BundleError(f"{folder}: has a prompt {name!r} already; --force replaces it")
+            if names.count(name) > 1:
+                raise BundleError(f"the prompt {name!r} is named twice")
+        tokenizer = Tokenizer.from_str(fitted[0].tokenizer_json).to_str()
+        if tokenizer != Tokenizer.from_buffer(bundle.tokenizer).to_str():
+            raise ExportError(f"{source.name}: its tokenizer is not the one in {folder}; name the bundle's own --model")
+        progress(f"loading {source.name}", 0)
+        lm, mapped = source.stored_model()
+        model = Blockwise(lm, mapped)
+        _require_same_model(model, manifest, fitted[0], source.name, folder)
+        asked = ask_through(model, fitted, shipped_pairs("probes", model.parameters), progress)
+        files = {}
+        if HEAD not in manifest.files and any(isinstance(one.prompt.template, ScoreTemplate) for one in asked):
+            write_head(lm, folder, softcap_of(lm))
+            files = {name: entry(folder / name) for name in (HEAD, HEAD_WEIGHTS) if (folder / name).exists()}
+            put_prompts(folder, [], files)
+            manifest = read_manifest(folder)
+        del model, lm, mapped
+        ask = in_segments(folder, manifest) if takes_segments(folder, manifest) else in_one_session(folder)
+        held = [hold(manifest, one, ask, max_delta or FAITHFUL, progress) for one in asked]
+        for prompt, content in held:
+            write_prompt(folder, prompt, content)
+        put_prompts(folder, [prompt for prompt, _ in held], {})
+    return names
+
+
+def put_all(
+    folder: Path, asked: Sequence[AskedPrompt], ask: Ask, limit: float, needed: Sequence[str], progress: Progress,
+    say: Callable[[str], None],
+) -> None:  # fmt: skip
+    """Put prompts into a bundle that is being made; one that it is not faithful through is left out, unless needed.
+
+    Raises FidelityError for one of ``needed``, by name.
+    """
+    manifest, made = read_manifest(folder), []
+    for one in asked:
+        try:
+            prompt, content = hold(manifest, one, ask, limit, progress)
+        except FidelityError as error:
+            if one.prompt.template.name in needed:
+                raise
+            say(f"the prompt {one.prompt.template.name} is left out: {error.reason}")
+            continue
+        write_prompt(folder, prompt, content)
+        made.append(prompt)
+    put_prompts(folder, made, {})
+
+
+def _require_same_model(model: Blockwise, manifest: Manifest, fitted: FittedPrompt, name: str, folder: Path) -> None:
+    """Raise ExportError where the model does not answer the bundle's shortest probe as the manifest says it did."""
+    prompt = manifest.prompt
+    probe = min(prompt.probes, key=lambda p: len(p.instruction + p.response_0 + p.response_1))
+    asker = asker_of(fitted.tokenizer, prompt.template, prompt.label_ids, fitted.longest)
+    asked = Asked(model, asker, [Pair(probe.instruction, probe.response_0, probe.response_1)])
+    model.through(asked.leads, lambda _: None)
+    if not np.abs(asked.answers()[0] - probe.reference).max() <= TOLERANCE:
+        raise ExportError(
+            f"{name}: does not answer as the model that {folder} was made of; name that one with --model, --revision"
+        )

@@ -1,0 +1,44 @@
+"""Prompts into a bundle, and out of it. Its graph and its weights stay as they are."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from rlaif_fast.bundle.folder import read_manifest, write_manifest
+from rlaif_fast.bundle.prompt import BundlePrompt, FileEntry
+from rlaif_fast.errors import BundleError
+
+
+def put_prompts(folder: Path, prompts: Sequence[BundlePrompt], files: Mapping[str, FileEntry]) -> None:
+    """List ``prompts``, whose files are there, in the bundle's manifest, each in the place of one of its name.
+
+    ``files``: others that came with them.
+    """
+    manifest = read_manifest(folder)
+    new = {prompt.name: prompt for prompt in prompts}
+    kept = [new.pop(prompt.name, prompt) for prompt in manifest.prompts]
+    found = replace(manifest, prompts=(*kept, *new.values()), files={**manifest.files, **files})
+    write_manifest(folder, found)
+    _remove_files(folder, {prompt.path for prompt in manifest.prompts} - {prompt.path for prompt in found.prompts})
+
+
+def remove_prompts(folder: Path, names: Iterable[str]) -> None:
+    """Take the prompts called ``names`` out of the bundle.
+
+    Raises:
+        BundleError: there is none of a name, or none would be left.
+    """
+    manifest = read_manifest(folder)
+    gone = [manifest.through(name).prompt for name in dict.fromkeys(names)]
+    kept = tuple(prompt for prompt in manifest.prompts if prompt not in gone)
+    if not kept:
+        raise BundleError(f"{folder}: a bundle keeps one prompt at least; `rlaif-fast cache remove` removes a bundle")
+    write_manifest(folder, replace(manifest, prompts=kept))
+    _remove_files(folder, [prompt.path for prompt in gone])
+
+
+def _remove_files(folder: Path, paths: Iterable[str]) -> None:
+    for path in paths:
+        (folder / path).unlink(missing_ok=True)

@@ -1,0 +1,135 @@
+"""``rlaif-fast prompt``."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from rlaif_fast.commands import exporter
+from rlaif_fast.commands.headings import Command, option
+from rlaif_fast.commands.prompt_options import CHAT, named_templates, prompt_options
+from rlaif_fast.errors import ExportError, TemplateError
+
+if TYPE_CHECKING:
+    from rlaif_fast.bundle.manifest import Manifest
+    from rlaif_fast_export.sources.source import Source
+
+
+@click.group()
+def prompt() -> None:
+    """The prompts of a bundle: list them, add some, take some out. Its graph and its weights stay as they are."""
+
+
+@prompt.command("list")
+@click.argument("bundle")
+@click.option("--json", "as_json", is_flag=True, help="As JSON: sizes in bytes.")
+def list_(bundle: str, as_json: bool) -> None:
+    """What BUNDLE can judge or score with, and how faithful it is through each prompt."""
+    from rlaif_fast.bundle.folder import read_manifest
+    from rlaif_fast.bundle.home import find_bundle
+    from rlaif_fast.reports.console import stdout
+    from rlaif_fast.reports.tables import Table
+
+    found = _figures(read_manifest(find_bundle(bundle)))
+    if as_json:
+        click.echo(json.dumps(found))
+        return
+    rows = [
+        [f"{one['name']}{' *' if one['first'] else ''}", one["kind"], f"{one['tokens']:,}", f"{one['mean']:.2g}",
+         f"{one['bytes'] / 1e6:,.1f}"]
+        for one in found
+    ]  # fmt: skip
+    console = stdout()
+    table = Table("prompt", ["for", "tokens baked", "mean difference to PyTorch", "MB"], rows)
+    console.print(table.printed(), soft_wrap=True)
+    console.print("* what is taken without --template", style="dim")
+
+
+def _figures(manifest: Manifest) -> list[dict[str, Any]]:
+    from rlaif_fast.prompts.template import Template
+
+    kinds = ["pairs" if isinstance(one.template, Template) else "scores" for one in manifest.prompts]
+    return [
+        {
+            "name": one.name, "kind": kind, "first": number == kinds.index(kind), "tokens": len(one.prefix_ids),
+            "mean": one.fidelity.mean, "bytes": one.file.bytes,
+        }
+        for number, (one, kind) in enumerate(zip(manifest.prompts, kinds, strict=True))
+    ]  # fmt: skip
+
+
+@prompt.command(cls=Command)
+@click.argument("bundle")
+@option("Input", "--model", help="What BUNDLE was made of, as export takes it. [default: what BUNDLE says]")
+@option("Input", "--revision", help="Branch, tag or commit of a hub model. [default: the one BUNDLE was made of]")
+@exporter.TRUST
+@option("Prompt", "--template", "names", multiple=True, required=True, metavar="NAME|FILE", help="A built-in prompt, or"
+        " a .toml file of your own. Repeatable.")  # fmt: skip
+@prompt_options
+@CHAT
+@option("Precision", "--max-delta", type=click.FloatRange(min=0, min_open=True), help="Largest mean |difference in"
+        " log-odds| to PyTorch fp32 that an int8 bundle may have. [default: 0.03]")  # fmt: skip
+@option("Output", "--force", is_flag=True, help="Replace prompts of the same names.")
+def add(
+    bundle: str, model: str | None, revision: str | None, trust_remote_code: bool, names: tuple[str, ...],
+    exemplars: str | None, shots: int | None, chat: str, max_delta: float | None, force: bool,
+) -> None:  # fmt: skip
+    """Add prompts to BUNDLE, a folder or an exported model's id.
+
+    The model is needed once more, for a short pass in float32; nothing is rounded or converted again. The bundle is
+    verified against PyTorch through each new prompt before any is kept. Its path is the last line on standard output.
+    """
+    from rlaif_fast.bundle.folder import read_manifest
+    from rlaif_fast.bundle.home import find_bundle
+    from rlaif_fast.reports.console import Steps
+
+    folder = find_bundle(bundle)
+    manifest = read_manifest(folder)
+    if max_delta is not None and manifest.precision != "int8":
+        raise click.UsageError(f"--max-delta is for int8 bundles, {folder} is {manifest.precision}")
+    named = named_templates(names, exemplars, shots, chat)
+    with exporter.needed():
+        from rlaif_fast_export.adding import add_prompts
+        from rlaif_fast_export.sources.quiet import quiet_libraries
+    quiet_libraries()
+    with Steps().shown() as steps:
+        source = _source(folder, manifest, model, revision, trust_remote_code)
+        try:
+            added = add_prompts(
+                folder, source, named.templates, chat=exporter.in_chat(chat, source), progress=steps,
+                max_delta=max_delta, force=force,
+            )  # fmt: skip
+        except TemplateError as error:
+            raise named.located(error) from None
+        steps.say(f"added {', '.join(added)}")
+    click.echo(os.fsencode(folder))
+
+
+def _source(folder: Path, manifest: Manifest, model: str | None, revision: str | None, trusted: bool) -> Source:
+    """The model that the bundle was made of. Raises ExportError where that is not said, or it names nothing."""
+    from rlaif_fast.bundle.home import DEFAULT_MODEL
+    from rlaif_fast_export.sources.source import find_source
+
+    made_of = manifest.model
+    if model is None and made_of.revision is None and made_of.id != DEFAULT_MODEL and not Path(made_of.id).exists():
+        raise ExportError(f"{folder}: made of a folder or file called {made_of.id}; say where it is with --model")
+    if revision is None and model in (None, made_of.id):
+        revision = made_of.revision
+    return find_source(model or made_of.id, revision, trusted=trusted)
+
+
+@prompt.command()
+@click.argument("bundle")
+@click.argument("names", metavar="NAME...", nargs=-1, required=True)
+def remove(bundle: str, names: tuple[str, ...]) -> None:
+    """Take the prompts called NAME out of BUNDLE, as `prompt list` calls them. One stays at least."""
+    from rlaif_fast.bundle.editing import remove_prompts
+    from rlaif_fast.bundle.home import find_bundle
+    from rlaif_fast.reports.terminal import say
+
+    remove_prompts(find_bundle(bundle), names)
+    say(f"removed {', '.join(dict.fromkeys(names))}")
