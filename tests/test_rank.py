@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from rlaif_fast import Judge, Pair, PairError
+from rlaif_fast.bundle.prompt import Arrays
 from rlaif_fast.judging.bradley_terry import strengths
 from rlaif_fast.judging.ranker import Ranker
 from rlaif_fast.judging.ranking import Ranking, pairs_of
@@ -104,9 +105,9 @@ def _trees(monkeypatch: pytest.MonkeyPatch) -> list[PackedTree]:
     trees: list[PackedTree] = []
     run = Engine.run
 
-    def noted(self: Engine, tree: PackedTree) -> Any:
+    def noted(self: Engine, tree: PackedTree, prompt: Arrays) -> Any:
         trees.append(tree)
-        return run(self, tree)
+        return run(self, tree, prompt)
 
     monkeypatch.setattr(Engine, "run", noted)
     return trees

@@ -211,11 +211,10 @@ def test_what_is_not_tried_is_said(
 def test_an_engines_limit_is_the_promise(tiny_int8: Callable[[str], Path], llama: Path) -> None:
     manifest = read_manifest(tiny_int8("llama"))
     none = replace(manifest.prompt.fidelity, mean=0.0)
-    right = replace(
-        manifest, fidelity=none, probes=tuple(replace(p, answer=p.reference) for p in manifest.prompt.probes)
-    )
+    probes = tuple(replace(p, answer=p.reference) for p in manifest.prompt.probes)
+    right = with_prompt(manifest, fidelity=none, probes=probes)
     assert error_limit(right) == FAITHFUL, "whatever bfloat16 does"
-    assert error_limit(replace(right, fidelity=replace(none, mean=0.2))) == 0.2, "what the bundle itself has"
+    assert error_limit(with_prompt(right, fidelity=replace(none, mean=0.2))) == 0.2, "what the bundle itself has"
     assert error_limit(read_manifest(llama)) == EXACT
 
 

@@ -20,7 +20,6 @@ from rlaif_fast_export.int8.options import Int8Options
 from rlaif_fast_export.reference.oracle import Answers, Oracle
 from rlaif_fast_export.reference.verify import error_bound, fidelity, require_exact, require_faithful, require_steady
 from rlaif_fast_export.writing.answers import Ask, in_one_session, in_segments, takes_segments
-from rlaif_fast_export.writing.prompt_file import PromptArrays
 
 
 class Built(Protocol):
@@ -28,7 +27,6 @@ class Built(Protocol):
 
     Attributes:
         manifest: as far as it is known.
-        arrays: what the graph is fed for its prompt.
         oracle: PyTorch's answers.
         int8: None for fp32.
         worst: int8 groups by the error they are expected to add, the largest first.
@@ -36,7 +34,6 @@ class Built(Protocol):
     """
 
     manifest: Manifest
-    arrays: PromptArrays
     oracle: Oracle
     int8: Int8Options | None
     worst: Sequence[str]
@@ -59,8 +56,10 @@ def verify(folder: Path, build: Built, progress: Callable[[str, float], None]) -
             listed.result()  # a session opens the bundle by its manifest
         ask = in_segments(folder, build.manifest) if in_parts else in_one_session(folder)
 
+        prompt = build.manifest.prompt
+        arrays = prompt.arrays((folder / prompt.path).read_bytes(), prompt.path)
+
         def answers(pairs: Sequence[Pair]) -> Answers:
-            prompt, arrays = build.manifest.prompt, build.arrays.arrays()
             return ask(prompt, arrays, pairs, lambda done: progress("verifying against PyTorch", done))
 
         of_probes = answers(oracle.probes)
