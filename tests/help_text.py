@@ -17,6 +17,11 @@ def text() -> str:
         path = f"rlaif-fast {name}".strip()
         context = click.Context(command, info_name=path, terminal_width=100)
         parts.append(f"## {path}\n\n```\n{command.get_help(context)}\n```\n")
+        for inner in command.list_commands(context) if name and isinstance(command, click.Group) else ():
+            found = command.get_command(context, inner)
+            assert found is not None
+            within = click.Context(found, info_name=f"{path} {inner}", terminal_width=100)
+            parts.append(f"### {path} {inner}\n\n```\n{found.get_help(within)}\n```\n")
     return "\n".join(parts)
 
 

@@ -50,7 +50,7 @@ def test_show(rlaif_fast: Cli, chat_model: Path) -> None:
 def test_check(rlaif_fast: Cli, chat_model: Path, tmp_path: Path) -> None:
     done = rlaif_fast("template", "check", EXAMPLE)
     assert done.status == 0
-    assert done.out.startswith(f"{EXAMPLE}: a template, 2 worked examples, bundles named recipes-")
+    assert done.out.startswith(f"{EXAMPLE}: a template, 2 worked examples, in bundles called recipes-")
     done = rlaif_fast("template", "check", EXAMPLE, "--model", chat_model, "--chat", "yes")
     assert done.status == 0, done.err
     assert (
@@ -85,7 +85,7 @@ def test_score_templates(rlaif_fast: Cli, chat_model: Path) -> None:
     assert done.out.endswith("Text - <the instruction>\nSummary - <the response>\nScore=\n")
     assert "answered with a score from 1 to 10" in done.err
     done = rlaif_fast("template", "check", "score-summary", "--model", chat_model, "--chat", "auto")
-    assert done.out.startswith("score-summary: a score template, bundles named score-summary\n"), done.err
+    assert done.out.startswith("score-summary: a score template, in bundles called score-summary\n"), done.err
     assert "'0' is token" in done.out and "'9' is token" in done.out
 
 

@@ -75,7 +75,7 @@ def check(name: str, exemplars: str | None, shots: int | None, model: str | None
         read, chosen = chosen_template(name, exemplars, shots)
         what = f"a template, {len(read.wording.exemplars)} worked examples"
     fitted = None if model is None else _fitted(read, chosen, model, chat)
-    echo(f"{name}: {what}, bundles named {(fitted.template if fitted else chosen).name}")
+    echo(f"{name}: {what}, in bundles called {(fitted.template if fitted else chosen).name}")
     if fitted is None:
         return
     labels = zip(fitted.template.labels, fitted.label_ids, strict=True)
