@@ -106,6 +106,7 @@ def test_a_prompt_is_added_and_removed(bundle: Path, tiny_folder: Callable[[str]
     remove_prompts(bundle, ["letters", SCORE.name])
     assert [prompt.name for prompt in read_manifest(bundle).prompts] == ["summary", "helpful"]
     assert len([*(bundle / "prompts").iterdir()]) == 2
+    assert not (bundle / HEAD).exists(), "nothing scores any more"
     with pytest.raises(BundleError, match=r"no prompt 'letters' in this bundle, there is: summary, helpful"):
         remove_prompts(bundle, ["summary", "letters"])
     with pytest.raises(BundleError, match="one prompt at least"):
@@ -141,9 +142,10 @@ def test_what_is_added_to_int8_has_a_card_of_its_own(
     card = judge.manifest.prompt.fidelity
     assert 0 < card.mean < 1 and np.abs(errors).mean() < 4 * card.mean + 0.01
     assert Rater.load(folder).manifest.prompt.fidelity.mean < 1
+    remove_prompts(folder, [SCORE.name])
     before = sorted(folder.rglob("*"))
     with pytest.raises(FidelityError, match=r"through letters: int8 deviates .* nothing was kept"):
-        add_prompts(folder, source, [LETTERS], chat=False, progress=_quiet, max_delta=1e-9)
+        add_prompts(folder, source, [LETTERS, SCORE], chat=False, progress=_quiet, max_delta=1e-9)
     assert sorted(folder.rglob("*")) == before
 
 

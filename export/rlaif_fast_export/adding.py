@@ -15,9 +15,9 @@ import torch
 from tokenizers import Tokenizer
 from transformers import DynamicCache
 
-from rlaif_fast.bundle.editing import put_prompts
+from rlaif_fast.bundle.editing import drop_unused_head, put_prompts
 from rlaif_fast.bundle.folder import Bundle, entry, read_manifest
-from rlaif_fast.bundle.manifest import HEAD, HEAD_WEIGHTS, Manifest
+from rlaif_fast.bundle.manifest import HEAD, HEADS, Manifest
 from rlaif_fast.bundle.prompt import BundlePrompt
 from rlaif_fast.errors import BundleError, ExportError, FidelityError
 from rlaif_fast.prompts.score_template import ScoreTemplate
@@ -86,7 +86,7 @@ def ask_through(
 
 
 def hold(
-    manifest: Manifest, asked: AskedPrompt, ask: Ask, limit: float, progress: Progress
+    manifest: Manifest, asked: AskedPrompt, ask: Ask, limit: float, tick: Callable[[float], None]
 ) -> tuple[BundlePrompt, bytes]:  # fmt: skip
     """Hold a bundle against PyTorch through a prompt that is not in it.
 
@@ -95,6 +95,7 @@ def hold(
     Args:
         ask: asks the bundle.
         limit: mean |error| in log-odds that an int8 bundle may have.
+        tick: is called with the share that is done.
 
     Raises:
         FidelityError: the answers are too far from PyTorch's.
@@ -104,10 +105,7 @@ def hold(
     arrays = replace(asked.arrays, ending=asked.ending if int8 else None)
     content = arrays.content(half=int8)
     drafted = draft_prompt(prompt, arrays.ending, entry_of(content))
-    found = ask(
-        drafted, drafted.arrays(content, name), asked.pairs,
-        lambda done: progress(f"verifying {name} against PyTorch", done),
-    )  # fmt: skip
+    found = ask(drafted, drafted.arrays(content, name), asked.pairs, tick)
     model = f"{manifest.model.id} through {name}"
     if not int8:
         card = exact_card(template, found, asked.answers, model)
@@ -128,11 +126,14 @@ def hold(
 
 
 def _shifts(errors: Answers) -> tuple[float, Answers]:
-    """The mean error of log(p1/p2), and for each pair that of the others [pairs, 1], from errors of response_0's."""
+    """The mean error of log(p1/p2), and for each pair that of the others [pairs, 1], from errors of response_0's.
+
+    What is measured on a pair is not measured on what was fitted to it; of a single pair nothing is taken out.
+    """
     of_pairs = (errors * [1, -1]).mean(1)
     shift, count = float(of_pairs.mean()), len(of_pairs)
     if count == 1:
-        return shift, np.array([[shift]])
+        return shift, np.zeros((1, 1))
     return shift, ((shift * count - of_pairs) / (count - 1))[:, None]
 
 
@@ -174,18 +175,20 @@ def add_prompts(
         model = Blockwise(lm, mapped)
         _require_same_model(model, manifest, fitted[0], source.name, folder)
         asked = ask_through(model, fitted, shipped_pairs("probes", model.parameters), progress)
-        files = {}
         if HEAD not in manifest.files and any(isinstance(one.prompt.template, ScoreTemplate) for one in asked):
             write_head(lm, folder, softcap_of(lm))
-            files = {name: entry(folder / name) for name in (HEAD, HEAD_WEIGHTS) if (folder / name).exists()}
-            put_prompts(folder, [], files)
-            manifest = read_manifest(folder)
+            put_prompts(folder, [], {name: entry(folder / name) for name in HEADS if (folder / name).exists()})
         del model, lm, mapped
-        ask = in_segments(folder, manifest) if takes_segments(folder, manifest) else in_one_session(folder)
-        held = [hold(manifest, one, ask, max_delta or FAITHFUL, progress) for one in asked]
-        for prompt, content in held:
-            write_prompt(folder, prompt, content)
-        put_prompts(folder, [prompt for prompt, _ in held], {})
+        try:
+            manifest = read_manifest(folder)
+            ask = in_segments(folder, manifest) if takes_segments(folder, manifest) else in_one_session(folder)
+            limit = max_delta or FAITHFUL
+            held = [hold(manifest, one, ask, limit, _ticking(progress, n, asked)) for n, one in enumerate(asked)]
+            for prompt, content in held:
+                write_prompt(folder, prompt, content)
+            put_prompts(folder, [prompt for prompt, _ in held], {})
+        finally:
+            drop_unused_head(folder)
     return names
 
 
@@ -198,9 +201,9 @@ def put_all(
     Raises FidelityError for one of ``needed``, by name.
     """
     manifest, made = read_manifest(folder), []
-    for one in asked:
+    for number, one in enumerate(asked):
         try:
-            prompt, content = hold(manifest, one, ask, limit, progress)
+            prompt, content = hold(manifest, one, ask, limit, _ticking(progress, number, asked))
         except FidelityError as error:
             if one.prompt.template.name in needed:
                 raise
@@ -209,6 +212,11 @@ def put_all(
         write_prompt(folder, prompt, content)
         made.append(prompt)
     put_prompts(folder, made, {})
+
+
+def _ticking(progress: Progress, number: int, asked: Sequence[AskedPrompt]) -> Callable[[float], None]:
+    """Tells the progress of the prompt of that number."""
+    return lambda done: progress("verifying through the other prompts", (number + done) / len(asked))
 
 
 def _require_same_model(model: Blockwise, manifest: Manifest, fitted: FittedPrompt, name: str, folder: Path) -> None:

@@ -18,11 +18,12 @@ import torch
 
 from rlaif_fast.errors import ExportError
 from rlaif_fast.runtime import memory
+from rlaif_fast_export.exporter import FEW, FEW_EXACT
 from rlaif_fast_export.int8.calibration import WEIGHED
 from rlaif_fast_export.int8.options import Int8Options
 from rlaif_fast_export.precision import products_of
 from rlaif_fast_export.reference.oracle import IN_BFLOAT16, OTHERS, share
-from rlaif_fast_export.reference.texts import shipped_pairs
+from rlaif_fast_export.reference.texts import LARGE, shipped_pairs
 from rlaif_fast_export.sources.source import Source
 from rlaif_fast_export.writing.answers import WHOLE
 
@@ -33,6 +34,7 @@ _TOKENS, _ROUNDS = 384, 20
 _PROMPT, _OTHER = 400, 1.4
 # Of such prompts, what a pair takes in both orders, which share their beginning; one of the probes is shorter.
 _PROBE, _HELD_OUT = 0.8, 1.4
+_OTHER_PROMPT, _OTHER_TEXT = 0.3, 0.25  # of one more prompt: its prefix, and each of the short pairs it is asked with
 _START = 15.0  # seconds: imports, configuration, tokenizer, tracing
 _DIGESTS = 3e8  # bytes a second, of a CPU without instructions for them
 _PROCESS = 900_000_000  # bytes: libraries, threads, a segment of the finished graph
@@ -128,8 +130,8 @@ def shape_of(source: Source, scores: bool = False) -> Shape | None:
         return None
 
 
-def estimate(shape: Shape, int8: Int8Options | None) -> Estimate:
-    """What an export of ``shape`` takes."""
+def estimate(shape: Shape, int8: Int8Options | None, more: int = 0, along: int = 0) -> Estimate:
+    """What an export of ``shape`` takes, with ``more`` prompts, and others that come ``along`` where they cost little."""
     fast, own = int8 is not None and int8.fast, int8.calibration if int8 is not None else None
     rate, linear = shape.rate, shape.linear
     probes, held_out, texts = (
@@ -141,8 +143,14 @@ def estimate(shape: Shape, int8: Int8Options | None) -> Estimate:
     outside = 4 * max(0, shape.parameters - linear)
     held = _PROCESS + outside + 4 * shape.parameters * shape.in_memory
     weights = 4 * shape.parameters
+    others = more + (along if shape.parameters < LARGE else 0)
+    texts_of_others = FEW_EXACT if int8 is None else FEW
+    other = others * prompt * (_OTHER_PROMPT + _OTHER_TEXT * texts_of_others)
     steps = {"loading": _START + weights / 2e9, "asking PyTorch for its answers": prompt * probes * _PROBE}
     texts_held = 8 * (2 * (probes + held_out) + texts) * _PROMPT * shape.hidden  # and their gradients
+    if others:
+        steps["asking PyTorch through the other prompts"] = other
+        steps["verifying through the other prompts"] = other / 2
     if int8 is None:
         session = weights if weights <= WHOLE or shape.scores else 0  # which verifies it
         kept = weights // 2 if shape.half else weights

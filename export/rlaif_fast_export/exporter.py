@@ -18,7 +18,7 @@ import torch
 from tokenizers import Tokenizer
 
 from rlaif_fast.bundle.folder import Bundle, entry, write_manifest
-from rlaif_fast.bundle.manifest import FILES, HEAD, HEAD_WEIGHTS, MODEL, TOKENIZER, WEIGHTS, Manifest
+from rlaif_fast.bundle.manifest import FILES, HEADS, MODEL, TOKENIZER, WEIGHTS, Manifest
 from rlaif_fast.bundle.prompt import PROMPTS, BundlePrompt
 from rlaif_fast.errors import ExportError, TemplateError
 from rlaif_fast.prompts.score_template import ScoreTemplate
@@ -56,7 +56,7 @@ Progress = Callable[[str, float], None]  # (what is being done, share of it done
 AnyTemplate = Template | ScoreTemplate
 # Probe pairs, the shortest, that other prompts than the first are verified on, at int8 and at fp32: the graph is
 # verified with the first one, of the others there are keys, values and label rows to prove.
-_FEW, _FEW_EXACT = 5, 1
+FEW, FEW_EXACT = 5, 1
 # What the mix is chosen for, as a share of the largest mean error: the expectation is made on the texts that the
 # weights were fitted to, and comes out a third too low on others (docs/performance.md).
 TARGET = 0.6
@@ -227,7 +227,7 @@ class _Build:
         self._others = [one for one in self._others if one not in left_out]
         pairs = shipped_pairs("probes", self._model.parameters)
         shortest = sorted(pairs, key=lambda p: len(p.instruction + p.response_0 + p.response_1))
-        few = shortest[: _FEW_EXACT if self.int8 is None else _FEW]
+        few = shortest[: FEW_EXACT if self.int8 is None else FEW]
         self.asked = ask_through(self._model, self._others, few, self._progress)
 
     def _ask_for_int8(self, asker: Asker) -> None:
@@ -353,7 +353,7 @@ class _Build:
     def list_files(self) -> None:
         """Have the manifest name the files as they are, and write it."""
         known = {WEIGHTS: self.manifest.files[WEIGHTS]} if WEIGHTS in self.manifest.files else {}  # written once
-        there = [name for name in (*FILES, HEAD, HEAD_WEIGHTS) if (self._folder / name).exists()]
+        there = [name for name in (*FILES, *HEADS) if (self._folder / name).exists()]
         files = {name: known.get(name) or entry(self._folder / name) for name in there}
         self.manifest = replace(self.manifest, files=files)
         write_manifest(self._folder, self.manifest)

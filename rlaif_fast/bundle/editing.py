@@ -7,8 +7,10 @@ from dataclasses import replace
 from pathlib import Path
 
 from rlaif_fast.bundle.folder import read_manifest, write_manifest
+from rlaif_fast.bundle.manifest import HEAD, HEADS
 from rlaif_fast.bundle.prompt import BundlePrompt, FileEntry
 from rlaif_fast.errors import BundleError
+from rlaif_fast.prompts.score_template import ScoreTemplate
 
 
 def put_prompts(folder: Path, prompts: Sequence[BundlePrompt], files: Mapping[str, FileEntry]) -> None:
@@ -37,6 +39,16 @@ def remove_prompts(folder: Path, names: Iterable[str]) -> None:
         raise BundleError(f"{folder}: a bundle keeps one prompt at least; `rlaif-fast cache remove` removes a bundle")
     write_manifest(folder, replace(manifest, prompts=kept))
     _remove_files(folder, [prompt.path for prompt in gone])
+    drop_unused_head(folder)
+
+
+def drop_unused_head(folder: Path) -> None:
+    """Take the head over the vocabulary out of a bundle that has no prompt for scores."""
+    manifest = read_manifest(folder)
+    if HEAD in manifest.files and not any(isinstance(one.template, ScoreTemplate) for one in manifest.prompts):
+        kept = {name: entry for name, entry in manifest.files.items() if name not in HEADS}
+        write_manifest(folder, replace(manifest, files=kept))
+        _remove_files(folder, HEADS)
 
 
 def _remove_files(folder: Path, paths: Iterable[str]) -> None:

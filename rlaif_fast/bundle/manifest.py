@@ -17,6 +17,7 @@ from rlaif_fast.prompts.template import Template
 SCHEMA = 4
 MODEL, WEIGHTS, TOKENIZER = "model.onnx", "model.onnx.data", "tokenizer.json"
 HEAD, HEAD_WEIGHTS = "head.onnx", "head.onnx.data"  # over the whole vocabulary, which scores need
+HEADS = (HEAD, HEAD_WEIGHTS)
 FILES = (MODEL, WEIGHTS, TOKENIZER)  # of every bundle
 WIDENED = "widened_weights"  # of Manifest.passes: matrices stored in half precision, in float32 once they are loaded
 MANIFEST = "manifest.json"
@@ -194,7 +195,7 @@ class Manifest:
 
 
 def _known(name: str) -> bool:
-    if name not in (*FILES, HEAD, HEAD_WEIGHTS):
+    if name not in (*FILES, *HEADS):
         raise ValueError(f"unknown file {name!r}")
     return True
 

@@ -110,14 +110,14 @@ def export(
             if precision == "int8":
                 fitted = Int8Options(_pairs(calibrate), max_delta or FAITHFUL)  # type: ignore[arg-type]  # None is allowed
                 int8 = replace(fitted, fast=quality == "fast")
-            found = None if shape is None else estimate(shape, int8)
+            found = None if shape is None else estimate(shape, int8, len(more), len(along))
             if shape and found and int8 and quality == "auto" and found.seconds > PATIENCE:
                 if not settled:
                     steps.say(f"precision: fp32 instead, since int8 takes {found} (--precision int8 makes it)")
                     return bundle("fp32")
                 steps.say(f"quality: fast, since best takes {found} (--quality best makes it all the same)")
                 int8 = replace(int8, fast=True)
-                found = estimate(shape, int8)
+                found = estimate(shape, int8, len(more), len(along))
             folder = free_folder(precision)
             if found:
                 found.require(folder, source.name)
