@@ -131,7 +131,7 @@ def shape_of(source: Source, scores: bool = False) -> Shape | None:
 
 
 def estimate(shape: Shape, int8: Int8Options | None, more: int = 0, along: int = 0) -> Estimate:
-    """What an export of ``shape`` takes, with ``more`` prompts, and others that come ``along`` where they cost little."""
+    """What an export of ``shape`` takes, with ``more`` prompts, and ``along`` that come where they cost little."""
     fast, own = int8 is not None and int8.fast, int8.calibration if int8 is not None else None
     rate, linear = shape.rate, shape.linear
     probes, held_out, texts = (
