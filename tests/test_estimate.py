@@ -88,6 +88,6 @@ def test_fast_is_said_and_rounds_to_the_nearest(
     fast = found["fast"].passes
     assert fast["rounded_to_nearest"] > 0 and fast["int8_static"] == fast["int8_rows"] == fast["int8_float"] == 0
     assert found["best"].passes["rounded_to_nearest"] == 0
-    assert found["fast"].fidelity.mean != found["best"].fidelity.mean
+    assert found["fast"].prompt.fidelity.mean != found["best"].prompt.fidelity.mean
     wrong = rlaif_fast("export", tiny_folder("llama"), "--precision", "fp32", "--quality", "fast")
     assert wrong.status == 2 and "--quality, --calibrate and --max-delta are for --precision int8" in wrong.err
