@@ -76,7 +76,9 @@ def test_a_tree_over_the_bound_is_split(llama: Path, llama_judge: Judge, monkeyp
     whole = [v.log_odds_by_order for v in llama_judge.judge_many(pairs)]
     trees: list[int] = []
     run = llama_judge._engine.run
-    monkeypatch.setattr(llama_judge._engine, "run", lambda tree, prompt: (trees.append(tree.tokens), run(tree, prompt))[1])
+    monkeypatch.setattr(
+        llama_judge._engine, "run", lambda tree, prompt: (trees.append(tree.tokens), run(tree, prompt))[1]
+    )
     list(llama_judge.judge_many(pairs))
     shared, trees[:] = max(trees), []
     limit = len(llama_judge.prompt_tokens(pairs[0])[0]) - len(llama_judge.manifest.prompt.prefix_ids)
