@@ -196,3 +196,15 @@ def test_the_commands(tiny_folder: Callable[[str], Path], tmp_path: Path, rlaif_
     assert rlaif_fast("rank", many, "-b", folder, "--template", "harmless").status == 0
     removed = rlaif_fast("prompt", "remove", folder, "harmless")
     assert removed.status == 0 and rlaif_fast("judge", rows, "-b", folder, "--template", "harmless").status == 1
+
+
+def test_what_comes_along_where_it_can(tmp_path: Path) -> None:
+    """A context of 480 tokens holds the short prompt with a pair; of the detailed one the head alone."""
+    folder = save_tiny("llama", tmp_path / "model", max_position_embeddings=480)
+    along, said = [template_of(BUILT_IN[name]) for name in ("helpful", "helpful-detailed")], list[str]()
+    bundle = export(folder, tmp_path / "bundle", SUMMARY, along=along, say=said.append)
+    there = [prompt.name for prompt in read_manifest(bundle).prompts]
+    left_out = [template.name for template in along if template.name not in there]
+    assert left_out == ["helpful-detailed"] and "the prompt helpful-detailed is left out: " in said[0], (there, said)
+    with pytest.raises(ExportError, match="context of 480 tokens holds none"):
+        export(folder, tmp_path / "needed", SUMMARY, along[1])

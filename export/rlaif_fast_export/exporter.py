@@ -23,6 +23,7 @@ from rlaif_fast.bundle.prompt import PROMPTS, BundlePrompt
 from rlaif_fast.errors import ExportError, TemplateError
 from rlaif_fast.prompts.score_template import ScoreTemplate
 from rlaif_fast.prompts.template import Template
+from rlaif_fast.rows.pairs import Pair
 from rlaif_fast.runtime.selftest import FAITHFUL
 from rlaif_fast_export.adding import AskedPrompt, ask_through, put_all
 from rlaif_fast_export.graph.prefix import as_cache, bake_prefix
@@ -41,7 +42,7 @@ from rlaif_fast_export.passes import pipeline as passes
 from rlaif_fast_export.prompts.fitted import FittedPrompt, Fitter
 from rlaif_fast_export.reference.blockwise import Blockwise, Prompt
 from rlaif_fast_export.reference.oracle import Oracle, ask, ask_for_int8
-from rlaif_fast_export.reference.pytorch import Asker, asker_of
+from rlaif_fast_export.reference.pytorch import Asker, asker_of, fitting
 from rlaif_fast_export.reference.texts import LARGE, shipped_pairs
 from rlaif_fast_export.sources.failures import refused
 from rlaif_fast_export.sources.source import Source
@@ -228,7 +229,19 @@ class _Build:
         pairs = shipped_pairs("probes", self._model.parameters)
         shortest = sorted(pairs, key=lambda p: len(p.instruction + p.response_0 + p.response_1))
         few = shortest[: FEW_EXACT if self.int8 is None else FEW]
+        self._others = [one for one in self._others if self._holds(one, few)]
         self.asked = ask_through(self._model, self._others, few, self._progress)
+
+    def _holds(self, one: FittedPrompt, pairs: Sequence[Pair]) -> bool:
+        """Whether the model's context holds a pair in that prompt. Raises ExportError where it must."""
+        try:
+            fitting(asker_of(one.tokenizer, one.template, one.label_ids, one.longest), pairs)
+            return True
+        except ExportError as error:
+            if one.template.name in self._needed:
+                raise
+            self._say(f"the prompt {one.template.name} is left out: {error}")
+            return False
 
     def _ask_for_int8(self, asker: Asker) -> None:
         """Find PyTorch's answers, what the blocks are fed, and the gradients behind them; or take up what was found."""
