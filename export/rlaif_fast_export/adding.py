@@ -57,13 +57,13 @@ class AskedPrompt:
 
 
 def ask_through(
-    model: Blockwise, prompts: Sequence[FittedPrompt], pairs: Sequence[Pair], progress: Progress
+    model: Blockwise, prompts: Sequence[FittedPrompt], pairs: Sequence[Sequence[Pair]], progress: Progress
 ) -> list[AskedPrompt]:
-    """Put ``pairs`` to the model through each of ``prompts``. Raises ExportError where its context holds none."""
+    """Put ``pairs``, some a prompt, to the model through it. Raises ExportError where its context holds none."""
     if not prompts:
         return []
     askers = [asker_of(p.tokenizer, p.template, p.label_ids, p.longest) for p in prompts]
-    taken = [fitting(asker, pairs) for asker in askers]
+    taken = [fitting(asker, texts) for asker, texts in zip(askers, pairs, strict=True)]
     caches = [DynamicCache() for _ in prompts]  # of each prompt's first text, which begins with the prefix
     parts = -(-torch.get_num_threads() // len(prompts))  # every thread has something to do
     asked = [
@@ -174,7 +174,8 @@ def add_prompts(
         lm, mapped = source.stored_model()
         model = Blockwise(lm, mapped)
         _require_same_model(model, manifest, fitted[0], source.name, folder)
-        asked = ask_through(model, fitted, shipped_pairs("probes", model.parameters), progress)
+        probes = shipped_pairs("probes", model.parameters)
+        asked = ask_through(model, fitted, [probes] * len(fitted), progress)
         if HEAD not in manifest.files and any(isinstance(one.prompt.template, ScoreTemplate) for one in asked):
             write_head(lm, folder, softcap_of(lm))
             put_prompts(folder, [], {name: entry(folder / name) for name in HEADS if (folder / name).exists()})
