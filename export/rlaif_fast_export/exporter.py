@@ -56,9 +56,9 @@ from rlaif_fast_export.writing.verification import verify
 Progress = Callable[[str, float], None]  # (what is being done, share of it done in [0, 1])
 AnyTemplate = Template | ScoreTemplate
 # Probe pairs, the shortest, that other prompts than the first are verified on: at fp32 the graph is verified with the
-# first one, and there are keys, values and label rows to prove. At int8 each has an error of its own, which so many
-# tell well enough (docs/performance.md).
-FEW_EXACT, FEW, _RATED = 1, 7, 3
+# first one, and there are keys, values and label rows to prove. At int8 each has an error of its own:
+# more pairs for what was asked for, fewer for what comes along, and for scores (docs/performance.md).
+FEW_EXACT, FEW, _OF_NEEDED, _OF_SCORES = 1, 5, 7, 3
 # What the mix is chosen for, as a share of the largest mean error: the expectation is made on the texts that the
 # weights were fitted to, and comes out a third too low on others (docs/performance.md).
 TARGET = 0.6
@@ -231,7 +231,11 @@ class _Build:
         shortest = sorted(pairs, key=lambda p: len(p.instruction + p.response_0 + p.response_1))
 
         def few(one: FittedPrompt) -> list[Pair]:
-            return shortest[: FEW_EXACT if self.int8 is None else FEW if isinstance(one.template, Template) else _RATED]
+            if self.int8 is None:
+                return shortest[:FEW_EXACT]
+            if isinstance(one.template, ScoreTemplate):
+                return shortest[:_OF_SCORES]
+            return shortest[: _OF_NEEDED if one.template.name in self._needed else FEW]
 
         self._others = [one for one in self._others if self._holds(one, few(one))]
         self.asked = ask_through(self._model, self._others, [few(one) for one in self._others], self._progress)
