@@ -29,17 +29,21 @@ from rlaif_fast_export.prompts.fitted import FittedPrompt, Fitter
 from rlaif_fast_export.reference.blockwise import Blockwise
 from rlaif_fast_export.reference.oracle import Answers, Asked
 from rlaif_fast_export.reference.pytorch import Asker, ScoreAsker, asker_of, common_ending, fitting
-from rlaif_fast_export.reference.texts import shipped_pairs
+from rlaif_fast_export.reference.texts import LARGE, by_length, shipped_pairs
 from rlaif_fast_export.reference.verify import TOLERANCE, error_bound, fidelity, require_faithful
 from rlaif_fast_export.sources.failures import refused
 from rlaif_fast_export.sources.source import Source
 from rlaif_fast_export.writing.answers import Ask, in_one_session, in_segments, takes_segments
 from rlaif_fast_export.writing.draft import draft_prompt
-from rlaif_fast_export.writing.head import softcap_of, write_head
+from rlaif_fast_export.writing.head import has_tied_head, softcap_of, write_head
 from rlaif_fast_export.writing.prompt_file import PromptArrays, entry_of, write_prompt
-from rlaif_fast_export.writing.verification import exact_card, probes_of
+from rlaif_fast_export.writing.verification import card_of, exact_card, probes_of
 
 Progress = Callable[[str, float], None]
+# Probe pairs, the shortest, that other prompts than the first are verified on: at fp32 the graph is verified with the
+# first one, and there are keys, values and label rows to prove. At int8 each has an error of its own:
+# more pairs for what was asked for, fewer for what comes along, and for scores (docs/performance.md).
+FEW_EXACT, FEW, _OF_NEEDED, _OF_SCORES = 1, 5, 7, 3
 # A score's points for one of log-odds: with the ten scores as uncertain as they are, their mean moves by about as much.
 POINTS = 3.0
 
@@ -56,26 +60,75 @@ class AskedPrompt:
     ending: int
 
 
+def ask_those_that_fit(
+    model: Blockwise, prompts: Sequence[FittedPrompt], needed: Sequence[str], *, int8: bool, progress: Progress,
+    say: Callable[[str], None],
+) -> list[AskedPrompt]:  # fmt: skip
+    """Ask PyTorch through prompts beside a bundle's first; those that are not ``needed`` come along where they can.
+
+    Of a large model each takes minutes; one for scores needs the head, which is in the bundle only where it is the
+    embedding; and the context has to hold a pair.
+
+    Args:
+        needed: names.
+        say: is told what is left out, and why.
+
+    Raises:
+        ExportError: the context holds no pair in one that is needed.
+    """
+    along = [one for one in prompts if one.template.name not in needed]
+    scores = [one for one in along if isinstance(one.template, ScoreTemplate)]
+    left_out = along if model.parameters >= LARGE else [] if has_tied_head(model.lm) else scores
+    if left_out:
+        names = ", ".join(one.template.name for one in left_out)
+        say(f"left out: {names}; they would cost much with this model (rlaif-fast prompt add adds one)")
+    shortest = by_length(shipped_pairs("probes", model.parameters))
+    taken, pairs = [], []
+    for one in prompts:
+        if one in left_out:
+            continue
+        name = one.template.name
+        few = FEW_EXACT if not int8 else _few(one, name in needed)
+        try:
+            pairs.append(fitting(_asker(one), shortest[:few]))
+            taken.append(one)
+        except ExportError as error:
+            if name in needed:
+                raise
+            say(f"the prompt {name} is left out: {error}")
+    return ask_through(model, taken, pairs, progress)
+
+
+def _few(prompt: FittedPrompt, needed: bool) -> int:
+    """Pairs that an int8 bundle is held against PyTorch on through the prompt."""
+    if isinstance(prompt.template, ScoreTemplate):
+        return _OF_SCORES
+    return _OF_NEEDED if needed else FEW
+
+
+def _asker(prompt: FittedPrompt) -> Asker | ScoreAsker:
+    return asker_of(prompt.tokenizer, prompt.template, prompt.label_ids, prompt.longest)
+
+
 def ask_through(
     model: Blockwise, prompts: Sequence[FittedPrompt], pairs: Sequence[Sequence[Pair]], progress: Progress
 ) -> list[AskedPrompt]:
-    """Put ``pairs``, some a prompt, to the model through it. Raises ExportError where its context holds none."""
+    """Put ``pairs``, some a prompt that its context holds, to the model through it."""
     if not prompts:
         return []
-    askers = [asker_of(p.tokenizer, p.template, p.label_ids, p.longest) for p in prompts]
-    taken = [fitting(asker, texts) for asker, texts in zip(askers, pairs, strict=True)]
+    askers = [_asker(prompt) for prompt in prompts]
     caches = [DynamicCache() for _ in prompts]  # of each prompt's first text, which begins with the prefix
     parts = -(-torch.get_num_threads() // len(prompts))  # every thread has something to do
     asked = [
         Asked(model, asker, texts, kept=kept, parts=parts)
-        for asker, texts, kept in zip(askers, taken, caches, strict=True)
+        for asker, texts, kept in zip(askers, pairs, caches, strict=True)
     ]
     model.through(
         [lead for one in asked for lead in one.leads],
         lambda done: progress("asking PyTorch through the other prompts", done),
     )
     found = []
-    for prompt, cache, texts, one, asker in zip(prompts, caches, taken, asked, askers, strict=True):
+    for prompt, cache, texts, one, asker in zip(prompts, caches, pairs, asked, askers, strict=True):
         shown = [ids for pair in texts for ids in asker.prompts(pair)]
         length = len(prompt.prefix_ids)
         began = list(shown[0][:length]) == prompt.prefix_ids  # a text may merge with the end of what is before it
@@ -111,8 +164,7 @@ def hold(
         card = exact_card(template, found, asked.answers, model)
         return replace(drafted, fidelity=card, probes=probes_of(asked.pairs, asked.answers, found)), content
     if isinstance(template, ScoreTemplate):
-        sides = [1, -1]
-        card = fidelity(found * sides, asked.answers * sides, f"both responses of {len(found)} probe pairs")
+        card = card_of(template, found, asked.answers)
         require_faithful(card, POINTS * limit, (), model, "points of score")
         return replace(drafted, fidelity=card, probes=probes_of(asked.pairs, asked.answers, found)), content
     shift, others = _shifts(found - asked.answers)
@@ -175,7 +227,7 @@ def add_prompts(
         model = Blockwise(lm, mapped)
         _require_same_model(model, manifest, fitted[0], source.name, folder)
         probes = shipped_pairs("probes", model.parameters)
-        asked = ask_through(model, fitted, [probes] * len(fitted), progress)
+        asked = ask_through(model, fitted, [fitting(_asker(one), probes) for one in fitted], progress)
         if HEAD not in manifest.files and any(isinstance(one.prompt.template, ScoreTemplate) for one in asked):
             write_head(lm, folder, softcap_of(lm))
             put_prompts(folder, [], {name: entry(folder / name) for name in HEADS if (folder / name).exists()})
@@ -213,6 +265,7 @@ def put_all(
         write_prompt(folder, prompt, content)
         made.append(prompt)
     put_prompts(folder, made, {})
+    drop_unused_head(folder)
 
 
 def _ticking(progress: Progress, number: int, asked: Sequence[AskedPrompt]) -> Callable[[float], None]:
@@ -223,7 +276,7 @@ def _ticking(progress: Progress, number: int, asked: Sequence[AskedPrompt]) -> C
 def _require_same_model(model: Blockwise, manifest: Manifest, fitted: FittedPrompt, name: str, folder: Path) -> None:
     """Raise ExportError where the model does not answer the bundle's shortest probe as the manifest says it did."""
     prompt = manifest.prompt
-    probe = min(prompt.probes, key=lambda p: len(p.instruction + p.response_0 + p.response_1))
+    probe = by_length(prompt.probes)[0]
     asker = asker_of(fitted.tokenizer, prompt.template, prompt.label_ids, fitted.longest)
     asked = Asked(model, asker, [Pair(probe.instruction, probe.response_0, probe.response_1)])
     model.through(asked.leads, lambda _: None)

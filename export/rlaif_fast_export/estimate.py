@@ -18,7 +18,7 @@ import torch
 
 from rlaif_fast.errors import ExportError
 from rlaif_fast.runtime import memory
-from rlaif_fast_export.exporter import FEW, FEW_EXACT
+from rlaif_fast_export.adding import FEW, FEW_EXACT
 from rlaif_fast_export.int8.calibration import WEIGHED
 from rlaif_fast_export.int8.options import Int8Options
 from rlaif_fast_export.precision import products_of

@@ -12,7 +12,7 @@ from typing import Literal
 from rlaif_fast.bundle import cache
 from rlaif_fast.bundle.folder import Bundle
 from rlaif_fast.bundle.home import DEFAULT_MODEL, bundle_folder, default_bundle, find_bundle, home
-from rlaif_fast.bundle.manifest import HEAD, Manifest
+from rlaif_fast.bundle.manifest import Manifest
 from rlaif_fast.errors import RlaifFastError
 from rlaif_fast.prompts.template import Template
 from rlaif_fast.runtime import cgroup, cpu, memory, processor, selftest
@@ -44,7 +44,7 @@ def examine(bundle: str | None) -> Iterator[Finding]:
     yield _cache()
     try:
         opened = Bundle(folder)
-        check_files(opened)
+        opened.check_files()
     except RlaifFastError as error:
         missing = bundle is None and not folder.exists()
         yield _memory(None)
@@ -57,15 +57,6 @@ def examine(bundle: str | None) -> Iterator[Finding]:
     yield Finding("bundle", "ok", f"{opened.manifest.name}{others}, digests match, {folder}")
     if enough.state != "broken":
         yield _self_test(opened)
-
-
-def check_files(bundle: Bundle) -> None:
-    """Compare every file of the bundle with its digest, those of all its prompts too. Raises BundleError."""
-    for prompt in bundle.manifest.prompts:
-        bundle.through(prompt.name)
-    if HEAD in bundle.manifest.files:
-        bundle.head()
-    bundle.verified()
 
 
 def worst(findings: list[Finding]) -> State:

@@ -76,6 +76,14 @@ class Bundle:
         for check in self._checks:
             check.result()
 
+    def check_files(self) -> None:
+        """Compare every file with its digest, those of all prompts too. Raises BundleError where one differs."""
+        for prompt in self.manifest.prompts:
+            self.through(prompt.name)
+        if HEAD in self.manifest.files:
+            self.head()
+        self.verified()
+
     def head(self) -> bytes:
         """Content of the ONNX file of the head over the whole vocabulary, which scores need.
 

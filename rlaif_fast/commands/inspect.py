@@ -24,12 +24,11 @@ if TYPE_CHECKING:
 @click.option("--json", "as_json", is_flag=True, help="The manifest as JSON.")
 def inspect(bundle: str, template: str | None, check: bool, as_json: bool) -> None:
     """Show what BUNDLE is: its model, prompts, graph, and fidelity through one of the prompts. Checks its files."""
-    from rlaif_fast.bench.doctor import check_files
     from rlaif_fast.bundle.folder import Bundle
     from rlaif_fast.bundle.home import find_bundle
 
     opened = Bundle(find_bundle(bundle), template)
-    check_files(opened)
+    opened.check_files()
     if as_json:
         click.echo(json.dumps(json.loads(opened.manifest.to_json())))
         return

@@ -100,9 +100,8 @@ def settled(folder: Path, engine: str, threads: int, template: str) -> tuple[Pat
 def _tune_and_say(folder: Path, threads: int, template: str) -> tuple[Path, str]:
     """The bundle and the variant chosen, which a read-only cache folder does not keep."""
     from rlaif_fast.bench.tuning import tune as try_all
-    from rlaif_fast.bundle.folder import read_manifest
     from rlaif_fast.reports.terminal import say
-    from rlaif_fast.runtime.engine_choice import remember
+    from rlaif_fast.runtime.engine_choice import has_prompt, remember
     from rlaif_fast.runtime.engines import DEFAULT
 
     table = try_all(folder, lambda *_: None, asked=False, threads=threads)
@@ -110,7 +109,7 @@ def _tune_and_say(folder: Path, threads: int, template: str) -> tuple[Path, str]
     say(_line(table))
     _say_missing(folder)
     chosen = Path(table.choice.folder)
-    if template not in [prompt.name for prompt in read_manifest(chosen).prompts]:
+    if not has_prompt(chosen, template):
         return folder, DEFAULT
     return chosen, table.choice.engine
 

@@ -56,12 +56,13 @@ def resolve(folder: Path, engine: str, template: str | None = None) -> tuple[Pat
     if engine != AUTO:
         return folder, variant(engine).name
     table = remembered(folder)
-    if table is None or not _has(Path(table.choice.folder), template):
+    if table is None or not has_prompt(Path(table.choice.folder), template):
         return folder, DEFAULT
     return Path(table.choice.folder), table.choice.engine
 
 
-def _has(folder: Path, template: str | None) -> bool:
+def has_prompt(folder: Path, template: str | None) -> bool:
+    """Whether the bundle in ``folder`` has the prompt called ``template``; it has what is not named."""
     return template is None or template in [prompt.name for prompt in read_manifest(folder).prompts]
 
 

@@ -17,7 +17,7 @@ import torch
 from torch import nn
 from transformers.pytorch_utils import Conv1D
 
-_LARGEST_HALF = 65_000.0  # float16 ends a little above
+LARGEST_HALF = 65_000.0  # float16 ends a little above
 _HALF = {torch.float16: ir.DataType.FLOAT16, torch.bfloat16: ir.DataType.BFLOAT16}
 
 
@@ -92,7 +92,7 @@ class Weights:
         module = self._modules[name]
         weight: torch.Tensor = module.weight.detach()
         scale, shape = float(getattr(module, "embed_scale", 1.0)), tuple(weight.shape)
-        if half and float(weight.abs().amax()) < _LARGEST_HALF:
+        if half and float(weight.abs().amax()) < LARGEST_HALF:
             return lazy_tensor(lambda: weight.half().numpy(), shape, ir.DataType.FLOAT16), scale
         return as_stored(lambda: weight, shape, module), scale
 

@@ -57,7 +57,11 @@ class Oracle:
     @property
     def of_first(self) -> list[Prompt]:
         """Of ``fitted``, what the first asker asked."""
-        return [prompt for prompt in self.fitted if not self.through.get(prompt)]
+        return [prompt for prompt in self.fitted if self.turn(prompt) == 0]
+
+    def turn(self, prompt: Prompt) -> int:
+        """Which asker asked it."""
+        return self.through.get(prompt, 0)
 
 
 def ask(model: Blockwise, asker: Asker | ScoreAsker, progress: Progress) -> Oracle:

@@ -22,8 +22,7 @@ from rlaif_fast.bundle.prompt import (
     FileEntry,
 )
 from rlaif_fast_export.graph.prefix import LayerPrefix
-
-_LARGEST_HALF = 65_000.0  # float16 ends a little above
+from rlaif_fast_export.graph.weights import LARGEST_HALF
 
 
 @dataclass(frozen=True)
@@ -77,7 +76,7 @@ class PromptArrays:
         """
         found = self.arrays()
         prefix = {n: array for n, array in found.items() if n.startswith("prefix.")}
-        if half and all(float(np.abs(array).max()) < _LARGEST_HALF for array in prefix.values()):
+        if half and all(float(np.abs(array).max()) < LARGEST_HALF for array in prefix.values()):
             found |= {n: array.astype(np.float16) for n, array in prefix.items()}
         return save({n: np.ascontiguousarray(array) for n, array in found.items()})
 

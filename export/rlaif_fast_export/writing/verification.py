@@ -84,12 +84,17 @@ def verify(folder: Path, build: Built, progress: Callable[[str, float], None]) -
 
 def exact_card(template: Template | ScoreTemplate, found: Answers, reference: Answers, model: str) -> Fidelity:
     """Of a float32 bundle's answers on probe pairs. Raises FidelityError where they are not PyTorch's."""
-    prompts, unit, sides = f"{len(found)} probe pairs in both orders", "log-odds", [1, 1]
-    if isinstance(template, ScoreTemplate):  # a label flips where the other response scores higher
-        prompts, unit, sides = f"both responses of {len(found)} probe pairs", "score", [1, -1]
-    card = fidelity(found * sides, reference * sides, prompts)
-    require_exact(card, model, unit)
+    card = card_of(template, found, reference)
+    require_exact(card, model, "score" if isinstance(template, ScoreTemplate) else "log-odds")
     return card
+
+
+def card_of(template: Template | ScoreTemplate, found: Answers, reference: Answers) -> Fidelity:
+    """Of answers on probe pairs, log-odds or scores."""
+    if isinstance(template, ScoreTemplate):  # a label flips where the other response scores higher
+        sides = [1, -1]
+        return fidelity(found * sides, reference * sides, f"both responses of {len(found)} probe pairs")
+    return fidelity(found, reference, f"{len(found)} probe pairs in both orders")
 
 
 def probes_of(pairs: Sequence[Pair], reference: Answers, answers: Answers) -> tuple[Probe, ...]:
