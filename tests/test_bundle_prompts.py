@@ -134,13 +134,15 @@ def test_what_is_added_to_int8_has_a_card_of_its_own(
     source = find_source(str(tiny_folder("gemma2")))
     add_prompts(folder, source, [HELPFUL, SCORE], chat=False, progress=_quiet, max_delta=1.0)
     judge, exact = Judge.load(folder, template="helpful"), tiny_model("gemma2")
-    errors = [
-        np.array(judge.judge(pair).log_odds_by_order)
-        - reference_log_odds(exact, judge.prompt_tokens(pair), judge.manifest.prompt.label_ids) * [1, -1]
-        for pair in PAIRS
-    ]
-    card = judge.manifest.prompt.fidelity
-    assert 0 < card.mean < 1 and np.abs(errors).mean() < 4 * card.mean + 0.01
+    prompt = judge.manifest.prompt
+    for probe in prompt.probes:
+        pair = Pair(probe.instruction, probe.response_0, probe.response_1)
+        wanted = reference_log_odds(exact, judge.prompt_tokens(pair), prompt.label_ids) * [1, -1]
+        assert np.abs(wanted - probe.reference).max() < 1e-3
+        assert judge.answer(probe) == pytest.approx(probe.answer, abs=1e-5)
+    errors = np.array([np.subtract(probe.answer, probe.reference) for probe in prompt.probes])
+    assert abs((errors * [1, -1]).mean()) < 1e-5, "the shift is taken out"
+    assert 0 < np.abs(errors).mean() <= prompt.fidelity.mean < 1.5 * np.abs(errors).mean()
     assert Rater.load(folder).manifest.prompt.fidelity.mean < 1
     remove_prompts(folder, [SCORE.name])
     before = sorted(folder.rglob("*"))
