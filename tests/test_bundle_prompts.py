@@ -207,6 +207,6 @@ def test_what_comes_along_where_it_can(tmp_path: Path) -> None:
     bundle = export(folder, tmp_path / "bundle", SUMMARY, along=along, say=said.append)
     there = [prompt.name for prompt in read_manifest(bundle).prompts]
     left_out = [template.name for template in along if template.name not in there]
-    assert left_out == ["helpful-detailed"] and "the prompt helpful-detailed is left out: " in said[0], (there, said)
+    assert left_out == ["helpful-detailed"] and "left out: helpful-detailed; " in said[0], (there, said)
     with pytest.raises(ExportError, match="context of 480 tokens holds none"):
         export(folder, tmp_path / "needed", SUMMARY, along[1])

@@ -19,7 +19,7 @@ from rlaif_fast.bundle.editing import drop_unused_head, put_prompts
 from rlaif_fast.bundle.folder import Bundle, entry, read_manifest
 from rlaif_fast.bundle.manifest import HEAD, HEADS, Manifest
 from rlaif_fast.bundle.prompt import BundlePrompt
-from rlaif_fast.errors import BundleError, ExportError, FidelityError
+from rlaif_fast.errors import BundleError, ExportError, FidelityError, TemplateError
 from rlaif_fast.prompts.score_template import ScoreTemplate
 from rlaif_fast.prompts.template import Template
 from rlaif_fast.rows.pairs import Pair
@@ -39,13 +39,36 @@ from rlaif_fast_export.writing.head import has_tied_head, softcap_of, write_head
 from rlaif_fast_export.writing.prompt_file import PromptArrays, entry_of, write_prompt
 from rlaif_fast_export.writing.verification import card_of, exact_card, probes_of
 
+AnyTemplate = Template | ScoreTemplate
 Progress = Callable[[str, float], None]
+Say = Callable[[str], None]
 # Probe pairs, the shortest, that other prompts than the first are verified on: at fp32 the graph is verified with the
 # first one, and there are keys, values and label rows to prove. At int8 each has an error of its own:
 # more pairs for what was asked for, fewer for what comes along, and for scores (docs/performance.md).
 FEW_EXACT, FEW, _OF_NEEDED, _OF_SCORES = 1, 5, 7, 3
 # A score's points for one of log-odds: with the ten scores as uncertain as they are, their mean moves by about as much.
 POINTS = 3.0
+
+
+def fit_all(
+    fitter: Fitter, templates: Sequence[AnyTemplate], chat: bool, say: Say | None = None
+) -> list[FittedPrompt]:  # fmt: skip
+    """The templates fitted to the model; with ``say`` those that do not fit are left out, and it is told why.
+
+    Args:
+        chat: put templates for pairs into the model's chat template first.
+    """
+    found, reasons = list[FittedPrompt](), dict[str, list[str]]()
+    for template in templates:
+        try:
+            found.append(fitter.fit(template, chat=chat and isinstance(template, Template)))
+        except (ExportError, TemplateError) as error:
+            if say is None:
+                raise
+            reasons.setdefault(str(error), []).append(template.name)
+    for reason, names in reasons.items():  # of a model without a chat template it is one for all
+        say(f"left out: {', '.join(names)}; {reason}")
+    return found
 
 
 @dataclass(frozen=True)
@@ -95,7 +118,7 @@ def ask_those_that_fit(
         except ExportError as error:
             if name in needed:
                 raise
-            say(f"the prompt {name} is left out: {error}")
+            say(f"left out: {name}; {error}")
     return ask_through(model, taken, pairs, progress)
 
 
@@ -190,8 +213,8 @@ def _shifts(errors: Answers) -> tuple[float, Answers]:
 
 
 def add_prompts(
-    folder: Path, source: Source, templates: Sequence[Template | ScoreTemplate], *, chat: bool, progress: Progress,
-    max_delta: float | None = None, force: bool = False,
+    folder: Path, source: Source, templates: Sequence[AnyTemplate], *, chat: bool, progress: Progress,
+    max_delta: float | None = None, force: bool = False, skip: Say | None = None,
 ) -> list[str]:  # fmt: skip
     """Add prompts to the finished bundle ``folder``, made of ``source``; all of them or none. Returns their names.
 
@@ -199,6 +222,7 @@ def add_prompts(
         chat: put templates for pairs into the model's chat template first.
         max_delta: mean |error| in log-odds that an int8 bundle may have; by default FAITHFUL.
         force: replace prompts of the same names.
+        skip: with it a prompt that cannot be added is left out, and it is told why.
 
     Raises:
         BundleError: a prompt of a name is there already.
@@ -208,17 +232,12 @@ def add_prompts(
     """
     bundle = Bundle(folder)
     manifest = bundle.manifest
-    there = [prompt.name for prompt in manifest.prompts]
     progress(f"reading the configuration of {source.name}", 0)
     with refused(f"{source.name}: cannot be read", passing=OSError):
         fitter = Fitter(source)
-        fitted = [fitter.fit(one, chat=chat and isinstance(one, Template)) for one in templates]
-        names = [prompt.template.name for prompt in fitted]
-        for name in names:
-            if name in there and not force:
-                raise BundleError(f"{folder}: has a prompt {name!r} already; --force replaces it")
-            if names.count(name) > 1:
-                raise BundleError(f"the prompt {name!r} is named twice")
+        fitted = _new(fit_all(fitter, templates, chat, skip), bundle, force, skip)
+        if not fitted:
+            return []
         tokenizer = Tokenizer.from_str(fitted[0].tokenizer_json).to_str()
         if tokenizer != Tokenizer.from_buffer(bundle.tokenizer).to_str():
             raise ExportError(f"{source.name}: its tokenizer is not the one in {folder}; name the bundle's own --model")
@@ -226,8 +245,7 @@ def add_prompts(
         lm, mapped = source.stored_model()
         model = Blockwise(lm, mapped)
         _require_same_model(model, manifest, fitted[0], source.name, folder)
-        probes = shipped_pairs("probes", model.parameters)
-        asked = ask_through(model, fitted, [fitting(_asker(one), probes) for one in fitted], progress)
+        asked = ask_through(model, *_with_probes(fitted, shipped_pairs("probes", model.parameters), skip), progress)
         if HEAD not in manifest.files and any(isinstance(one.prompt.template, ScoreTemplate) for one in asked):
             write_head(lm, folder, softcap_of(lm))
             put_prompts(folder, [], {name: entry(folder / name) for name in HEADS if (folder / name).exists()})
@@ -235,14 +253,49 @@ def add_prompts(
         try:
             manifest = read_manifest(folder)
             ask = in_segments(folder, manifest) if takes_segments(folder, manifest) else in_one_session(folder)
-            limit = max_delta or FAITHFUL
-            held = [hold(manifest, one, ask, limit, _ticking(progress, n, asked)) for n, one in enumerate(asked)]
+            held = _held(manifest, asked, ask, max_delta or FAITHFUL, progress, skip)
             for prompt, content in held:
                 write_prompt(folder, prompt, content)
             put_prompts(folder, [prompt for prompt, _ in held], {})
         finally:
             drop_unused_head(folder)
-    return names
+    return [prompt.name for prompt, _ in held]
+
+
+def _new(prompts: Sequence[FittedPrompt], bundle: Bundle, force: bool, skip: Say | None) -> list[FittedPrompt]:
+    """Those of a name that is not taken; raises BundleError for the others, or ``skip`` is told."""
+    there = [] if force else [prompt.name for prompt in bundle.manifest.prompts]
+    found: list[FittedPrompt] = []
+    for prompt in prompts:
+        name = prompt.template.name
+        if name in [other.template.name for other in found]:
+            raise BundleError(f"the prompt {name!r} is named twice")
+        if name in there and skip is None:
+            raise BundleError(f"{bundle.folder}: has a prompt {name!r} already; --force replaces it")
+        if name in there and skip is not None:
+            skip(f"left out: {name}; there is one already")
+        else:
+            found.append(prompt)
+    return found
+
+
+def _with_probes(
+    prompts: Sequence[FittedPrompt], probes: Sequence[Pair], skip: Say | None
+) -> tuple[list[FittedPrompt], list[Sequence[Pair]]]:
+    """The prompts whose context holds a probe, and the probes each holds.
+
+    Raises ExportError for the others, or ``skip`` is told.
+    """
+    taken, held = list[FittedPrompt](), list[Sequence[Pair]]()
+    for prompt in prompts:
+        try:
+            held.append(fitting(_asker(prompt), probes))
+            taken.append(prompt)
+        except ExportError as error:
+            if skip is None:
+                raise
+            skip(f"left out: {prompt.template.name}; {error}")
+    return taken, held
 
 
 def put_all(
@@ -253,19 +306,27 @@ def put_all(
 
     Raises FidelityError for one of ``needed``, by name.
     """
-    manifest, made = read_manifest(folder), []
+    held = _held(read_manifest(folder), asked, ask, limit, progress, say, needed)
+    for prompt, content in held:
+        write_prompt(folder, prompt, content)
+    put_prompts(folder, [prompt for prompt, _ in held], {})
+    drop_unused_head(folder)
+
+
+def _held(
+    manifest: Manifest, asked: Sequence[AskedPrompt], ask: Ask, limit: float, progress: Progress, skip: Say | None,
+    needed: Sequence[str] = (),
+) -> list[tuple[BundlePrompt, bytes]]:  # fmt: skip
+    """What :func:`hold` gives for each; raises FidelityError, but where ``skip`` is told of one not ``needed``."""
+    made = []
     for number, one in enumerate(asked):
         try:
-            prompt, content = hold(manifest, one, ask, limit, _ticking(progress, number, asked))
+            made.append(hold(manifest, one, ask, limit, _ticking(progress, number, asked)))
         except FidelityError as error:
-            if one.prompt.template.name in needed:
+            if skip is None or one.prompt.template.name in needed:
                 raise
-            say(f"the prompt {one.prompt.template.name} is left out: {error.reason}")
-            continue
-        write_prompt(folder, prompt, content)
-        made.append(prompt)
-    put_prompts(folder, made, {})
-    drop_unused_head(folder)
+            skip(f"left out: {one.prompt.template.name}; {error.reason}")
+    return made
 
 
 def _ticking(progress: Progress, number: int, asked: Sequence[AskedPrompt]) -> Callable[[float], None]:

@@ -8,11 +8,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from rlaif_fast.errors import ExportError, TemplateError
-from rlaif_fast.prompts.score_template import ScoreTemplate
-from rlaif_fast.prompts.template import Template
+from rlaif_fast.errors import ExportError
 from rlaif_fast.runtime.selftest import FAITHFUL
-from rlaif_fast_export.adding import put_all
+from rlaif_fast_export.adding import AnyTemplate, fit_all, put_all
 from rlaif_fast_export.build import WORK, Build, Progress
 from rlaif_fast_export.int8.options import Int8Options
 from rlaif_fast_export.int8.work import was_left
@@ -23,7 +21,6 @@ from rlaif_fast_export.writing.draft import tools
 from rlaif_fast_export.writing.publication import publish, scratch
 from rlaif_fast_export.writing.verification import verify
 
-AnyTemplate = Template | ScoreTemplate
 _REPORT = "; please report the model, with what --debug shows"
 _FORM = 3  # of what lies in the folder: another number where a version keeps something else, or other rows of it
 
@@ -57,9 +54,9 @@ def export_bundle(
         source.config()  # what cannot be exported is said before anything else
     with refused(f"{source.name}: cannot be exported", _REPORT, passing=OSError):  # a full disk says so itself
         fitter = Fitter(source)
-        prompt, *others = _fitted(fitter, [template, *more], chat)
+        prompt, *others = fit_all(fitter, [template, *more], chat)
         needed = [one.template.name for one in others]
-        others += _fitted(fitter, along, chat, say)
+        others += fit_all(fitter, along, chat, say)
         state = source.state()
         key = _key(state, [prompt, *others], int8)
 
@@ -78,21 +75,6 @@ def export_bundle(
                 raise ExportError(f"{source.name}: its files changed while it was exported; export it again")
             publish(folder, output)
     return output
-
-
-def _fitted(
-    fitter: Fitter, templates: Sequence[AnyTemplate], chat: bool, say: Callable[[str], None] | None = None
-) -> list[FittedPrompt]:
-    """The templates fitted to the model; with ``say`` those that do not fit are left out, and it is told why."""
-    found = []
-    for template in templates:
-        try:
-            found.append(fitter.fit(template, chat=chat and isinstance(template, Template)))
-        except (ExportError, TemplateError) as error:
-            if say is None:
-                raise
-            say(f"the prompt {template.name} is left out: {error}")
-    return found
 
 
 def _key(files: list[Any], prompts: Sequence[FittedPrompt], int8: Int8Options | None) -> str:

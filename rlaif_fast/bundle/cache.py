@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rlaif_fast.bundle.folder import read_manifest
-from rlaif_fast.bundle.home import BUNDLES, CHECKED, home
+from rlaif_fast.bundle.home import BUNDLES, CHECKED, READINGS, home
 from rlaif_fast.errors import BundleError
 
 
@@ -21,8 +21,8 @@ class Entry:
 
     Attributes:
         name: what ``cache remove`` takes.
-        kind: ``bundle``, ``self-tests`` (which bundles passed on this machine), ``leftover`` of a stopped export,
-            ``damaged`` (no readable manifest) or ``link``.
+        kind: ``bundle``, ``self-tests`` (which bundles passed on this machine), ``readings`` (what ``select`` read),
+            ``leftover`` of a stopped export, ``damaged`` (no readable manifest) or ``link``.
         what: a few words for people.
         bytes: of its files; a link has none.
         made: when it was written, seconds since 1970.
@@ -41,10 +41,13 @@ class Entry:
 def entries() -> list[Entry]:
     """Everything in the cache folder, by name. An error of one thing hides no other."""
     found = [_bundle(path) for path in _inside(home() / BUNDLES)]
-    checked = home() / CHECKED
-    if checked.is_symlink() or checked.is_dir():
-        what = "a link" if checked.is_symlink() else f"{len(list(_inside(checked)))} passed on this machine"
-        found.append(_entry(checked, "link" if checked.is_symlink() else "self-tests", what, CHECKED))
+    for name, kind, holds in (
+        (CHECKED, "self-tests", "passed on this machine"), (READINGS, "readings", "files that select read"),
+    ):  # fmt: skip
+        path = home() / name
+        if path.is_symlink() or path.is_dir():
+            what = "a link" if path.is_symlink() else f"{len(list(_inside(path)))} {holds}"
+            found.append(_entry(path, "link" if path.is_symlink() else kind, what, name))
     return sorted(found, key=lambda entry: entry.name)
 
 

@@ -9,7 +9,8 @@ from pathlib import Path
 import platformdirs
 
 DEFAULT_MODEL = "smollm2-135m-instruct"
-BUNDLES, CHECKED = "bundles", "checked"  # in the cache folder: bundles by name, and which passed their self-test
+# In the cache folder: bundles by name, which passed their self-test, and what `select` read.
+BUNDLES, CHECKED, READINGS = "bundles", "checked", "readings"
 PRECISIONS = ("int8", "fp32")  # in the order that bundles of one model are looked for
 
 

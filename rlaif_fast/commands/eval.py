@@ -19,8 +19,7 @@ if TYPE_CHECKING:
     from rlaif_fast.evaluation.report import Fit
     from rlaif_fast.files.source import Row, Source
     from rlaif_fast.judging.judge import Judge
-    from rlaif_fast.rows.pairs import Pair
-    from rlaif_fast.schemas.human_labels import Label, LeftOut
+    from rlaif_fast.schemas.human_labels import LeftOut
 
 _FILE = click.Path(dir_okay=False, path_type=Path)
 _LEAST = 10  # pairs in each half of a fit
@@ -137,6 +136,7 @@ def _judge(
     limit: int | None, on_long: str, threads: int, left_out: LeftOut,
 ) -> tuple[Judge, list[Record]]:  # fmt: skip
     from rlaif_fast.commands.default import bundle_folder_of
+    from rlaif_fast.evaluation.labelled import labelled
     from rlaif_fast.evaluation.records import nothing_labelled, record
     from rlaif_fast.judging.judge import Judge
     from rlaif_fast.judging.pair_run import PairRun
@@ -147,7 +147,7 @@ def _judge(
 
     intake = row_reader(source, fields, say, carry=carry)
     # Said before a model is loaded.
-    pairs = [pair for pair in islice(intake.pairs(), limit) if not left_out(_label(pair))]
+    pairs = list(labelled(islice(intake.pairs(), limit), left_out))
     if not pairs:
         raise nothing_labelled(source.name, left_out)
     rows = RunInput.of(pairs)
@@ -157,27 +157,6 @@ def _judge(
     records = [record(verdict.row()) for verdict in run.results()]
     say(run.closing())
     return judge, records
-
-
-def _label(pair: Pair) -> Label:
-    from rlaif_fast.errors import EvalError
-    from rlaif_fast.schemas.human_labels import is_judged, read_label
-
-    if "label" not in pair.carried and is_judged(pair.carried):
-        raise EvalError(
-            f"{pair}: a judge chose, not people (judge --to trl); give the rows `judge` writes without --to"
-        )
-    if "label" not in pair.carried and "input_label" in pair.carried and "p1" not in pair.carried:
-        raise EvalError(
-            f"{pair}: has label {pair.carried['input_label']!r} beside responses that are not numbered from 0, which"
-            " may mean that either is preferred; remove it, or name the responses response_0 and response_1"
-        )
-    if "label" not in pair.carried:
-        raise EvalError(f"{pair}: there is no field label; it says which response people prefer, 0 or 1")
-    try:
-        return read_label(pair.carried["label"])
-    except ValueError as error:
-        raise EvalError(f"{pair}: {error}") from None
 
 
 def _fit(sample: Sample, records: list[Record], digest: str, name: str) -> Fit:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from rlaif_fast.judging.judge import Judge
     from rlaif_fast.judging.pair_run import AnyOrders
     from rlaif_fast.judging.verdict import Verdict
+    from rlaif_fast.selection.profile import Profile
 
 _SAMPLED = ("prior", "auto")
 
@@ -42,6 +43,8 @@ _SAMPLED = ("prior", "auto")
         " by the fp32 bundle of the same model.")  # fmt: skip
 @option("Judging", "--calibration", type=click.Path(dir_okay=False, path_type=Path), help="Apply what `eval --fit`"
         " wrote for this bundle.")  # fmt: skip
+@option("Judging", "--profile", "profile_file", type=click.Path(dir_okay=False, path_type=Path), help="Judge as"
+        " `select` recommended: its bundle, prompt, orders and calibration.")  # fmt: skip
 @running
 @option("Speed", "--window", type=click.IntRange(min=1), help="Pairs read ahead; with fp32, those on one instruction"
         " share a forward pass. [default: 1024 of a file, 32 of a pipe]")  # fmt: skip
@@ -57,8 +60,9 @@ def judge(
     context: click.Context, pairs: str, bundle: str | None, template: str | None, output: Path | None, restart: bool,
     kind: str | None, fields: str | None, to: Literal["rows", "trl"], min_margin: float, only_consistent: bool,
     mark: bool, on_error: str, on_long: str, orders: AnyOrders, sample: int | None, disagreement: float | None,
-    exact: bool, calibration: Path | None, limit: int | None, window: int | None, threads: int, engine: str,
-    nice: int | None, table: bool, verbose: bool, split: str | None, carry: tuple[str, ...], show: int | None,
+    exact: bool, calibration: Path | None, profile_file: Path | None, limit: int | None, window: int | None,
+    threads: int, engine: str, nice: int | None, table: bool, verbose: bool, split: str | None,
+    carry: tuple[str, ...], show: int | None,
 ) -> None:  # fmt: skip
     """Judge PAIRS: JSON Lines, a JSON array, CSV, Parquet, a datasets folder, or - for standard input.
 
@@ -79,9 +83,13 @@ def judge(
     from rlaif_fast.rows.reader import open_pairs
 
     _check_usage(context.params)
+    profile = _profile(context, profile_file)
+    if profile is not None:
+        template, orders = profile.prompt, profile.way.orders
+        engine = "onnxruntime" if engine == "auto" else engine  # auto may take the other bundle of the model
     keep = Keep(min_margin, only_consistent, mark)
     if output is not None:
-        output = check_target(output, [pairs, *([str(calibration)] if calibration else [])])
+        output = check_target(output, [pairs, *map(str, filter(None, (calibration, profile_file)))])
     with open_pairs(pairs, kind, fields, say, split=split, carry=carry) as intake:
         if show is not None:
             count = show if limit is None else min(show, limit)
@@ -90,11 +98,14 @@ def judge(
             return
         rows = RunInput(intake.pairs, intake.restartable, limit=limit, skip=on_error == "skip", output=output)
         rows.check()
-        folder = bundle_folder_of(bundle)
+        folder = bundle_folder_of(bundle) if bundle or profile is None else profile.folder
         started, spin = time.perf_counter(), not give_way(nice)
         loaded = _load(folder, template, threads, spin, "onnxruntime" if exact else engine)
         precise = _exact(loaded, folder, threads, spin) if exact else None
         calibrated = _calibration(calibration, loaded)
+        if profile is not None and profile_file is not None:
+            profile.require_judge(loaded.digest, profile_file)
+            calibrated = profile.calibration
         if verbose:
             seconds = time.perf_counter() - started
             say(f"{loaded.manifest.name}, loaded in {seconds:.2f} s\n{loaded.describe()}")
@@ -156,6 +167,18 @@ def _calibration(path: Path | None, judge: Judge) -> Calibration | None:
     found = read_calibration(path)
     found.require_bundle(judge.digest, path)
     return found
+
+
+def _profile(context: click.Context, path: Path | None) -> Profile | None:
+    """What was selected. Raises UsageError beside an option that it decides."""
+    from rlaif_fast.selection.profile import read_profile
+
+    if path is None:
+        return None
+    for name in ("template", "orders", "calibration"):
+        if context.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE:
+            raise click.UsageError(f"--profile decides --{name}; leave one of them out")
+    return read_profile(path)
 
 
 def _form(to: str, keep: Keep) -> Callable[[Verdict], str | None]:

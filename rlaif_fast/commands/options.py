@@ -29,6 +29,8 @@ threads_option = option("Speed", "--threads", type=click.IntRange(min=0), defaul
 engine_option = option("Speed", "--engine", default="auto", envvar="RLAIF_FAST_ENGINE", metavar="NAME",
                        help="The engine (docs/engines.md), or auto: the fastest that keeps the verdicts, see"
                        " `tune`. [default: auto]")  # fmt: skip
+nice_option = option("Speed", "--nice", type=click.IntRange(0, 19), help="Process priority: 0 normal, 19 lowest."
+                     f" [default: {_POLITE} on a machine in use, else 0]")  # fmt: skip
 _COLUMNS = (
     option("Input", "--split", help="Split of a dataset folder that holds several: train, test, …"),
     option("Input", "--carry", multiple=True, metavar="COLUMN", help="Carry a column along that would be taken for a"
@@ -47,8 +49,7 @@ _READING = (
 _RUNNING = (
     threads_option,
     engine_option,
-    option("Speed", "--nice", type=click.IntRange(0, 19), help="Process priority: 0 normal, 19 lowest."
-           f" [default: {_POLITE} on a machine in use, else 0]"),
+    nice_option,
     option("Output", "-o", "--output", type=click.Path(path_type=Path), help="Output file: .jsonl, .json, .csv, .tsv"
            " or .parquet, optionally with .gz or .zst appended. [default: standard output]"),
     option("Output", "--restart", is_flag=True, help="Discard an interrupted run of this output and start over."),

@@ -74,9 +74,13 @@ def _figures(manifest: Manifest) -> list[dict[str, Any]]:
 @option("Precision", "--max-delta", type=click.FloatRange(min=0, min_open=True), help="Largest mean |difference in"
         " log-odds| to PyTorch fp32 that an int8 bundle may have. [default: 0.03]")  # fmt: skip
 @option("Output", "--force", is_flag=True, help="Replace prompts of the same names.")
+@option("Output", "--on-error", type=click.Choice(["stop", "skip"]), default="stop", show_default=True,
+        help="A prompt that cannot be added: add none, or leave it out and add the others.")  # fmt: skip
+@click.pass_context
 def add(
-    bundle: str, model: str | None, revision: str | None, trust_remote_code: bool, names: tuple[str, ...],
-    exemplars: str | None, shots: int | None, chat: str, max_delta: float | None, force: bool,
+    context: click.Context, bundle: str, model: str | None, revision: str | None, trust_remote_code: bool,
+    names: tuple[str, ...], exemplars: str | None, shots: int | None, chat: str, max_delta: float | None, force: bool,
+    on_error: str,
 ) -> None:  # fmt: skip
     """Add prompts to BUNDLE, a folder or an exported model's id.
 
@@ -101,12 +105,14 @@ def add(
         try:
             added = add_prompts(
                 folder, source, named.templates, chat=exporter.in_chat(chat, source), progress=steps,
-                max_delta=max_delta, force=force,
+                max_delta=max_delta, force=force, skip=steps.say if on_error == "skip" else None,
             )  # fmt: skip
         except TemplateError as error:
             raise named.located(error) from None
-        steps.say(f"added {', '.join(added)}")
+        steps.say(f"added {', '.join(added) or 'nothing'}")
     click.echo(os.fsencode(folder))
+    if len(added) < len(named.templates):
+        context.exit(1)
 
 
 def _source(folder: Path, manifest: Manifest, model: str | None, revision: str | None, trusted: bool) -> Source:

@@ -30,17 +30,28 @@ def intervals(
         group: [n] numbers 0, 1, … without a gap.
         figures: from sums [..., k].
     """
+    names = list(figures(terms.sum(0)))
+    if not group.any():
+        return dict.fromkeys(names)
+    drawn = resampled(terms, group, lambda sums: np.stack(list(figures(sums).values())))
+    return {name: percentiles(values) for name, values in zip(names, drawn, strict=True)}
+
+
+def resampled(terms: Floats, group: npt.NDArray[np.int64], figures: Callable[[Floats], Floats]) -> Floats:
+    """[figures, RESAMPLES] figures of resamples; two groups at least.
+
+    Args:
+        figures: [figures, ...] from sums [..., k].
+    """
     from scipy.stats import DegenerateDataWarning, bootstrap
 
-    names, count = list(figures(terms.sum(0))), int(group.max()) + 1
-    if count == 1:
-        return dict.fromkeys(names)
+    count = int(group.max()) + 1
     by_group = np.zeros((count, terms.shape[1]))
     np.add.at(by_group, group, terms)
 
     def statistic(drawn: Floats, axis: int) -> Floats:  # noqa: ARG001
         """[figures, draws] of numbers of groups [draws, count]."""
-        return np.stack(list(figures(_times(drawn, count) @ by_group).values()))
+        return figures(_times(drawn, count) @ by_group)
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DegenerateDataWarning)  # of figures that some draws do not define
@@ -49,7 +60,8 @@ def intervals(
             (np.arange(count),), statistic, n_resamples=RESAMPLES, batch=max(1, _DRAWS // count), vectorized=True,
             confidence_level=LEVEL, method="percentile", random_state=np.random.RandomState(SEED),
         )  # fmt: skip
-    return {name: _percentiles(values) for name, values in zip(names, found.bootstrap_distribution, strict=True)}
+    distribution: Floats = found.bootstrap_distribution
+    return distribution
 
 
 def _times(drawn: Floats, count: int) -> Floats:
@@ -59,7 +71,7 @@ def _times(drawn: Floats, count: int) -> Floats:
     return np.bincount(places.ravel(), minlength=rows * count).reshape(rows, count).astype(np.float64)
 
 
-def _percentiles(values: Floats) -> list[float] | None:
+def percentiles(values: Floats) -> list[float] | None:
     """Of the draws in which a figure is defined; scipy's own interval would not be, where one draw is not."""
     defined = values[~np.isnan(values)]
     if len(defined) < RESAMPLES / 2:

@@ -55,7 +55,8 @@ class Calibration:
 
     def on(self, sample: Sample) -> Sample:
         """The same for arrays."""
-        p1 = _sigmoid(self.a * sample.log_odds + self.b * np.array([1.0, -1.0]))
+        with np.errstate(invalid="ignore"):  # of an order that was not judged
+            p1 = _sigmoid(self.a * sample.log_odds + self.b * np.array([1.0, -1.0]))
         return replace(sample, by_order=p1, p1=np.nanmean(p1, 1))
 
     @property
@@ -92,6 +93,11 @@ def read_calibration(path: Path) -> Calibration:
         raise EvalError(f"{path}: no calibration, give a file written by `rlaif-fast eval --fit`") from None
     if type(schema) is not int or schema != SCHEMA:
         raise EvalError(f"{path}: schema {schema!r}, this version reads {SCHEMA}; fit it again")
+    return checked(bundle, a, b, fitted, path)
+
+
+def checked(bundle: Any, a: Any, b: Any, fitted: Any, path: Path) -> Calibration:
+    """The calibration of values that were read from the file ``path``. Raises EvalError."""
     numbers = all(isinstance(x, int | float) and not isinstance(x, bool) and abs(x) <= _LARGEST for x in (a, b))
     if not (numbers and a > 0 and isinstance(bundle, str) and isinstance(fitted, dict)):
         raise EvalError(f"{path}: no whole calibration (a must be above 0, b a number); fit it again")

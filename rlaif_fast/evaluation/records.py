@@ -197,10 +197,13 @@ class Sample:
 
     def where(self, mask: Bools) -> Sample:
         """Some of the pairs, their groups counted anew."""
-        at = np.flatnonzero(mask)
+        return self.take(np.flatnonzero(mask))
+
+    def take(self, at: npt.NDArray[np.int64]) -> Sample:
+        """The pairs at these places, in that order, their groups counted anew."""
         return Sample(
             tuple(self.id[i] for i in at), self.p1[at], self.by_order[at], self.human_0[at],
-            _by_appearance(self.group[at].tolist()), self.longer[at], tuple(self.task[i] for i in at),
+            by_appearance(self.group[at].tolist()), self.longer[at], tuple(self.task[i] for i in at),
             self.made_by,
         )  # fmt: skip
 
@@ -222,7 +225,7 @@ def sample_of(records: Iterable[Record]) -> Sample:
         np.array([row.p1 for row in rows]),
         by_order_of(rows),
         np.array([row.human_label == 0 for row in rows]),
-        _by_appearance([row.instruction for row in rows]),
+        by_appearance([row.instruction for row in rows]),
         np.sign(lengths[:, 0] - lengths[:, 1]).astype(np.int64),
         tuple(row.task for row in rows),
         made_by_of(rows),
@@ -251,6 +254,7 @@ def half(instruction: str) -> int:
     return hashlib.sha256(instruction.encode()).digest()[-1] & 1
 
 
-def _by_appearance(keys: list[Any]) -> npt.NDArray[np.int64]:
+def by_appearance(keys: list[Any]) -> npt.NDArray[np.int64]:
+    """Numbers of the keys, 0, 1, … as they first appear."""
     numbers: dict[Any, int] = {}
     return np.array([numbers.setdefault(key, len(numbers)) for key in keys], np.int64)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import sys
 from pathlib import Path
@@ -56,6 +57,21 @@ def read_template(name_or_file: str) -> TemplateSource:
         return TemplateSource(wording_named(name_or_file))
     file = _File(name_or_file)
     return TemplateSource(_wording(file), file)
+
+
+def to_toml(wording: Wording) -> str:
+    """The text of a file that reads back as ``wording``."""
+
+    def line(key: str, value: object) -> str:
+        # JSON's strings are TOML's, but for a character that TOML wants escaped.
+        return f"{key} = {json.dumps(value, ensure_ascii=False)}\n".replace("\x7f", "\\u007f")
+
+    parts = [line(key, getattr(wording, key)) for key in _KEYS[:4]] + [line("labels", list(wording.labels))]
+    for shown in wording.exemplars:
+        first, second = reversed((shown.first, shown.second)) if shown.right else (shown.first, shown.second)
+        values = shown.instruction, first, second, 0, shown.rationale
+        parts += ["\n[[exemplars]]\n", *map(line, _EXEMPLAR, values)]
+    return "".join(parts)
 
 
 class _File:

@@ -1,0 +1,144 @@
+"""``rlaif-fast select``."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import click
+
+from rlaif_fast.commands.headings import Command, option
+from rlaif_fast.commands.options import columns, give_way, kind_option, long_option, nice_option, threads_option
+
+if TYPE_CHECKING:
+    from rlaif_fast.rows.pairs import Pair
+    from rlaif_fast.schemas.human_labels import LeftOut
+
+_FILE = click.Path(dir_okay=False, path_type=Path)
+_MOST = 64  # examples
+
+
+class _Shots(click.ParamType):  # type: ignore[type-arg]  # generic in some versions of click only
+    """Numbers of examples, as in 0,2,4."""
+
+    name = "numbers"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, ...]:
+        if isinstance(value, tuple):
+            return value
+        try:
+            found = sorted({int(part) for part in value.split(",")})
+        except ValueError:
+            found = [-1]
+        if not 0 <= found[0] <= found[-1] <= _MOST:
+            self.fail(f"{value!r}: give numbers from 0 to {_MOST}, as in 0,2,4", param, ctx)
+        return tuple(count for count in found if count)
+
+
+@click.command(cls=Command)
+@click.argument("labelled", type=click.Path(allow_dash=True))
+@option("Judging", "-b", "--bundle", help="A bundle's folder or an exported model's id. [default: the embedded"
+        " default]")  # fmt: skip
+@option("Judging", "--against", metavar="NAME", help="The prompt of the bundle that is to be beaten. [default: its"
+        " first]")  # fmt: skip
+@option("Prompt", "--template", "templates", multiple=True, metavar="NAME|FILE", help="Try these: built-in ones, or"
+        " .toml files of your own. Repeatable. [default: the built-in ones and what the bundle has]")  # fmt: skip
+@option("Prompt", "--chat", type=click.Choice(["both", "yes", "no"]), default="both", show_default=True,
+        help="Try each in the model's own chat template as well, only so, or never.")  # fmt: skip
+@option("Prompt", "--shots", type=_Shots(), default="0,2,4,8", show_default=True,
+        help="Numbers of rows of LABELLED that the best one is tried with as few-shot examples.")  # fmt: skip
+@long_option
+@option("Input", "--model", help="What the bundle was made of, as export takes it. [default: what the bundle says]")
+@option("Input", "--trust-remote-code", is_flag=True, help="Run Python code that comes with the model; it can do what"
+        " you can.")  # fmt: skip
+@option("Input", "--fields", help="Field mapping, as in judge.")
+@kind_option
+@columns
+@option("Input", "--limit", type=click.IntRange(min=1), help="Take the first N rows only.")
+@threads_option
+@nice_option
+@option("Output", "--profile", "profile_file", type=_FILE, help="Write what is recommended, for `judge --profile`;"
+        " nothing where nothing is.")  # fmt: skip
+@option("Output", "--json", "json_file", type=_FILE, help="Write every figure, and what they follow from.")
+@option("Output", "--html", "html_file", type=_FILE, help="Write a report with a plot, one file.")
+@click.pass_context
+def select(
+    context: click.Context, labelled: str, bundle: str | None, against: str | None, templates: tuple[str, ...],
+    chat: Literal["both", "yes", "no"], shots: tuple[int, ...], on_long: str, model: str | None,
+    trust_remote_code: bool, fields: str | None, kind: str | None, split: str | None, carry: tuple[str, ...],
+    limit: int | None, threads: int, nice: int | None, profile_file: Path | None, json_file: Path | None,
+    html_file: Path | None,
+) -> None:  # fmt: skip
+    """Find the prompt that agrees best with people on LABELLED, your own pairs.
+
+    LABELLED is as in `eval`. It is divided by instruction. On one half the built-in prompts (or those you name), with
+    the model's chat template and without, with some of your rows as examples and without, in both orders or one, are
+    held against the bundle's prompt pair by pair; those that are behind are dropped early. The best one is then tested,
+    once, on the other half. It is recommended only if it is better on both, corrected for how many were tried, and is
+    put into the bundle then. Prompts that the bundle lacks are made with the exporter, where that is installed.
+
+    What was read is kept: the same command goes on where it was stopped.
+    """
+    from rlaif_fast.commands.default import bundle_folder_of
+    from rlaif_fast.commands.reports import INTERVALS, PLOTS, check_reports, command_line, require_eval
+    from rlaif_fast.files.targets import write_text
+    from rlaif_fast.reports.console import Steps
+    from rlaif_fast.reports.tables import print_tables
+    from rlaif_fast.reports.terminal import echo, say
+    from rlaif_fast.selection.selector import Selector
+    from rlaif_fast.selection.trial import Trial
+
+    check_reports((profile_file, json_file, html_file), [labelled])
+    require_eval("select", INTERVALS)
+    if html_file is not None:
+        require_eval("select --html", PLOTS)
+    name, pairs, left_out = _read(labelled, kind, fields, split, carry, limit)
+    selector = Selector(name, pairs, left_out, shots=shots, shorten=on_long == "truncate")
+    folder = bundle_folder_of(bundle)
+    with Steps().shown() as steps:
+        steps("opening the bundle", 0)
+        spin = not give_way(nice)
+        trial = Trial(folder, against, threads=threads, spin=spin, model=model, trusted=trust_remote_code)
+        with trial:
+            chosen = selector.run(trial, templates, chat, steps)
+            found = selector.report(trial, chosen, command_line(context))
+            profile = selector.profile(trial, chosen, bundle, found.command) if found.recommended else None
+            if profile is not None:
+                trial.kept.add(profile.prompt)
+    # Files first: nothing of what was read is lost to a failure in showing it.
+    if json_file is not None:
+        write_text(json_file, found.to_json())
+    if html_file is not None:
+        from rlaif_fast.selection.html import to_html
+
+        write_text(html_file, to_html(found))
+    if profile_file is not None and profile is not None:
+        write_text(profile_file, profile.to_json())
+    print_tables(found.title, found.tables(), found.warnings, found.where)
+    echo(found.conclusion)
+    if profile is not None and profile.prompt not in trial.there:
+        say(f"{profile.prompt} was put into {folder}")
+    if profile_file is not None:
+        told = f"was not written: {found.conclusion.partition(':')[0]}" if profile is None else "judges so, as in:"
+        more = "" if profile is None else f" rlaif-fast judge PAIRS --profile {profile_file}"
+        say(f"{profile_file} {told}{more}")
+
+
+def _read(
+    labelled: str, kind: str | None, fields: str | None, split: str | None, carry: Sequence[str], limit: int | None
+) -> tuple[str, list[Pair], LeftOut]:
+    """(name of the source, its labelled pairs, what was left out). Raises RlaifFastError."""
+    from rlaif_fast.evaluation.labelled import labelled as with_labels
+    from rlaif_fast.evaluation.records import nothing_labelled
+    from rlaif_fast.reports.terminal import say
+    from rlaif_fast.rows.reader import open_pairs
+    from rlaif_fast.schemas.human_labels import LeftOut
+
+    left_out = LeftOut()
+    with open_pairs(labelled, kind, fields, say, split=split, carry=carry) as intake:
+        pairs = list(with_labels(islice(intake.pairs(), limit), left_out))
+        if not pairs:
+            raise nothing_labelled(intake.name, left_out)
+    return Path(intake.name).name, pairs, left_out

@@ -1,0 +1,93 @@
+"""Which prompt, read in which way, is better than the current one: decided on one part, said by the other."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from rlaif_fast.evaluation.records import Floats, Sample
+from rlaif_fast.selection.comparison import LEVEL, Compared, against, difference
+from rlaif_fast.selection.ways import BOTH, WAYS, Way, picks_0
+
+
+@dataclass(frozen=True)
+class Tried:
+    """A prompt read in one way, against the current prompt in both orders."""
+
+    prompt: str
+    way: Way
+    found: Compared
+
+    @property
+    def better(self) -> bool:
+        """Whether it is right more often than the current one, as far as the part chosen on shows."""
+        return self.found.p <= LEVEL
+
+
+@dataclass(frozen=True)
+class Tested:
+    """The best one on the part it was not chosen on, once.
+
+    Attributes:
+        sample: its verdicts there.
+        current: those of the current prompt.
+        difference: share of right labels, more than the current's.
+        interval: 95 %; None where it is not defined.
+    """
+
+    sample: Sample
+    current: Sample
+    difference: float
+    interval: list[float] | None
+
+    @property
+    def better(self) -> bool:
+        """Whether it is right more often than the current one there as well."""
+        return self.interval is not None and self.interval[0] > 0
+
+
+def compare(sample: Sample, odds: Mapping[str, Floats], current: str) -> list[Tried]:
+    """Every prompt in every way but the current one in both orders, the most accurate first.
+
+    Args:
+        sample: the pairs to choose on; its verdicts are not looked at.
+        odds: of each prompt log-odds [n, 2] of response_0 by order, nan where a pair was not read.
+    """
+    tried = [(prompt, way) for prompt in odds for way in WAYS if (prompt, way) != (current, BOTH)]
+    right = [_right(sample, odds[prompt], way) for prompt, way in tried]
+    results = against(right, _right(sample, odds[current], BOTH) > 0, sample.group)
+    found = [Tried(*names, result) for names, result in zip(tried, results, strict=True)]
+    return sorted(found, key=lambda one: (-one.found.pairs, -one.found.accuracy))
+
+
+def best_of(tried: Sequence[Tried], sample: Sample, odds: Mapping[str, Floats]) -> Tried | None:
+    """The most accurate of those that read every pair; of those that are better, where there is one.
+
+    Of its ways both orders is taken, unless another is shown to be better: that one is not symmetric, and the most
+    accurate of three that are nearly alike is chosen by chance.
+    """
+    whole = [one for one in tried if one.found.pairs == tried[0].found.pairs]
+    first = next((one for one in whole if one.better), next(iter(whole), None))
+    if first is None or first.way == BOTH:
+        return first
+    both = next((one for one in whole if (one.prompt, one.way) == (first.prompt, BOTH)), None)
+    if both is None or (first.better and not both.better):
+        return first
+    answers = odds[first.prompt]
+    (other,) = against([_right(sample, answers, first.way)], _right(sample, answers, BOTH) > 0, sample.group)
+    return first if other.p <= LEVEL else both
+
+
+def _right(sample: Sample, odds: Floats, way: Way) -> Floats:
+    """[n] 1.0 or 0.0, nan where a pair was not read."""
+    read = ~np.isnan(odds).any(1)
+    found = np.full(len(sample), np.nan)
+    found[read] = picks_0(odds[read], way) == sample.human_0[read]
+    return found
+
+
+def tested(sample: Sample, current: Sample) -> Tested:
+    """Verdicts of the best and of the current prompt on the same pairs."""
+    return Tested(sample, current, *difference(sample.right, current.right, sample.group))

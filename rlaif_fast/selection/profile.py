@@ -1,0 +1,88 @@
+"""A profile: the bundle, prompt, orders and calibration that ``select`` chose, in a file that ``judge`` reads."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from rlaif_fast.bundle.home import bundle_folder
+from rlaif_fast.bundle.typed_json import no_constant, record, typed
+from rlaif_fast.errors import EvalError
+from rlaif_fast.evaluation.calibration import Calibration, checked
+from rlaif_fast.selection.ways import Way
+
+SCHEMA = 1
+_LONGEST = 1 << 20  # bytes of a file; what is cut off is no JSON
+
+
+@dataclass(frozen=True)
+class Judging:
+    """Which bundle: a model's id or a folder, its precision, and the digest of the judge it is through the prompt."""
+
+    bundle: str
+    precision: str
+    digest: str
+
+
+@dataclass(frozen=True)
+class Profile:
+    """See the module.
+
+    Attributes:
+        prompt: name of the bundle's prompt.
+        selected: on what, for people.
+    """
+
+    judge: Judging
+    prompt: str
+    way: Way
+    calibration: Calibration | None
+    selected: dict[str, Any]
+
+    @property
+    def folder(self) -> Path:
+        """The bundle's; its precision is the profile's, whatever else was exported since."""
+        path = Path(self.judge.bundle)
+        return path if path.exists() else bundle_folder(self.judge.bundle, self.judge.precision)
+
+    def to_json(self) -> str:
+        """The file's text."""
+        calibration = self.calibration and {key: getattr(self.calibration, key) for key in ("a", "b", "fitted")}
+        raw = {
+            "schema": SCHEMA, "judge": asdict(self.judge), "prompt": self.prompt, "orders": self.way.orders,
+            "calibration": calibration, "selected": self.selected,
+        }  # fmt: skip
+        return json.dumps(raw, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+
+    def require_judge(self, digest: str, path: Path) -> None:
+        """Raise EvalError where the judge is another than the one that was selected; ``path`` is the profile's."""
+        if digest != self.judge.digest:
+            raise EvalError(
+                f"{path}: was made for another judge than {self.judge.bundle} ({self.judge.precision}) through"
+                f" {self.prompt} is now; select again, or give that bundle with -b"
+            )
+
+
+def read_profile(path: Path) -> Profile:
+    """The profile in a file. Raises EvalError for anything else."""
+    try:
+        with open(path, "rb") as stream:
+            raw = json.loads(stream.read(_LONGEST), parse_constant=no_constant)
+        if raw["schema"] != SCHEMA:
+            raise EvalError(f"{path}: profile of schema {raw['schema']!r}, this version reads {SCHEMA}; select again")
+        judge = record(Judging, raw["judge"])
+        orders, fitted = typed(raw["orders"], "str"), raw["calibration"]
+        if orders not in ("both", "forward"):
+            raise ValueError(f"orders {orders!r}")
+        return Profile(
+            judge, typed(raw["prompt"], "str"), Way(orders, offset=orders == "forward" and fitted is not None),
+            None if fitted is None else checked(judge.digest, fitted["a"], fitted["b"], fitted["fitted"], path),
+            dict(raw["selected"]),
+        )  # fmt: skip
+    except OSError as error:
+        raise EvalError(f"{path}: cannot be read ({error.strerror})") from None
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        reason = f"{type(error).__name__}: {error}"[:200]
+        raise EvalError(f"{path}: no profile ({reason}); rlaif-fast select --profile writes one") from None
