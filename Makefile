@@ -11,8 +11,9 @@ SITE ?= $(or $(TMPDIR),/tmp)/rlaif-fast-docs
 demo: $(READY)
 	@COLUMNS=100 $(BIN)/rlaif-fast judge examples/pairs.jsonl --table --engine onnxruntime
 
+# A worker a CPU, four at most: each holds PyTorch and what it exports.
 test: lint
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile
 
 lint: $(READY)
 	$(BIN)/ruff check .

