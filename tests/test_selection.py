@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from rlaif_fast import Judge
 from rlaif_fast.errors import EvalError, PairError
 from rlaif_fast.evaluation.calibration import Calibration
 from rlaif_fast.evaluation.records import Floats, half
@@ -26,6 +27,7 @@ from rlaif_fast.selection.choosing import Chosen, choose, require_enough, sample
 from rlaif_fast.selection.comparison import against
 from rlaif_fast.selection.parts import split
 from rlaif_fast.selection.profile import Judging, Profile, read_profile
+from rlaif_fast.selection.readings import Readings
 from rlaif_fast.selection.ways import BOTH, WAYS, Way, picks_0
 
 FORWARD, OFFSET = Way("forward"), Way("forward", offset=True)
@@ -305,3 +307,25 @@ def test_a_template_with_examples_reads_back(texts: list[tuple[str, str, str]], 
         path = Path(made, "t.toml")
         path.write_text(to_toml(wording), encoding="utf-8", newline="")
         assert read_template(str(path)).wording == wording
+
+
+def test_what_was_read_is_not_read_again(llama: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nor in another run, on other pairs too; a line that was cut off is read again, another prompt's is not taken."""
+    monkeypatch.setenv("RLAIF_FAST_HOME", str(tmp_path))
+    pairs = [Pair(f"text {k}", "one response", "another one", k) for k in range(6)]
+    told: list[tuple[int, bool]] = []
+
+    def readings(of: Sequence[Pair]) -> Readings:
+        told.clear()
+        return Readings(of, lambda prompt: Judge.load(llama), lambda count, now: told.append((count, now)))
+
+    first = readings(pairs).read("summary", [0, 1, 2])
+    wanted = [verdict.log_odds_by_order for verdict in Judge.load(llama).judge_many(pairs[:3])]
+    assert np.abs(first - wanted).max() < 1e-4 and sum(count for count, now in told if now) == 3
+    (file,) = (tmp_path / "readings").iterdir()
+    file.write_text(file.read_text()[:-9])
+    again = readings([pairs[5], *pairs[:3]]).read("summary", [1, 2, 3, 0])
+    assert np.abs(again[:3] - first).max() < 1e-4 and (again[:2] == first[:2]).all()
+    assert sum(count for count, now in told if now) == 2, "what was cut off, and the new pair"
+    one_order = readings(pairs).read("summary", [0], "forward")
+    assert np.isnan(one_order[0, 1]) and sum(count for count, now in told if now) == 1

@@ -42,7 +42,7 @@ def entries() -> list[Entry]:
     """Everything in the cache folder, by name. An error of one thing hides no other."""
     found = [_bundle(path) for path in _inside(home() / BUNDLES)]
     for name, kind, holds in (
-        (CHECKED, "self-tests", "passed on this machine"), (READINGS, "readings", "files that select read"),
+        (CHECKED, "self-tests", "passed on this machine"), (READINGS, "readings", "prompts that select read through"),
     ):  # fmt: skip
         path = home() / name
         if path.is_symlink() or path.is_dir():

@@ -105,6 +105,17 @@ class Bundle:
         found.arrays = found._arrays()
         return found
 
+    def renewed(self) -> Bundle:
+        """The same bundle with the prompts that it has by now.
+
+        Raises BundleError where it was exported anew since it was opened.
+        """
+        found, manifest = copy(self), read_manifest(self.folder)
+        if any(manifest.files.get(name) != self.manifest.files[name] for name in FILES):
+            raise BundleError(f"{self.folder}: exported anew since it was opened; give the command again")
+        found.manifest = manifest
+        return found
+
     def with_prompt(self, prompt: BundlePrompt, arrays: Arrays) -> Bundle:
         """The same bundle, seen through a prompt that is not in it, or not in it yet."""
         found = copy(self)

@@ -93,17 +93,12 @@ class Session(ABC, Generic[I]):
         return opened
 
     @classmethod
-    def beside(
-        cls: type[O], other: Session[Any], template: str | None = None, bundle: Bundle | None = None
-    ) -> O:  # fmt: skip
+    def beside(cls: type[O], other: Session[Any], template: str | None = None) -> O:
         """One more session over the bundle of ``other``, through another of its prompts: the weights are loaded once.
 
-        Args:
-            bundle: the same one, opened again since prompts were added to it.
-
-        Raises BundleError where the bundle has no such prompt.
+        The prompt may have been added since ``other`` was opened. Raises BundleError where the bundle has no such one.
         """
-        return cls((bundle or other._bundle).through(template, cls._kind), other._options, beside=other)
+        return cls(other._bundle.renewed().through(template, cls._kind), other._options, beside=other)
 
     @property
     def manifest(self) -> Manifest:

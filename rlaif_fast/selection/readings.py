@@ -16,20 +16,19 @@ from rlaif_fast.judging.judge import Judge, Orders
 from rlaif_fast.rows.pairs import Pair
 
 Ticked = Callable[[int, bool], None]
-_BATCH = 64  # pairs that are read before they are written down
+_BATCH = 64  # pairs that are read ahead
 
 
 class Readings:
     """Log-odds of labelled pairs through several prompts.
 
-    What is read is written into a file of the cache folder at once: ``select`` on the same pairs goes on from it,
-    whatever stopped it. An answer is known by the judge that gave it (bundle, prompt and engine), so none is taken for
-    another's.
+    What is read is written at once into a file of the cache folder, one a judge: bundle, prompt and engine. An answer
+    is known by the judge and by the texts of the pair, so a later run goes on from it, whatever stopped the earlier
+    one and whichever other pairs or labels it has.
     """
 
     def __init__(
-        self, pairs: Sequence[Pair], judge_of: Callable[[str], Judge], ticked: Ticked, *,
-        shorten: bool = False,
+        self, pairs: Sequence[Pair], judge_of: Callable[[str], Judge], ticked: Ticked, *, shorten: bool = False
     ) -> None:  # fmt: skip
         """
         Args:
@@ -39,16 +38,6 @@ class Readings:
         """
         self._pairs, self._judge_of, self._ticked, self._shorten = pairs, judge_of, ticked, shorten
         self._odds: dict[tuple[str, Orders], Floats] = {}
-        texts = [[pair.instruction, pair.response_0, pair.response_1] for pair in pairs]
-        self._name = hashlib.sha256(json.dumps(texts).encode()).hexdigest()[:16]
-        self._known: dict[tuple[str, Orders], dict[int, list[float]]] = {}
-        for judge, orders, place, odds in _lines(self.path):
-            self._known.setdefault((judge, orders), {})[place] = odds
-
-    @property
-    def path(self) -> Path:
-        """The file that they are kept in."""
-        return home() / READINGS / f"{self._name}.jsonl"
 
     @property
     def prompts(self) -> list[str]:
@@ -71,46 +60,57 @@ class Readings:
         found = self.odds(prompt, orders)
         left = [place for place in places if np.isnan(found[place, 0])]
         self._ticked(len(places) - len(left), False)
-        if left:
-            judge = self._judge_of(prompt)
-            key = f"{judge.digest} {judge.engine}"
-            known = self._known.get((key, orders), {})
-            for place in [place for place in left if place in known]:
-                found[place, : len(known[place])] = known[place]
+        if not left:
+            return found[list(places)]
+        judge = self._judge_of(prompt)
+        path = home() / READINGS / f"{_digest([judge.digest, judge.engine])[:16]}.jsonl"
+        known = dict(_lines(path))
+        keys = {place: _digest([orders, *_texts(self._pairs[place])]) for place in left}
+        for place in left:
+            if (odds := known.get(keys[place])) is not None:
+                found[place, : len(odds)] = odds
                 self._ticked(1, False)
-            left = [place for place in left if place not in known]
-            with self._written() as write:
-                for start in range(0, len(left), _BATCH):
-                    batch = left[start : start + _BATCH]
-                    pairs = [self._pairs[place] for place in batch]
-                    shown = map(judge.shortened, pairs) if self._shorten else pairs
-                    verdicts = judge.judge_many(shown, orders, window=_BATCH)
-                    for place, verdict in zip(batch, verdicts, strict=True):
-                        odds = list(verdict.log_odds_by_order)
-                        found[place, : len(odds)] = odds
-                        write([key, orders, place, odds])
-                        self._ticked(1, True)
+        left = [place for place in left if np.isnan(found[place, 0])]
+        with _appending(path) as write:
+            for start in range(0, len(left), _BATCH):
+                batch = left[start : start + _BATCH]
+                pairs = [self._pairs[place] for place in batch]
+                shown = map(judge.shortened, pairs) if self._shorten else pairs
+                for place, verdict in zip(batch, judge.judge_many(shown, orders, window=_BATCH), strict=True):
+                    odds = list(verdict.log_odds_by_order)
+                    found[place, : len(odds)] = odds
+                    write([keys[place], odds])
+                    self._ticked(1, True)
         return found[list(places)]
 
-    @contextmanager
-    def _written(self) -> Iterator[Callable[[object], None]]:
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        with open(self.path, "a", encoding="utf-8") as stream:
 
-            def write(line: object) -> None:
-                stream.write(json.dumps(line) + "\n")
-                stream.flush()
-
-            yield write
+def _texts(pair: Pair) -> list[str]:
+    return [pair.instruction, pair.response_0, pair.response_1]
 
 
-def _lines(path: Path) -> Iterator[tuple[str, Orders, int, list[float]]]:
-    """What an earlier run wrote; a line that it did not finish is passed over."""
+def _digest(of: list[str]) -> str:
+    return hashlib.sha256(json.dumps(of).encode()).hexdigest()
+
+
+@contextmanager
+def _appending(path: Path) -> Iterator[Callable[[object], None]]:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with open(path, "a", encoding="utf-8") as stream:
+
+        def write(line: object) -> None:
+            stream.write(json.dumps(line) + "\n")
+            stream.flush()
+
+        yield write
+
+
+def _lines(path: Path) -> Iterator[tuple[str, list[float]]]:
+    """(digest of orders and texts, log-odds) that were written; a line that was not finished is passed over."""
     if not path.is_file():
         return
     for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
         try:
-            judge, orders, place, odds = json.loads(line)
-            yield str(judge), orders, int(place), [float(value) for value in odds]
+            key, odds = json.loads(line)
+            yield str(key), [float(value) for value in odds]
         except (ValueError, TypeError):
             continue

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from rlaif_fast.bundle.editing import remove_prompts
-from rlaif_fast.bundle.folder import Bundle, read_manifest
+from rlaif_fast.bundle.folder import read_manifest
 from rlaif_fast.judging.judge import Judge
 from rlaif_fast.prompts.template import Template
 from rlaif_fast.runtime import selftest
@@ -53,7 +53,7 @@ class Trial:
         """The judge through a prompt; the weights are loaded once for all. Raises BundleError."""
         if prompt == self.current:
             return self._judge
-        found = Judge.beside(self._judge, prompt, Bundle(self._folder, prompt))
+        found = Judge.beside(self._judge, prompt)
         if prompt in self.there:  # the others were verified on this machine a moment ago
             selftest.run_once(found.manifest, found.answer, found.engine)
         return found
