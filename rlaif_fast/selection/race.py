@@ -25,32 +25,51 @@ def race(
     Args:
         prompts: in the order that decides between equals.
         read: reads the first so many pairs through a prompt, those before it once only; the share that is right.
-        enter: prompts made after the best one of a round, its name given, when half of the pairs are to be read;
-            they take part from there on.
+        enter: makes prompts after the best one, its name given, before half of the pairs are read. They cost more than
+            others (examples are long), so they run the rounds before among themselves.
     """
     rounds = sizes(pairs)
-    left = list(prompts)
-    for number, size in enumerate(rounds):
-        if number == max(0, len(rounds) - 2):
-            best = _ordered(left, rounds[max(0, number - 1)], read)[0] if left else None
-            left += enter(best) if best is not None else []
-        left = _ordered(left, size, read)
-        if number < len(rounds) - 1:
-            left = left[: -(-len(left) // 2)]
-    return left
+    at = _entry(rounds)
+    left = _halved(prompts, rounds[:at], read)
+    if left:
+        best = _ordered(left, rounds[max(0, at - 1)], read)[0]
+        left += _halved(enter(best), rounds[:at], read)
+    for size in rounds[at:-1]:
+        left = _better_half(left, size, read)
+    return _ordered(left, rounds[-1], read)
 
 
 def readings(prompts: int, entering: int, pairs: int) -> int:
     """Pairs that a race reads, over all its prompts."""
-    rounds, total, left, before = sizes(pairs), 0, prompts, 0
-    for number, size in enumerate(rounds):
-        if number == max(0, len(rounds) - 2):
-            if number == 0:
-                total, before = total + left * size, size
-            left, total = left + entering, total + entering * before
-        total += left * (size - before)
-        left, before = -(-left // 2), size
+    rounds = sizes(pairs)
+    at = _entry(rounds)
+    total, left, before = 0, 0, rounds[at - 1] if at else 0
+    for field in (prompts, entering):
+        for size, earlier in zip(rounds[:at], [0, *rounds], strict=False):
+            total, field = total + field * (size - earlier), -(-field // 2)
+        left += field
+    if not at:  # the best one is known by the first round
+        total, before = total + prompts * rounds[0], rounds[0]
+        total += entering * rounds[0]
+    for size in rounds[at:]:
+        total, left, before = total + left * (size - before), -(-left // 2), size
     return total
+
+
+def _entry(rounds: Sequence[int]) -> int:
+    """Number of the round in which prompts with examples take part."""
+    return max(0, len(rounds) - 2)
+
+
+def _halved(prompts: Sequence[str], rounds: Sequence[int], read: Callable[[str, int], float]) -> list[str]:
+    left = list(prompts)
+    for size in rounds:
+        left = _better_half(left, size, read)
+    return left
+
+
+def _better_half(prompts: Sequence[str], size: int, read: Callable[[str, int], float]) -> list[str]:
+    return _ordered(prompts, size, read)[: -(-len(prompts) // 2)]
 
 
 def _ordered(prompts: Sequence[str], size: int, read: Callable[[str, int], float]) -> list[str]:
