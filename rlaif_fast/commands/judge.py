@@ -10,13 +10,17 @@ from typing import TYPE_CHECKING, Any, Literal
 import click
 
 from rlaif_fast.commands.headings import Command, option
-from rlaif_fast.commands.options import finish, give_way, reading, running, template_option
+from rlaif_fast.commands.options import check_show, finish, give_way, reading, running, template_option
+from rlaif_fast.commands.verdict_options import (
+    calibration_of,
+    calibration_option,
+    check_exact,
+    check_mark,
+    opened_judge,
+)
 
 if TYPE_CHECKING:
-    from rlaif_fast.evaluation.calibration import Calibration
     from rlaif_fast.files.writing import Keep
-    from rlaif_fast.judging.exact import ExactJudge
-    from rlaif_fast.judging.judge import Judge
     from rlaif_fast.judging.pair_run import AnyOrders
     from rlaif_fast.judging.verdict import Verdict
 
@@ -40,8 +44,7 @@ _SAMPLED = ("prior", "auto")
         " that may differ from both orders' with auto, with 95 % confidence. [default: 0.01]")  # fmt: skip
 @option("Judging", "--exact", is_flag=True, help="Labels equal to float32's: pairs too close for int8 are judged again"
         " by the fp32 bundle of the same model.")  # fmt: skip
-@option("Judging", "--calibration", type=click.Path(dir_okay=False, path_type=Path), help="Apply what `eval --fit`"
-        " wrote for this bundle.")  # fmt: skip
+@calibration_option
 @running
 @option("Speed", "--window", type=click.IntRange(min=1), help="Pairs read ahead; with fp32, those on one instruction"
         " share a forward pass. [default: 1024 of a file, 32 of a pipe]")  # fmt: skip
@@ -92,9 +95,8 @@ def judge(
         rows.check()
         folder = bundle_folder_of(bundle)
         started, spin = time.perf_counter(), not give_way(nice)
-        loaded = _load(folder, template, threads, spin, "onnxruntime" if exact else engine)
-        precise = _exact(loaded, folder, threads, spin) if exact else None
-        calibrated = _calibration(calibration, loaded)
+        loaded, precise = opened_judge(folder, template, threads, spin, engine, exact=exact)
+        calibrated = calibration_of(calibration, loaded)
         if verbose:
             seconds = time.perf_counter() - started
             say(f"{loaded.manifest.name}, loaded in {seconds:.2f} s\n{loaded.describe()}")
@@ -112,8 +114,7 @@ def judge(
 def _check_usage(given: dict[str, Any]) -> None:
     """Raise UsageError where options do not go together."""
     orders, output = given["orders"], given["output"]
-    if given["mark"] and not (given["min_margin"] or given["only_consistent"]):
-        raise click.UsageError("--mark needs --min-margin or --only-consistent")
+    check_mark(given)
     if given["table"] and (output or given["to"] != "rows"):
         raise click.UsageError("--table is printed; it takes neither --output nor --to")
     if orders in _SAMPLED and given["exact"]:
@@ -124,38 +125,8 @@ def _check_usage(given: dict[str, Any]) -> None:
         raise click.UsageError("--sample needs --orders prior or auto")
     if given["disagreement"] is not None and orders != "auto":
         raise click.UsageError("--disagreement needs --orders auto")
-    if given["exact"] and given["engine"] not in ("auto", "onnxruntime"):
-        raise click.UsageError("--exact needs an error bound, which was measured with onnxruntime: leave --engine out")
-    if given["show"] is not None and output is not None:
-        raise click.UsageError("--show is printed and judges nothing; leave --output out")
-
-
-def _load(folder: Path, template: str | None, threads: int, spin: bool, engine: str) -> Judge:
-    from rlaif_fast.commands.tune import opened
-    from rlaif_fast.judging.judge import Judge
-
-    return opened(Judge, folder, engine, template=template, threads=threads, spin=spin)
-
-
-def _exact(fast: Judge, folder: Path, threads: int, spin: bool) -> ExactJudge | None:
-    """The judge of ``--exact``; None where the bundle is exact by itself."""
-    from rlaif_fast.bundle.float32_bundle import companion
-    from rlaif_fast.judging.exact import ExactJudge
-
-    if fast.manifest.prompt.error_bound is None:
-        return None
-    beside, template = companion(folder, fast.manifest), fast.manifest.prompt.name
-    return ExactJudge(fast, _load(beside, template, threads, spin, fast.engine))
-
-
-def _calibration(path: Path | None, judge: Judge) -> Calibration | None:
-    from rlaif_fast.evaluation.calibration import read_calibration
-
-    if path is None:
-        return None
-    found = read_calibration(path)
-    found.require_bundle(judge.digest, path)
-    return found
+    check_exact(given)
+    check_show(given, "judges")
 
 
 def _form(to: str, keep: Keep) -> Callable[[Verdict], str | None]:

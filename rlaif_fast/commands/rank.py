@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import click
 
 from rlaif_fast.commands.headings import Command, option
-from rlaif_fast.commands.options import finish, give_way, reading, running, template_option
+from rlaif_fast.commands.options import check_show, finish, give_way, reading, running, template_option
 
 if TYPE_CHECKING:
     from rlaif_fast.judging.judge import Orders
@@ -62,8 +62,7 @@ def rank(
         raise click.UsageError("--pairs needs --to pairs")
     if output is not None:
         output = check_target(output, [rows])
-    if show is not None and output is not None:
-        raise click.UsageError("--show is printed and ranks nothing; leave --output out")
+    check_show(context.params, "ranks")
     spread = partial(pairs_of, which=which or "best-worst") if to == "pairs" else None
     with open_candidates(rows, kind, fields, say, split=split, carry=carry) as intake:
         if show is not None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from rlaif_fast.commands.headings import Command, option
-from rlaif_fast.commands.options import finish, give_way, reading, running, template_option
+from rlaif_fast.commands.options import check_show, finish, give_way, reading, running, template_option
 
 
 @click.command(cls=Command)
@@ -42,8 +42,7 @@ def score(
     from rlaif_fast.reports.terminal import say
     from rlaif_fast.rows.reader import open_samples
 
-    if show is not None and output is not None:
-        raise click.UsageError("--show is printed and scores nothing; leave --output out")
+    check_show(context.params, "scores")
     if output is not None:
         output = check_target(output, [rows])
     with open_samples(rows, kind, fields, say, split=split, carry=carry) as intake:
