@@ -10,6 +10,7 @@ import click
 
 from rlaif_fast.commands.headings import Command, option
 from rlaif_fast.commands.options import check_show, finish, give_way, reading, running, template_option
+from rlaif_fast.commands.verdict_options import calibration_of, calibration_option, opened_judge
 
 if TYPE_CHECKING:
     from rlaif_fast.judging.judge import Orders
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 @template_option
 @option("Judging", "--orders", type=click.Choice(["both", "forward"]), default="both", show_default=True,
         help="Each pair in both orders, averaged; or the earlier response first only.")  # fmt: skip
+@calibration_option
 @running
 @option("Output", "--to", type=click.Choice(["rows", "pairs"]), default="rows", show_default=True,
         help="Rankings, or a preference file for TRL's trainers.")  # fmt: skip
@@ -34,9 +36,9 @@ if TYPE_CHECKING:
 @click.pass_context
 def rank(
     context: click.Context, rows: str, bundle: str | None, template: str | None, fields: str | None,
-    to: Literal["rows", "pairs"], which: Which | None, orders: Orders, kind: str | None, on_error: str, on_long: str,
-    limit: int | None, output: Path | None, restart: bool, threads: int, engine: str, nice: int | None, verbose: bool,
-    split: str | None, carry: tuple[str, ...], show: int | None,
+    to: Literal["rows", "pairs"], which: Which | None, orders: Orders, calibration: Path | None, kind: str | None,
+    on_error: str, on_long: str, limit: int | None, output: Path | None, restart: bool, threads: int, engine: str,
+    nice: int | None, verbose: bool, split: str | None, carry: tuple[str, ...], show: int | None,
 ) -> None:  # fmt: skip
     """Rank two or more responses a row, from verdicts on all their pairs.
 
@@ -48,9 +50,7 @@ def rank(
     from rlaif_fast.commands.default import bundle_folder_of
     from rlaif_fast.commands.lines import print_lines
     from rlaif_fast.commands.show import show_candidates
-    from rlaif_fast.commands.tune import opened
     from rlaif_fast.files.writing import check_target, convert
-    from rlaif_fast.judging.judge import Judge
     from rlaif_fast.judging.ranker import Ranker
     from rlaif_fast.judging.ranking import pairs_of
     from rlaif_fast.judging.ranking_run import RankingRun
@@ -60,9 +60,9 @@ def rank(
 
     if which is not None and to != "pairs":
         raise click.UsageError("--pairs needs --to pairs")
-    if output is not None:
-        output = check_target(output, [rows])
     check_show(context.params, "ranks")
+    if output is not None:
+        output = check_target(output, [rows, *([str(calibration)] if calibration else [])])
     spread = partial(pairs_of, which=which or "best-worst") if to == "pairs" else None
     with open_candidates(rows, kind, fields, say, split=split, carry=carry) as intake:
         if show is not None:
@@ -73,7 +73,8 @@ def rank(
         taken = RunInput(intake.candidates, intake.restartable, limit=limit, skip=on_error == "skip", output=output)
         taken.check()
         folder = bundle_folder_of(bundle)
-        ranker = Ranker(opened(Judge, folder, engine, template=template, threads=threads, spin=not give_way(nice)))
+        judge, _ = opened_judge(folder, template, threads, not give_way(nice), engine)
+        ranker = Ranker(judge, calibration_of(calibration, judge))
         if verbose:
             say(f"{ranker.judge.manifest.name}\n{ranker.judge.describe()}")
         run = RankingRun(taken, ranker, orders, shorten=on_long == "truncate")

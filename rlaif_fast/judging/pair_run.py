@@ -3,27 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Any, Literal, Protocol
+from typing import Any, Literal
 
 from rlaif_fast.judging.exact import ExactJudge
 from rlaif_fast.judging.fewer_orders import DISAGREEMENT, FrugalJudge, default_sample
 from rlaif_fast.judging.judge import Judge, Orders
 from rlaif_fast.judging.run import Run
 from rlaif_fast.judging.run_input import RunInput
-from rlaif_fast.judging.verdict import Verdict
+from rlaif_fast.judging.verdict import Calibration, Verdict
 from rlaif_fast.reports.terminal import say
 from rlaif_fast.rows.pairs import Pair
 
 AnyOrders = Literal["both", "forward", "prior", "auto"]
-
-
-class Calibration(Protocol):
-    """A fitted calibration, as :mod:`rlaif_fast.evaluation.calibration` makes one."""
-
-    @property
-    def digest(self) -> str: ...
-
-    def __call__(self, verdict: Verdict) -> Verdict: ...
 
 
 class PairRun(Run[Pair, Verdict]):

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from rlaif_fast.judging.judge import Judge, Orders
 from rlaif_fast.judging.ranking import Ranking, ranking_of
+from rlaif_fast.judging.verdict import Calibration
 from rlaif_fast.rows.candidates import Candidates
 
 _WINDOW = 256  # pairs planned together; bounds memory, and is all pairs of 23 candidates
@@ -24,8 +25,12 @@ class Ranker:
         ranking.best, ranking.ranking, ranking.strengths, ranking.wins
     """
 
-    def __init__(self, judge: Judge) -> None:
-        self.judge = judge
+    def __init__(self, judge: Judge, calibration: Calibration | None = None) -> None:
+        """
+        Args:
+            calibration: applied to each verdict, before wins and strengths are made of them.
+        """
+        self.judge, self.calibration = judge, calibration
 
     @classmethod
     def load(
@@ -42,7 +47,7 @@ class Ranker:
         """Rankings in the order of ``many``, which may be endless: one is read at a time.
 
         Every pair of distinct responses gets the verdict that the judge gives it alone, up to rounding (1e-4 in
-        log-odds): with a float32 bundle pairs share passes.
+        log-odds): with a float32 bundle pairs share passes. Then it is calibrated.
 
         Args:
             orders: ``both`` averages over the two orders of each pair; ``forward`` shows the earlier response first.
@@ -55,6 +60,8 @@ class Ranker:
         for candidates in islice(many, done, None):
             pairs = dict(candidates.pairs())
             verdicts = self.judge.judge_many(pairs.values(), orders, window=_WINDOW)
+            if self.calibration is not None:
+                verdicts = map(self.calibration, verdicts)
             yield ranking_of(candidates, dict(zip(pairs, verdicts, strict=True)))
 
     def check(self, candidates: Candidates, orders: Orders = "both") -> None:

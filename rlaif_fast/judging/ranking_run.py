@@ -33,6 +33,7 @@ class RankingRun(Run[Candidates, Ranking]):
     def bound(self) -> Mapping[str, Any]:
         return {
             "bundle": self.ranker.judge.digest, "orders": self.orders,
+            "calibration": self.ranker.calibration.digest if self.ranker.calibration else None,
             "on-long": "truncate" if self._shorten else "error", "limit": self.rows.limit,
             "engine": self.ranker.judge.engine,
         }  # fmt: skip
