@@ -10,7 +10,7 @@ import click
 
 from rlaif_fast.commands.headings import Command, option
 from rlaif_fast.commands.options import check_show, finish, give_way, reading, running, template_option
-from rlaif_fast.commands.verdict_options import calibration_of, calibration_option, opened_judge
+from rlaif_fast.commands.verdict_options import calibration_of, calibration_option, check_exact, opened_judge
 
 if TYPE_CHECKING:
     from rlaif_fast.judging.judge import Orders
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 @template_option
 @option("Judging", "--orders", type=click.Choice(["both", "forward"]), default="both", show_default=True,
         help="Each pair in both orders, averaged; or the earlier response first only.")  # fmt: skip
+@option("Judging", "--exact", is_flag=True, help="Rankings, and labels of pairs, equal to float32's: rows too close"
+        " for int8 are judged again by the fp32 bundle of the same model.")  # fmt: skip
 @calibration_option
 @running
 @option("Output", "--to", type=click.Choice(["rows", "pairs"]), default="rows", show_default=True,
@@ -36,9 +38,9 @@ if TYPE_CHECKING:
 @click.pass_context
 def rank(
     context: click.Context, rows: str, bundle: str | None, template: str | None, fields: str | None,
-    to: Literal["rows", "pairs"], which: Which | None, orders: Orders, calibration: Path | None, kind: str | None,
-    on_error: str, on_long: str, limit: int | None, output: Path | None, restart: bool, threads: int, engine: str,
-    nice: int | None, verbose: bool, split: str | None, carry: tuple[str, ...], show: int | None,
+    to: Literal["rows", "pairs"], which: Which | None, orders: Orders, exact: bool, calibration: Path | None,
+    kind: str | None, on_error: str, on_long: str, limit: int | None, output: Path | None, restart: bool, threads: int,
+    engine: str, nice: int | None, verbose: bool, split: str | None, carry: tuple[str, ...], show: int | None,
 ) -> None:  # fmt: skip
     """Rank two or more responses a row, from verdicts on all their pairs.
 
@@ -58,9 +60,7 @@ def rank(
     from rlaif_fast.reports.terminal import say
     from rlaif_fast.rows.reader import open_candidates
 
-    if which is not None and to != "pairs":
-        raise click.UsageError("--pairs needs --to pairs")
-    check_show(context.params, "ranks")
+    _check_usage(context.params)
     if output is not None:
         output = check_target(output, [rows, *([str(calibration)] if calibration else [])])
     spread = partial(pairs_of, which=which or "best-worst") if to == "pairs" else None
@@ -73,8 +73,8 @@ def rank(
         taken = RunInput(intake.candidates, intake.restartable, limit=limit, skip=on_error == "skip", output=output)
         taken.check()
         folder = bundle_folder_of(bundle)
-        judge, _ = opened_judge(folder, template, threads, not give_way(nice), engine)
-        ranker = Ranker(judge, calibration_of(calibration, judge))
+        judge, precise = opened_judge(folder, template, threads, not give_way(nice), engine, exact=exact)
+        ranker = Ranker(precise or judge, calibration_of(calibration, judge))
         if verbose:
             say(f"{ranker.judge.manifest.name}\n{ranker.judge.describe()}")
         run = RankingRun(taken, ranker, orders, shorten=on_long == "truncate")
@@ -84,6 +84,19 @@ def rank(
         else:
             run.to_screen(lambda found: print_lines(found, partial(_lines, spread=spread)))
     finish(context, run)
+
+
+def _check_usage(given: dict[str, Any]) -> None:
+    """Raise UsageError where options do not go together."""
+    if given["which"] is not None and given["to"] != "pairs":
+        raise click.UsageError("--pairs needs --to pairs")
+    if given["exact"] and given["orders"] != "both":
+        raise click.UsageError("--exact takes --orders both: its bound is one of p1 averaged over both orders")
+    if given["exact"] and given["calibration"]:
+        raise click.UsageError("--exact takes no --calibration: its bound is not one of calibrated p1s; fit one to the"
+                               " fp32 bundle and rank with that")  # fmt: skip
+    check_exact(given)
+    check_show(given, "ranks")
 
 
 def _lines(ranking: Ranking, spread: Any) -> str | None:

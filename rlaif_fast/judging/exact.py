@@ -20,8 +20,8 @@ from rlaif_fast.rows.pairs import Pair
 # the rest of the window at once. Nothing is remembered from one window to the next, so a run that is taken up again
 # decides as it would have, and judges at most one window's pairs by int8 again to know.
 BUDGET = 0.03
-_WINDOW = 128
-_INT8 = 0.6  # an int8 pass in passes of float32, measured (docs/performance.md); less for long prompts
+BUDGETED = 128  # pairs of such a window
+INT8 = 0.6  # an int8 pass in passes of float32, measured (docs/performance.md); less for long prompts
 
 
 class ExactJudge:
@@ -44,7 +44,7 @@ class ExactJudge:
         self, pairs: Iterable[Pair], orders: Orders = "both", *, window: int = WINDOW, done: int = 0
     ) -> Iterator[Verdict]:
         """As :meth:`Judge.judge_many`; the counts tell how many pairs each bundle judged."""
-        for ahead in windows(pairs, min(window, _WINDOW)):
+        for ahead in windows(pairs, min(window, BUDGETED)):
             if done < len(ahead):
                 yield from self._judge_window(ahead, orders, done)
             done = max(0, done - len(ahead))
@@ -58,8 +58,8 @@ class ExactJudge:
                 yield from self.exact.judge_many(rest, orders, window=len(rest), done=done)
                 return
             verdict = self.fast.judge(pair, orders)
-            decided = abs(verdict.p1 - 0.5) > self.bound
-            loss += _INT8 + (not decided) - alone
+            decided = self.decides(verdict)
+            loss += INT8 + (not decided) - alone
             if place < done:
                 continue
             if decided:
@@ -68,6 +68,10 @@ class ExactJudge:
                 self.again += 1
                 verdict = self.exact.judge(pair, orders)
             yield verdict
+
+    def decides(self, verdict: Verdict) -> bool:
+        """Whether a verdict of the int8 bundle, in both orders, has float32's label for sure."""
+        return abs(verdict.p1 - 0.5) > self.bound
 
     def line(self) -> str:
         """How the work was shared, for people."""

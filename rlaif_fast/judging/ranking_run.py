@@ -31,8 +31,10 @@ class RankingRun(Run[Candidates, Ranking]):
 
     @property
     def bound(self) -> Mapping[str, Any]:
+        exact = self.ranker.exact
         return {
-            "bundle": self.ranker.judge.digest, "orders": self.orders,
+            "bundle": self.ranker.judge.digest, "exact": exact.judge.exact.digest if exact else None,
+            "orders": self.orders,
             "calibration": self.ranker.calibration.digest if self.ranker.calibration else None,
             "on-long": "truncate" if self._shorten else "error", "limit": self.rows.limit,
             "engine": self.ranker.judge.engine,
@@ -53,3 +55,6 @@ class RankingRun(Run[Candidates, Ranking]):
         if self.counts["both"]:
             found.append(f"same position {100 * self.counts['same'] / self.counts['both']:.1f} %")
         return found
+
+    def notes(self) -> list[str]:
+        return [self.ranker.exact.line()] if self.ranker.exact else []
