@@ -20,7 +20,7 @@ from rlaif_fast.commands.verdict_options import (
 )
 
 if TYPE_CHECKING:
-    from rlaif_fast.files.writing import Keep
+    from rlaif_fast.files.keeping import Keep
     from rlaif_fast.judging.pair_run import AnyOrders
     from rlaif_fast.judging.verdict import Verdict
 
@@ -75,7 +75,8 @@ def judge(
     from rlaif_fast.commands.lines import print_lines
     from rlaif_fast.commands.show import show_pairs
     from rlaif_fast.commands.table import print_table
-    from rlaif_fast.files.writing import Keep, check_target, convert
+    from rlaif_fast.files.keeping import Keep
+    from rlaif_fast.files.writing import check_target, convert
     from rlaif_fast.judging.pair_run import PairRun
     from rlaif_fast.judging.run_input import RunInput
     from rlaif_fast.reports.terminal import say

@@ -35,7 +35,7 @@ def score(
     from rlaif_fast.commands.lines import print_lines
     from rlaif_fast.commands.show import show_samples
     from rlaif_fast.commands.tune import opened
-    from rlaif_fast.files.writing import Keep, check_target, convert
+    from rlaif_fast.files.writing import check_target, convert
     from rlaif_fast.judging.rater import Rater
     from rlaif_fast.judging.rating_run import RatingRun
     from rlaif_fast.judging.run_input import RunInput
@@ -59,7 +59,7 @@ def score(
             say(f"{rater.manifest.name}\n{rater.describe()}")
         run = RatingRun(taken, rater, shorten=on_long == "truncate")
         if output is not None:
-            run.to_file(lambda found, target: convert(found, target, to="scores", keep=Keep()), restart=restart)
+            run.to_file(lambda found, target: convert(found, target, to="scores"), restart=restart)
         else:
             run.to_screen(lambda found: print_lines(found, lambda rating: rating.to_json()))
     finish(context, run)
