@@ -10,14 +10,8 @@ from typing import TYPE_CHECKING, Any, Literal
 import click
 
 from rlaif_fast.commands.headings import Command, option
-from rlaif_fast.commands.options import check_show, finish, give_way, reading, running, template_option
-from rlaif_fast.commands.verdict_options import (
-    calibration_of,
-    calibration_option,
-    check_exact,
-    check_mark,
-    opened_judge,
-)
+from rlaif_fast.commands.options import check_mark, check_show, finish, give_way, reading, running, template_option
+from rlaif_fast.commands.verdict_options import calibration_of, calibration_option, check_exact, opened_judge
 
 if TYPE_CHECKING:
     from rlaif_fast.files.keeping import Keep
@@ -115,7 +109,7 @@ def judge(
 def _check_usage(given: dict[str, Any]) -> None:
     """Raise UsageError where options do not go together."""
     orders, output = given["orders"], given["output"]
-    check_mark(given)
+    check_mark(given, "min_margin", "only_consistent")
     if given["table"] and (output or given["to"] != "rows"):
         raise click.UsageError("--table is printed; it takes neither --output nor --to")
     if orders in _SAMPLED and given["exact"]:

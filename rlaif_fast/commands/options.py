@@ -83,6 +83,13 @@ def check_show(given: Mapping[str, Any], does: str) -> None:
         raise click.UsageError(f"--show is printed and {does} nothing; leave --output out")
 
 
+def check_mark(given: Mapping[str, Any], *thresholds: str) -> None:
+    """Raise UsageError where ``--mark`` has none of ``thresholds`` to mark by."""
+    if given["mark"] and not any(given[name] for name in thresholds):
+        names = " or ".join(f"--{name.replace('_', '-')}" for name in thresholds)
+        raise click.UsageError(f"--mark needs {names}")
+
+
 def give_way(nice: int | None) -> bool:
     """Set the process's priority; whether the machine is in use by others."""
     from rlaif_fast.runtime.cpu import busy

@@ -10,14 +10,8 @@ from typing import TYPE_CHECKING, Any, Literal
 import click
 
 from rlaif_fast.commands.headings import Command, option
-from rlaif_fast.commands.options import check_show, finish, give_way, reading, running, template_option
-from rlaif_fast.commands.verdict_options import (
-    calibration_of,
-    calibration_option,
-    check_exact,
-    check_mark,
-    opened_judge,
-)
+from rlaif_fast.commands.options import check_mark, check_show, finish, give_way, reading, running, template_option
+from rlaif_fast.commands.verdict_options import calibration_of, calibration_option, check_exact, opened_judge
 
 if TYPE_CHECKING:
     from rlaif_fast.judging.judge import Orders
@@ -63,7 +57,7 @@ def rank(
     preferred to each) and consistent_share (of the pairs, those that both orders decide alike).
     """
     from rlaif_fast.commands.default import bundle_folder_of
-    from rlaif_fast.commands.lines import print_lines
+    from rlaif_fast.commands.lines import line_of, print_lines
     from rlaif_fast.commands.show import show_candidates
     from rlaif_fast.files.keeping import Keep
     from rlaif_fast.files.writing import check_target, convert
@@ -94,7 +88,7 @@ def rank(
             say(f"{ranker.judge.manifest.name}\n{ranker.judge.describe()}")
         run = RankingRun(taken, ranker, orders, shorten=on_long == "truncate", preferences=preferences)
         if output is None:
-            run.to_screen(lambda found: print_lines(_rows(found, preferences), _line))
+            run.to_screen(lambda found: print_lines(_rows(found, preferences), line_of))
         elif preferences is None:
             run.to_file(partial(convert, to="rankings"), restart=restart)
         else:
@@ -110,7 +104,7 @@ def _check_usage(given: dict[str, Any]) -> None:
     for name in ("min_margin", "only_consistent"):
         if given[name] and given["to"] != "pairs":
             raise click.UsageError(f"--{name.replace('_', '-')} needs --to pairs")
-    check_mark(given)
+    check_mark(given, "min_margin", "only_consistent")
     if given["only_consistent"] and given["orders"] != "both":
         raise click.UsageError("--only-consistent needs --orders both: one order cannot disagree")
     if given["exact"] and given["orders"] != "both":
@@ -130,9 +124,3 @@ def _rows(rankings: Iterable[Ranking], preferences: Preferences | None) -> Itera
     if preferences is None:
         return rows
     return map(trl_row, preferences.sieve(pair for row in rows for pair in preferences.of(row)))
-
-
-def _line(row: dict[str, Any]) -> str:
-    import json
-
-    return json.dumps(row, ensure_ascii=False, allow_nan=False)

@@ -1,4 +1,4 @@
-"""What ``judge`` and ``rank`` do with verdicts: ``--exact``, ``--calibration``, and which of them are kept."""
+"""What ``judge`` and ``rank`` do with verdicts: ``--exact`` and ``--calibration``."""
 
 from __future__ import annotations
 
@@ -23,12 +23,6 @@ def check_exact(given: Mapping[str, Any]) -> None:
     """Raise UsageError where ``--exact`` does not go with the engine."""
     if given["exact"] and given["engine"] not in ("auto", "onnxruntime"):
         raise click.UsageError("--exact needs an error bound, which was measured with onnxruntime: leave --engine out")
-
-
-def check_mark(given: Mapping[str, Any]) -> None:
-    """Raise UsageError where ``--mark`` has nothing to mark by."""
-    if given["mark"] and not (given["min_margin"] or given["only_consistent"]):
-        raise click.UsageError("--mark needs --min-margin or --only-consistent")
 
 
 def opened_judge(

@@ -12,17 +12,19 @@ Row = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Keep:
-    """Which verdicts are kept.
+    """Which verdicts, or scores, are kept.
 
     Attributes:
-        min_margin: of |p1 - p2|.
-        only_consistent: not those whose two orders name different responses.
+        min_margin: of a verdict's |p1 - p2|.
+        only_consistent: no verdicts whose two orders name different responses.
         mark: keep all, and say it in a last field ``kept``.
+        min_mass: of a score's mass.
     """
 
     min_margin: float = 0.0
     only_consistent: bool = False
     mark: bool = False
+    min_mass: float = 0.0
 
     def faults(self, row: Row) -> list[str]:
         """Why a row is not kept; nothing where it is."""
@@ -31,6 +33,8 @@ class Keep:
             found.append("below the margin")
         if self.only_consistent and row["consistent"] is False:
             found.append("inconsistent")
+        if self.min_mass and row["mass"] < self.min_mass:
+            found.append("below the mass")
         return found
 
     def __call__(self, row: Row) -> Row | None:
