@@ -15,7 +15,8 @@ import pytest
 
 from rlaif_fast import ExactJudge, FrugalJudge, Judge, Pair, PairError, Ranker, Verdict
 from rlaif_fast.evaluation.calibration import Calibration
-from rlaif_fast.files.writing import Keep, convert
+from rlaif_fast.files.keeping import Keep
+from rlaif_fast.files.writing import convert
 from rlaif_fast.judging.fewer_orders import draw
 from rlaif_fast.judging.pair_run import PairRun
 from rlaif_fast.judging.ranking_run import RankingRun

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import re
 from collections.abc import Callable
@@ -197,3 +198,30 @@ def test_the_command(bundle: Callable[[str], Path], tmp_path: Path, rlaif_fast: 
     assert skipped.status == 1 and "1 skipped" in skipped.err
     wrong = rlaif_fast("judge", rows, "-b", bundle("llama"))
     assert wrong.status == 1 and "error: " in wrong.err
+
+
+@pytest.mark.parametrize("kind", ["jsonl", "csv"])
+def test_scores_of_little_mass_are_dropped_or_marked(
+    kind: str, bundle: Callable[[str], Path], tmp_path: Path, rlaif_fast: Callable[..., Run]
+) -> None:
+    rows, out = tmp_path / "rows.jsonl", tmp_path / f"out.{kind}"
+    rows.write_text("".join(json.dumps({"instruction": s.instruction, "response": s.response}) + "\n" for s in SAMPLES))
+    command = ("score", rows, "-b", bundle("llama"))
+    every = [json.loads(line) for line in rlaif_fast(*command).out.splitlines()]
+    least = sorted(row["mass"] for row in every)[len(every) // 2]
+    wanted = [row for row in every if row["mass"] >= least]
+    assert 0 < len(wanted) < len(every)
+    counts = f", {len(wanted)} scores kept and {len(every) - len(wanted)} "
+    done = rlaif_fast(*command, "--min-mass", least, "-o", out)
+    assert done.status == 0 and f"{counts}dropped ({len(every) - len(wanted)} below the mass), " in done.err
+    if kind == "jsonl":
+        assert [json.loads(line) for line in out.read_text().splitlines()] == wanted
+    else:
+        with open(out, newline="") as stream:
+            assert [float(row["mass"]) for row in csv.DictReader(stream)] == [row["mass"] for row in wanted]
+    marked = rlaif_fast(*command, "--min-mass", least, "--mark")
+    found = [json.loads(line) for line in marked.out.splitlines()]
+    assert [row.pop("kept") for row in found] == [row in wanted for row in every] and found == every
+    assert f"{counts}marked (" in marked.err
+    wrong = rlaif_fast(*command, "--mark")
+    assert wrong.status == 2 and "--mark needs --min-mass" in wrong.err

@@ -19,8 +19,9 @@ from hypothesis import strategies as st
 
 from rlaif_fast.errors import PairError
 from rlaif_fast.files import writing
+from rlaif_fast.files.keeping import Keep, Sieve
 from rlaif_fast.files.opening import open_rows
-from rlaif_fast.files.writing import Keep, check_target, convert, target_kind, trl_row
+from rlaif_fast.files.writing import check_target, convert, target_kind, trl_row
 from tests.verdicts import Row, random_rows, verdict_row, write_rows
 
 KINDS = ["jsonl", "json", "csv", "tsv", "parquet", "jsonl.gz", "csv.gz", "parquet.zst", "json.zst"]
@@ -186,12 +187,33 @@ def test_near_ties_and_disagreement_are_dropped_or_marked() -> None:
     assert Keep(min_margin=0.1, mark=True)(tie | {"kept": "x"}) == tie | {"input_kept": "x", "kept": False}
 
 
+def test_a_sieve_counts_each_pass_anew() -> None:
+    tie, split, sure = verdict_row(1, [0.51, 0.52]), verdict_row(2, [0.9, 0.4]), verdict_row(3, [0.9, 0.8])
+    worse = verdict_row(4, [0.52, 0.47])
+    sieve = Sieve(Keep(min_margin=0.1, only_consistent=True))
+    assert sieve.line("pairs") == "", "nothing came through"
+    for _ in range(2):  # as a table is written: its columns are looked for first
+        assert list(sieve([tie, split, sure, worse])) == [sure]
+        assert sieve.line("pairs") == (
+            "1 pairs kept and 3 dropped (1 below the margin, 1 below the margin and inconsistent, 1 inconsistent)"
+        )
+    marking = Sieve(Keep(min_margin=0.1, mark=True))
+    assert [row["kept"] for row in marking([tie, split, sure, worse])] == [False, True, True, False]
+    assert marking.line("pairs") == "2 pairs kept and 2 marked (2 below the margin)"
+    everything = Sieve()
+    assert list(everything([tie, sure])) == [tie, sure] and everything.line("pairs") == "2 pairs"
+    none = Sieve(Keep(min_margin=0.1))
+    assert list(none([sure])) == [sure] and none.line("pairs") == "1 pairs kept and 0 dropped"
+
+
 @pytest.mark.parametrize("kind", ["jsonl", "csv", "parquet"])
 def test_kept_rows_are_counted(kind: str, tmp_path: Path) -> None:
     rows = random_rows(6, 40)
     kept = [row for row in rows if abs(row["p1"] - row["p2"]) >= 0.3]
     partial = write_rows(tmp_path / "p", rows)
-    assert convert(partial, tmp_path / f"v.{kind}", to="rows", keep=Keep(min_margin=0.3)) == len(kept)
+    sieve = Sieve(Keep(min_margin=0.3))
+    assert convert(partial, tmp_path / f"v.{kind}", to="rows", keep=sieve) == sieve.kept == len(kept)
+    assert sieve.dropped == {"below the margin": len(rows) - len(kept)}
     assert [str(row["id"]) for row in read_back(tmp_path / f"v.{kind}")] == [row["id"] for row in kept]
 
 

@@ -10,13 +10,11 @@ from typing import TYPE_CHECKING, Any, Literal
 import click
 
 from rlaif_fast.commands.headings import Command, option
-from rlaif_fast.commands.options import finish, give_way, reading, running, template_option
+from rlaif_fast.commands.options import check_mark, check_show, finish, give_way, reading, running, template_option
+from rlaif_fast.commands.verdict_options import calibration_of, calibration_option, check_exact, opened_judge
 
 if TYPE_CHECKING:
-    from rlaif_fast.evaluation.calibration import Calibration
-    from rlaif_fast.files.writing import Keep
-    from rlaif_fast.judging.exact import ExactJudge
-    from rlaif_fast.judging.judge import Judge
+    from rlaif_fast.files.keeping import Keep
     from rlaif_fast.judging.pair_run import AnyOrders
     from rlaif_fast.judging.verdict import Verdict
     from rlaif_fast.selection.profile import Profile
@@ -41,8 +39,7 @@ _SAMPLED = ("prior", "auto")
         " that may differ from both orders' with auto, with 95 % confidence. [default: 0.01]")  # fmt: skip
 @option("Judging", "--exact", is_flag=True, help="Labels equal to float32's: pairs too close for int8 are judged again"
         " by the fp32 bundle of the same model.")  # fmt: skip
-@option("Judging", "--calibration", type=click.Path(dir_okay=False, path_type=Path), help="Apply what `eval --fit`"
-        " wrote for this bundle.")  # fmt: skip
+@calibration_option
 @option("Judging", "--profile", "profile_file", type=click.Path(dir_okay=False, path_type=Path), help="Judge as"
         " `select` recommended: its bundle, prompt, orders and calibration.")  # fmt: skip
 @running
@@ -76,7 +73,8 @@ def judge(
     from rlaif_fast.commands.lines import print_lines
     from rlaif_fast.commands.show import show_pairs
     from rlaif_fast.commands.table import print_table
-    from rlaif_fast.files.writing import Keep, check_target, convert
+    from rlaif_fast.files.keeping import Keep
+    from rlaif_fast.files.writing import check_target, convert
     from rlaif_fast.judging.pair_run import PairRun
     from rlaif_fast.judging.run_input import RunInput
     from rlaif_fast.reports.terminal import say
@@ -87,6 +85,7 @@ def judge(
     if profile is not None:
         template, orders = profile.prompt, profile.way.orders
         engine = "onnxruntime" if engine == "auto" else engine  # auto may take the other bundle of the model
+    check_exact(context.params, orders)
     keep = Keep(min_margin, only_consistent, mark)
     if output is not None:
         output = check_target(output, [pairs, *map(str, filter(None, (calibration, profile_file)))])
@@ -100,9 +99,8 @@ def judge(
         rows.check()
         folder = bundle_folder_of(bundle) if bundle or profile is None else profile.folder
         started, spin = time.perf_counter(), not give_way(nice)
-        loaded = _load(folder, template, threads, spin, "onnxruntime" if exact else engine)
-        precise = _exact(loaded, folder, threads, spin) if exact else None
-        calibrated = _calibration(calibration, loaded)
+        loaded, precise = opened_judge(folder, template, threads, spin, engine, exact=exact)
+        calibrated = calibration_of(calibration, loaded)
         if profile is not None and profile_file is not None:
             profile.require_judge(loaded.digest, profile_file)
             calibrated = profile.calibration
@@ -123,50 +121,16 @@ def judge(
 def _check_usage(given: dict[str, Any]) -> None:
     """Raise UsageError where options do not go together."""
     orders, output = given["orders"], given["output"]
-    if given["mark"] and not (given["min_margin"] or given["only_consistent"]):
-        raise click.UsageError("--mark needs --min-margin or --only-consistent")
+    check_mark(given, "min_margin", "only_consistent")
     if given["table"] and (output or given["to"] != "rows"):
         raise click.UsageError("--table is printed; it takes neither --output nor --to")
-    if orders in _SAMPLED and given["exact"]:
-        raise click.UsageError(f"--exact takes --orders both or forward: its bound on p1 is not one of {orders}'s")
     if orders in _SAMPLED and given["calibration"]:
         raise click.UsageError(f"--calibration takes --orders both or forward: it was not fitted to {orders}'s p1")
     if given["sample"] is not None and orders not in _SAMPLED:
         raise click.UsageError("--sample needs --orders prior or auto")
     if given["disagreement"] is not None and orders != "auto":
         raise click.UsageError("--disagreement needs --orders auto")
-    if given["exact"] and given["engine"] not in ("auto", "onnxruntime"):
-        raise click.UsageError("--exact needs an error bound, which was measured with onnxruntime: leave --engine out")
-    if given["show"] is not None and output is not None:
-        raise click.UsageError("--show is printed and judges nothing; leave --output out")
-
-
-def _load(folder: Path, template: str | None, threads: int, spin: bool, engine: str) -> Judge:
-    from rlaif_fast.commands.tune import opened
-    from rlaif_fast.judging.judge import Judge
-
-    return opened(Judge, folder, engine, template=template, threads=threads, spin=spin)
-
-
-def _exact(fast: Judge, folder: Path, threads: int, spin: bool) -> ExactJudge | None:
-    """The judge of ``--exact``; None where the bundle is exact by itself."""
-    from rlaif_fast.bundle.float32_bundle import companion
-    from rlaif_fast.judging.exact import ExactJudge
-
-    if fast.manifest.prompt.error_bound is None:
-        return None
-    beside, template = companion(folder, fast.manifest), fast.manifest.prompt.name
-    return ExactJudge(fast, _load(beside, template, threads, spin, fast.engine))
-
-
-def _calibration(path: Path | None, judge: Judge) -> Calibration | None:
-    from rlaif_fast.evaluation.calibration import read_calibration
-
-    if path is None:
-        return None
-    found = read_calibration(path)
-    found.require_bundle(judge.digest, path)
-    return found
+    check_show(given, "judges")
 
 
 def _profile(context: click.Context, path: Path | None) -> Profile | None:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import sys
-from collections.abc import Callable, Iterable
-from typing import TypeVar
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, TypeVar
 
 from rlaif_fast.errors import RlaifFastError
 
@@ -21,3 +22,8 @@ def print_lines(results: Iterable[T], form: Callable[[T], str | None]) -> None:
         if (line := form(result)) is not None:
             sys.stdout.write(line + "\n")
     sys.stdout.flush()
+
+
+def line_of(row: Mapping[str, Any]) -> str:
+    """A row as its line."""
+    return json.dumps(row, ensure_ascii=False, allow_nan=False)

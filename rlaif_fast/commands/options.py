@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -76,6 +76,19 @@ def _all(options: Sequence[Callable[[F], F]], command: F) -> F:
     for decorate in reversed(options):
         command = decorate(command)
     return command
+
+
+def check_show(given: Mapping[str, Any], does: str) -> None:
+    """Raise UsageError where ``--show`` has a file to write to; ``does`` is what the command does otherwise."""
+    if given["show"] is not None and given["output"] is not None:
+        raise click.UsageError(f"--show is printed and {does} nothing; leave --output out")
+
+
+def check_mark(given: Mapping[str, Any], *thresholds: str) -> None:
+    """Raise UsageError where ``--mark`` has none of ``thresholds`` to mark by."""
+    if given["mark"] and not any(given[name] for name in thresholds):
+        names = " or ".join(f"--{name.replace('_', '-')}" for name in thresholds)
+        raise click.UsageError(f"--mark needs {names}")
 
 
 def give_way(nice: int | None) -> bool:

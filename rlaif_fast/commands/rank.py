@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -9,10 +10,12 @@ from typing import TYPE_CHECKING, Any, Literal
 import click
 
 from rlaif_fast.commands.headings import Command, option
-from rlaif_fast.commands.options import finish, give_way, reading, running, template_option
+from rlaif_fast.commands.options import check_mark, check_show, finish, give_way, reading, running, template_option
+from rlaif_fast.commands.verdict_options import calibration_of, calibration_option, check_exact, opened_judge
 
 if TYPE_CHECKING:
     from rlaif_fast.judging.judge import Orders
+    from rlaif_fast.judging.preferences import Preferences
     from rlaif_fast.judging.ranking import Ranking, Which
 
 
@@ -26,15 +29,23 @@ if TYPE_CHECKING:
 @template_option
 @option("Judging", "--orders", type=click.Choice(["both", "forward"]), default="both", show_default=True,
         help="Each pair in both orders, averaged; or the earlier response first only.")  # fmt: skip
+@option("Judging", "--exact", is_flag=True, help="Rankings, and labels of pairs, equal to float32's: rows too close"
+        " for int8 are judged again by the fp32 bundle of the same model.")  # fmt: skip
+@calibration_option
 @running
 @option("Output", "--to", type=click.Choice(["rows", "pairs"]), default="rows", show_default=True,
         help="Rankings, or a preference file for TRL's trainers.")  # fmt: skip
 @option("Output", "--pairs", "which", type=click.Choice(["best-worst", "all"]),
         help="With --to pairs: a row's best and worst, or every two. [default: best-worst]")  # fmt: skip
+@option("Output", "--min-margin", type=click.FloatRange(0, 1), default=0.0, help="With --to pairs: drop pairs with"
+        " |p1 - p2| below this.")  # fmt: skip
+@option("Output", "--only-consistent", is_flag=True, help="With --to pairs: drop pairs whose two orders disagree.")
+@option("Output", "--mark", is_flag=True, help="With the two above: keep such pairs, and write kept: false.")
 @click.pass_context
 def rank(
     context: click.Context, rows: str, bundle: str | None, template: str | None, fields: str | None,
-    to: Literal["rows", "pairs"], which: Which | None, orders: Orders, kind: str | None, on_error: str, on_long: str,
+    to: Literal["rows", "pairs"], which: Which | None, orders: Orders, exact: bool, calibration: Path | None,
+    min_margin: float, only_consistent: bool, mark: bool, kind: str | None, on_error: str, on_long: str,
     limit: int | None, output: Path | None, restart: bool, threads: int, engine: str, nice: int | None, verbose: bool,
     split: str | None, carry: tuple[str, ...], show: int | None,
 ) -> None:  # fmt: skip
@@ -46,25 +57,22 @@ def rank(
     preferred to each) and consistent_share (of the pairs, those that both orders decide alike).
     """
     from rlaif_fast.commands.default import bundle_folder_of
-    from rlaif_fast.commands.lines import print_lines
+    from rlaif_fast.commands.lines import line_of, print_lines
     from rlaif_fast.commands.show import show_candidates
-    from rlaif_fast.commands.tune import opened
+    from rlaif_fast.files.keeping import Keep
     from rlaif_fast.files.writing import check_target, convert
-    from rlaif_fast.judging.judge import Judge
+    from rlaif_fast.judging.preferences import Preferences
     from rlaif_fast.judging.ranker import Ranker
-    from rlaif_fast.judging.ranking import pairs_of
     from rlaif_fast.judging.ranking_run import RankingRun
     from rlaif_fast.judging.run_input import RunInput
     from rlaif_fast.reports.terminal import say
     from rlaif_fast.rows.reader import open_candidates
 
-    if which is not None and to != "pairs":
-        raise click.UsageError("--pairs needs --to pairs")
+    _check_usage(context.params)
     if output is not None:
-        output = check_target(output, [rows])
-    if show is not None and output is not None:
-        raise click.UsageError("--show is printed and ranks nothing; leave --output out")
-    spread = partial(pairs_of, which=which or "best-worst") if to == "pairs" else None
+        output = check_target(output, [rows, *([str(calibration)] if calibration else [])])
+    keep = Keep(min_margin, only_consistent, mark)
+    preferences = Preferences(which or "best-worst", keep) if to == "pairs" else None
     with open_candidates(rows, kind, fields, say, split=split, carry=carry) as intake:
         if show is not None:
             count = show if limit is None else min(show, limit)
@@ -74,25 +82,43 @@ def rank(
         taken = RunInput(intake.candidates, intake.restartable, limit=limit, skip=on_error == "skip", output=output)
         taken.check()
         folder = bundle_folder_of(bundle)
-        ranker = Ranker(opened(Judge, folder, engine, template=template, threads=threads, spin=not give_way(nice)))
+        judge, precise = opened_judge(folder, template, threads, not give_way(nice), engine, exact=exact)
+        ranker = Ranker(precise or judge, calibration_of(calibration, judge))
         if verbose:
             say(f"{ranker.judge.manifest.name}\n{ranker.judge.describe()}")
-        run = RankingRun(taken, ranker, orders, shorten=on_long == "truncate")
-        if output is not None:
-            form: Literal["trl", "rankings"] = "trl" if spread else "rankings"
-            run.to_file(lambda found, target: convert(found, target, to=form, spread=spread), restart=restart)
+        run = RankingRun(taken, ranker, orders, shorten=on_long == "truncate", preferences=preferences)
+        if output is None:
+            run.to_screen(lambda found: print_lines(_rows(found, preferences), line_of))
+        elif preferences is None:
+            run.to_file(partial(convert, to="rankings"), restart=restart)
         else:
-            run.to_screen(lambda found: print_lines(found, partial(_lines, spread=spread)))
+            form = partial(convert, to="trl", keep=preferences.sieve, spread=preferences.of)
+            run.to_file(form, restart=restart)
     finish(context, run)
 
 
-def _lines(ranking: Ranking, spread: Any) -> str | None:
-    """What standard output gets of a ranking; None for nothing."""
-    import json
+def _check_usage(given: dict[str, Any]) -> None:
+    """Raise UsageError where options do not go together."""
+    if given["which"] is not None and given["to"] != "pairs":
+        raise click.UsageError("--pairs needs --to pairs")
+    for name in ("min_margin", "only_consistent"):
+        if given[name] and given["to"] != "pairs":
+            raise click.UsageError(f"--{name.replace('_', '-')} needs --to pairs")
+    check_mark(given, "min_margin", "only_consistent")
+    if given["only_consistent"] and given["orders"] != "both":
+        raise click.UsageError("--only-consistent needs --orders both: one order cannot disagree")
+    if given["exact"] and given["calibration"]:
+        raise click.UsageError("--exact takes no --calibration: its bound is not one of calibrated p1s; fit one to the"
+                               " fp32 bundle and rank with that")  # fmt: skip
+    check_exact(given, given["orders"])
+    check_show(given, "ranks")
 
+
+def _rows(rankings: Iterable[Ranking], preferences: Preferences | None) -> Iterator[dict[str, Any]]:
+    """The rows that standard output gets."""
     from rlaif_fast.files.writing import trl_row
 
-    if spread is None:
-        return ranking.to_json()
-    rows = map(trl_row, spread(ranking.row()))
-    return "\n".join(json.dumps(row, ensure_ascii=False, allow_nan=False) for row in rows) or None
+    rows = (ranking.row() for ranking in rankings)
+    if preferences is None:
+        return rows
+    return map(trl_row, preferences.sieve(pair for row in rows for pair in preferences.of(row)))

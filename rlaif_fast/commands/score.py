@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 import click
 
 from rlaif_fast.commands.headings import Command, option
-from rlaif_fast.commands.options import finish, give_way, reading, running, template_option
+from rlaif_fast.commands.options import check_mark, check_show, finish, give_way, reading, running, template_option
 
 
 @click.command(cls=Command)
@@ -18,11 +19,14 @@ from rlaif_fast.commands.options import finish, give_way, reading, running, temp
         " default]")  # fmt: skip
 @template_option
 @running
+@option("Output", "--min-mass", type=click.FloatRange(0, 1), default=0.0, help="Drop scores whose mass is below this.")
+@option("Output", "--mark", is_flag=True, help="With --min-mass: keep such rows, and write kept: false.")
 @click.pass_context
 def score(
     context: click.Context, rows: str, bundle: str | None, template: str | None, fields: str | None, kind: str | None,
     on_error: str, on_long: str, limit: int | None, output: Path | None, restart: bool, threads: int, engine: str,
-    nice: int | None, verbose: bool, split: str | None, carry: tuple[str, ...], show: int | None,
+    nice: int | None, verbose: bool, split: str | None, carry: tuple[str, ...], show: int | None, min_mass: float,
+    mark: bool,
 ) -> None:  # fmt: skip
     """Score single responses from 1 to 10 (d-RLAIF), one forward pass each.
 
@@ -32,18 +36,19 @@ def score(
     score-harmless; `prompt list` shows which of them a bundle has, `prompt add` adds one.
     """
     from rlaif_fast.commands.default import bundle_folder_of
-    from rlaif_fast.commands.lines import print_lines
+    from rlaif_fast.commands.lines import line_of, print_lines
     from rlaif_fast.commands.show import show_samples
     from rlaif_fast.commands.tune import opened
-    from rlaif_fast.files.writing import Keep, check_target, convert
+    from rlaif_fast.files.keeping import Keep, Sieve
+    from rlaif_fast.files.writing import check_target, convert
     from rlaif_fast.judging.rater import Rater
     from rlaif_fast.judging.rating_run import RatingRun
     from rlaif_fast.judging.run_input import RunInput
     from rlaif_fast.reports.terminal import say
     from rlaif_fast.rows.reader import open_samples
 
-    if show is not None and output is not None:
-        raise click.UsageError("--show is printed and scores nothing; leave --output out")
+    check_mark(context.params, "min_mass")
+    check_show(context.params, "scores")
     if output is not None:
         output = check_target(output, [rows])
     with open_samples(rows, kind, fields, say, split=split, carry=carry) as intake:
@@ -58,9 +63,10 @@ def score(
         rater = opened(Rater, folder, engine, template=template, threads=threads, spin=not give_way(nice))
         if verbose:
             say(f"{rater.manifest.name}\n{rater.describe()}")
-        run = RatingRun(taken, rater, shorten=on_long == "truncate")
+        sieve = Sieve(Keep(min_mass=min_mass, mark=mark))
+        run = RatingRun(taken, rater, shorten=on_long == "truncate", sieve=sieve if min_mass else None)
         if output is not None:
-            run.to_file(lambda found, target: convert(found, target, to="scores", keep=Keep()), restart=restart)
+            run.to_file(partial(convert, to="scores", keep=sieve), restart=restart)
         else:
-            run.to_screen(lambda found: print_lines(found, lambda rating: rating.to_json()))
+            run.to_screen(lambda found: print_lines(sieve(rating.row() for rating in found), line_of))
     finish(context, run)

@@ -55,12 +55,9 @@ def show_candidates(
 
     def prompts(row: Candidates) -> Prompts:
         (_, pair) = next(row.pairs(), (None, None))
-        count = len(set(row.responses))
         if pair is None:
             return []
-        return [
-            (f"1 of {count * (count - 1) // 2} pairs, {what}", text) for what, text in _of_pair(template, pair, orders)
-        ]
+        return [(f"1 of {row.pair_count} pairs, {what}", text) for what, text in _of_pair(template, pair, orders)]
 
     return _show(intake, intake.candidates, count, skip, model, prompts)
 

@@ -8,15 +8,14 @@ import gzip
 import json
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, Literal, cast
 
 from rlaif_fast.errors import PairError
 from rlaif_fast.files.extra import optional
+from rlaif_fast.files.keeping import Keep, Row, Sieve
 from rlaif_fast.files.targets import named, put, sync_file, target_of
 
-Row = dict[str, Any]
 To = Literal["rows", "trl", "scores", "rankings"]
 Columns = dict[str, set[type]]  # the types of each column's values
 
@@ -37,31 +36,6 @@ _COLUMNS: dict[To, dict[str, type | None]] = {
 }  # fmt: skip
 _BATCH = 1024  # rows of a Parquet row group, at most
 _BATCH_BYTES = 16_000_000
-
-
-@dataclass(frozen=True, slots=True)
-class Keep:
-    """Which verdicts are kept.
-
-    Attributes:
-        min_margin: of |p1 - p2|.
-        only_consistent: not those whose two orders name different responses.
-        mark: keep all, and say it in a last field ``kept``.
-    """
-
-    min_margin: float = 0.0
-    only_consistent: bool = False
-    mark: bool = False
-
-    def __call__(self, row: Row) -> Row | None:
-        """The row to write; None for none."""
-        if self == Keep():
-            return row
-        margin = abs(row["p1"] - row["p2"])
-        kept = margin >= self.min_margin and not (self.only_consistent and row["consistent"] is False)
-        if not self.mark:
-            return row if kept else None
-        return {"input_kept" if name == "kept" else name: value for name, value in row.items()} | {"kept": kept}
 
 
 def trl_row(row: Row) -> Row:
@@ -101,31 +75,35 @@ def check_target(path: Path, inputs: Sequence[str] = ()) -> Path:
 
 
 def convert(
-    rows: Path, target: Path, *, to: To, keep: Keep = Keep(), spread: Callable[[Row], Iterable[Row]] | None = None
-) -> int:
+    rows: Path, target: Path, *, to: To, keep: Keep | Sieve = Keep(),
+    spread: Callable[[Row], Iterable[Row]] | None = None,
+) -> int:  # fmt: skip
     """Give the rows their form and ``target`` its name; ``rows`` is gone then. The bytes depend on the rows only.
 
     Args:
         rows: verdict rows, one JSON object a line.
+        keep: which are written; a sieve counts them, where not all are taken as they are.
         spread: what a row of another kind becomes: verdict rows.
 
     Returns:
         How many rows the target has.
     """
     kind, packing = target_kind(target)
-    if (kind, packing, keep) == ("jsonl", None, Keep()) and to != "trl":
+    sieve = keep if isinstance(keep, Sieve) else Sieve(keep)
+    if (kind, packing, sieve.keep) == ("jsonl", None, Keep()) and to != "trl":
         with open(rows, "rb") as lines:
             count = sum(1 for _ in lines)
         with named(target):
             put(rows, target)
         return count
 
-    def wanted() -> Iterator[Row]:
+    def judged() -> Iterator[Row]:
         with open(rows, "rb") as stream:
             for line in stream:
-                for verdict in spread(json.loads(line)) if spread else [json.loads(line)]:
-                    if (row := keep(verdict)) is not None:
-                        yield trl_row(row) if to == "trl" else row
+                yield from spread(json.loads(line)) if spread else [json.loads(line)]
+
+    def wanted() -> Iterator[Row]:
+        return map(trl_row, sieve(judged())) if to == "trl" else sieve(judged())
 
     fresh = target.with_name(target.name + ".writing")
     try:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from rlaif_fast.bundle.float32_bundle import same_judge
-from rlaif_fast.errors import BundleError
+from rlaif_fast.errors import BundleError, one_of
 from rlaif_fast.judging.judge import WINDOW, Judge, Orders
 from rlaif_fast.judging.lookahead import windows
 from rlaif_fast.judging.verdict import Verdict
@@ -20,8 +20,8 @@ from rlaif_fast.rows.pairs import Pair
 # the rest of the window at once. Nothing is remembered from one window to the next, so a run that is taken up again
 # decides as it would have, and judges at most one window's pairs by int8 again to know.
 BUDGET = 0.03
-_WINDOW = 128
-_INT8 = 0.6  # an int8 pass in passes of float32, measured (docs/performance.md); less for long prompts
+BUDGETED = 128  # pairs of such a window
+INT8 = 0.6  # an int8 pass in passes of float32, measured (docs/performance.md); less for long prompts
 
 
 class ExactJudge:
@@ -43,31 +43,39 @@ class ExactJudge:
     def judge_many(
         self, pairs: Iterable[Pair], orders: Orders = "both", *, window: int = WINDOW, done: int = 0
     ) -> Iterator[Verdict]:
-        """As :meth:`Judge.judge_many`; the counts tell how many pairs each bundle judged."""
-        for ahead in windows(pairs, min(window, _WINDOW)):
+        """As :meth:`Judge.judge_many`; the counts tell how many pairs each bundle judged.
+
+        Raises ArgumentError for another ``orders`` than both: the bound is one of p1 averaged over both orders.
+        """
+        one_of("orders", orders, ["both"])
+        for ahead in windows(pairs, min(window, BUDGETED)):
             if done < len(ahead):
-                yield from self._judge_window(ahead, orders, done)
+                yield from self._judge_window(ahead, done)
             done = max(0, done - len(ahead))
 
-    def _judge_window(self, window: list[Pair], orders: Orders, done: int) -> Iterator[Verdict]:
+    def _judge_window(self, window: list[Pair], done: int) -> Iterator[Verdict]:
         alone, loss = _alone(window), 0.0
         for place, pair in enumerate(window):
             if loss > BUDGET * len(window):
                 rest, done = window[place:], max(0, done - place)
                 self.directly += len(rest) - done
-                yield from self.exact.judge_many(rest, orders, window=len(rest), done=done)
+                yield from self.exact.judge_many(rest, window=len(rest), done=done)
                 return
-            verdict = self.fast.judge(pair, orders)
-            decided = abs(verdict.p1 - 0.5) > self.bound
-            loss += _INT8 + (not decided) - alone
+            verdict = self.fast.judge(pair)
+            decided = self.decides(verdict)
+            loss += INT8 + (not decided) - alone
             if place < done:
                 continue
             if decided:
                 self.decided += 1
             else:
                 self.again += 1
-                verdict = self.exact.judge(pair, orders)
+                verdict = self.exact.judge(pair)
             yield verdict
+
+    def decides(self, verdict: Verdict) -> bool:
+        """Whether a verdict of the int8 bundle, in both orders, has float32's label for sure."""
+        return abs(verdict.p1 - 0.5) > self.bound
 
     def line(self) -> str:
         """How the work was shared, for people."""

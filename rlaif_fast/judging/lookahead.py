@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Protocol, TypeVar
 
 from rlaif_fast.errors import ArgumentError
@@ -20,10 +20,11 @@ class Sized(Protocol):
 T = TypeVar("T", bound=Sized)
 
 
-def windows(items: Iterable[T], count: int) -> Iterator[list[T]]:
-    """``items`` in runs of at most ``count``, cut where their texts together reach LIMIT.
+def windows(items: Iterable[T], count: int, counts: Callable[[T], int] = lambda _: 1) -> Iterator[list[T]]:
+    """``items`` in runs, cut where they are ``count`` or more, or where their texts together reach LIMIT.
 
-    Where it cuts depends on the items alone, so a run that is taken up again has the same windows.
+    ``counts`` tells for how many an item counts, from 1. Where it cuts depends on the items alone, so a run that is
+    taken up again has the same windows.
 
     Raises:
         ArgumentError: no count, or an item that is none.
@@ -31,7 +32,7 @@ def windows(items: Iterable[T], count: int) -> Iterator[list[T]]:
     if not isinstance(count, int) or count < 1:
         raise ArgumentError(f"window: {count!r} is no number of items from 1")
     window: list[T] = []
-    size = 0
+    size = number = 0
     for item in items:
         if not hasattr(item, "bytes"):
             raise ArgumentError(
@@ -40,8 +41,9 @@ def windows(items: Iterable[T], count: int) -> Iterator[list[T]]:
             )
         window.append(item)
         size += item.bytes
-        if len(window) == count or size >= LIMIT:
+        number += counts(item)
+        if number >= count or size >= LIMIT:
             yield window
-            window, size = [], 0
+            window, size, number = [], 0, 0
     if window:
         yield window

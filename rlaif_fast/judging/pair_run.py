@@ -3,27 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Any, Literal, Protocol
+from typing import Any, Literal
 
 from rlaif_fast.judging.exact import ExactJudge
 from rlaif_fast.judging.fewer_orders import DISAGREEMENT, FrugalJudge, default_sample
 from rlaif_fast.judging.judge import Judge, Orders
 from rlaif_fast.judging.run import Run
 from rlaif_fast.judging.run_input import RunInput
-from rlaif_fast.judging.verdict import Verdict
+from rlaif_fast.judging.verdict import Calibration, Verdict
 from rlaif_fast.reports.terminal import say
 from rlaif_fast.rows.pairs import Pair
 
 AnyOrders = Literal["both", "forward", "prior", "auto"]
-
-
-class Calibration(Protocol):
-    """A fitted calibration, as :mod:`rlaif_fast.evaluation.calibration` makes one."""
-
-    @property
-    def digest(self) -> str: ...
-
-    def __call__(self, verdict: Verdict) -> Verdict: ...
 
 
 class PairRun(Run[Pair, Verdict]):
@@ -54,11 +45,14 @@ class PairRun(Run[Pair, Verdict]):
 
         Raises:
             PairError: a prompt is longer than the model's context.
-            ValueError: ``exact`` or ``calibration`` with ``prior`` or ``auto``, which they do not hold for.
+            ValueError: ``exact`` with fewer orders than both, ``calibration`` with ``prior`` or ``auto``, which they do
+                not hold for.
         """
         super().__init__(rows, {"both": 0, "same": 0, "sample": []})
-        if orders in ("prior", "auto") and (exact or calibration):
-            raise ValueError(f"exact and calibration are for orders both or forward, not {orders}")
+        if exact and orders != "both":
+            raise ValueError(f"exact is for both orders, not {orders}")
+        if orders in ("prior", "auto") and calibration:
+            raise ValueError(f"calibration is for orders both or forward, not {orders}")
         self.judge, self.exact, self.calibration, self.orders = judge, exact, calibration, orders
         self._shown: Orders = "forward" if orders == "forward" else "both"
         self._window, self._shorten = window or rows.window, shorten

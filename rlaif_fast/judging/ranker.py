@@ -7,11 +7,13 @@ from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 
+from rlaif_fast.errors import ArgumentError
+from rlaif_fast.judging.exact import ExactJudge
+from rlaif_fast.judging.exact_ranking import ExactRankings
 from rlaif_fast.judging.judge import Judge, Orders
-from rlaif_fast.judging.ranking import Ranking, ranking_of
+from rlaif_fast.judging.ranking import Ranking, ranking_by
+from rlaif_fast.judging.verdict import Calibration
 from rlaif_fast.rows.candidates import Candidates
-
-_WINDOW = 256  # pairs planned together; bounds memory, and is all pairs of 23 candidates
 
 
 class Ranker:
@@ -24,8 +26,22 @@ class Ranker:
         ranking.best, ranking.ranking, ranking.strengths, ranking.wins
     """
 
-    def __init__(self, judge: Judge) -> None:
-        self.judge = judge
+    def __init__(self, judge: Judge | ExactJudge, calibration: Calibration | None = None) -> None:
+        """
+        Args:
+            judge: an exact one gives the labels of all pairs, and the order of the responses, that its float32 bundle
+                would give (:mod:`rlaif_fast.judging.exact_ranking`).
+            calibration: applied to each verdict, before wins and strengths are made of them.
+
+        Raises:
+            ArgumentError: a calibration for an exact judge.
+        """
+        self.exact: ExactRankings | None = None
+        if isinstance(judge, ExactJudge):
+            if calibration is not None:
+                raise ArgumentError("calibration: not for an ExactJudge, whose bound is not one of a calibrated p1")
+            self.exact, judge = ExactRankings(judge), judge.fast
+        self.judge, self.calibration = judge, calibration
 
     @classmethod
     def load(
@@ -39,23 +55,25 @@ class Ranker:
         return next(self.rank_many([Candidates(instruction, tuple(responses))], orders))
 
     def rank_many(self, many: Iterable[Candidates], orders: Orders = "both", *, done: int = 0) -> Iterator[Ranking]:
-        """Rankings in the order of ``many``, which may be endless: one is read at a time.
+        """Rankings in the order of ``many``, which may be endless: one is read at a time, or a few by an exact judge.
 
         Every pair of distinct responses gets the verdict that the judge gives it alone, up to rounding (1e-4 in
-        log-odds): with a float32 bundle pairs share passes.
+        log-odds): with a float32 bundle pairs share passes. Then it is calibrated.
 
         Args:
             orders: ``both`` averages over the two orders of each pair; ``forward`` shows the earlier response first.
             done: how many at the beginning have their rankings already.
 
         Raises:
+            ArgumentError: one order, with an exact judge.
             PairError: a prompt is longer than the model's context.
             JudgeError: the runtime failed.
         """
-        for candidates in islice(many, done, None):
-            pairs = dict(candidates.pairs())
-            verdicts = self.judge.judge_many(pairs.values(), orders, window=_WINDOW)
-            yield ranking_of(candidates, dict(zip(pairs, verdicts, strict=True)))
+        if self.exact is None:
+            return (ranking_by(self.judge, row, orders, self.calibration) for row in islice(many, done, None))
+        if orders != "both":
+            raise ArgumentError(f"orders: {orders!r} is not for an ExactJudge, whose bound is one of both orders' mean")
+        return self.exact.rank_many(many, done=done)
 
     def check(self, candidates: Candidates, orders: Orders = "both") -> None:
         """Raises PairError where a prompt is longer than the model's context."""

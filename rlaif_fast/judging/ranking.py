@@ -5,15 +5,19 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from rlaif_fast.judging.bradley_terry import strengths
-from rlaif_fast.judging.verdict import Verdict, sigmoid
+from rlaif_fast.judging.verdict import Calibration, Verdict, sigmoid
 from rlaif_fast.rows.candidates import Candidates
 from rlaif_fast.rows.fields import free_names
 
+if TYPE_CHECKING:
+    from rlaif_fast.judging.judge import Judge, Orders
+
 Which = Literal["best-worst", "all"]
 T = TypeVar("T")
+_WINDOW = 256  # pairs planned together; bounds memory, and is all pairs of 23 candidates
 _OWN = (
     "id", "instruction", "responses", "ranking", "strengths", "wins", "wins_first", "consistent_share", "truncated",
 )  # fmt: skip
@@ -76,6 +80,20 @@ class Ranking:
     def to_json(self) -> str:
         """One line; floats read back to the same float64."""
         return json.dumps(self.row(), ensure_ascii=False, allow_nan=False)
+
+
+def ranking_by(
+    judge: Judge, candidates: Candidates, orders: Orders = "both", calibration: Calibration | None = None
+) -> Ranking:
+    """The ranking that a judge's verdicts on all pairs make, each calibrated; with a float32 bundle pairs share passes.
+
+    Raises PairError, JudgeError.
+    """
+    pairs = dict(candidates.pairs())
+    verdicts = judge.judge_many(pairs.values(), orders, window=_WINDOW)
+    if calibration is not None:
+        verdicts = map(calibration, verdicts)
+    return ranking_of(candidates, dict(zip(pairs, verdicts, strict=True)))
 
 
 def ranking_of(candidates: Candidates, verdicts: Mapping[tuple[int, int], Verdict]) -> Ranking:

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from rlaif_fast.judging.judge import Orders
+from rlaif_fast.judging.preferences import Preferences
 from rlaif_fast.judging.ranker import Ranker
 from rlaif_fast.judging.ranking import Ranking
 from rlaif_fast.judging.run import Run
@@ -19,11 +20,19 @@ class RankingRun(Run[Candidates, Ranking]):
     unit, verb = "rows", "ranked"
 
     def __init__(
-        self, rows: RunInput[Candidates], ranker: Ranker, orders: Orders = "both", *, shorten: bool = False
-    ) -> None:
-        """Raises PairError where a prompt is longer than the model's context, unless ``shorten``."""
+        self, rows: RunInput[Candidates], ranker: Ranker, orders: Orders = "both", *, shorten: bool = False,
+        preferences: Preferences | None = None,
+    ) -> None:  # fmt: skip
+        """
+        Args:
+            shorten: leave away the end of an instruction that is too long.
+            preferences: what is written of the rankings, for the closing line.
+
+        Raises:
+            PairError: a prompt is longer than the model's context.
+        """
         super().__init__(rows, {"pairs": 0, "both": 0, "same": 0})
-        self.ranker, self.orders, self._shorten = ranker, orders, shorten
+        self.ranker, self.orders, self._shorten, self._preferences = ranker, orders, shorten, preferences
         rows.fit(
             ranker.judge.manifest.maximum_length, lambda candidates: ranker.check(candidates, orders),
             ranker.shortened if shorten else None,
@@ -31,8 +40,11 @@ class RankingRun(Run[Candidates, Ranking]):
 
     @property
     def bound(self) -> Mapping[str, Any]:
+        exact = self.ranker.exact
         return {
-            "bundle": self.ranker.judge.digest, "orders": self.orders,
+            "bundle": self.ranker.judge.digest, "exact": exact.judge.exact.digest if exact else None,
+            "orders": self.orders,
+            "calibration": self.ranker.calibration.digest if self.ranker.calibration else None,
             "on-long": "truncate" if self._shorten else "error", "limit": self.rows.limit,
             "engine": self.ranker.judge.engine,
         }  # fmt: skip
@@ -51,4 +63,7 @@ class RankingRun(Run[Candidates, Ranking]):
         found = [f"{self.counts['pairs']} pairs"]
         if self.counts["both"]:
             found.append(f"same position {100 * self.counts['same'] / self.counts['both']:.1f} %")
-        return found
+        return found + (self._preferences.figures(self.counts["ranked"]) if self._preferences else [])
+
+    def notes(self) -> list[str]:
+        return [self.ranker.exact.line()] if self.ranker.exact else []

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
+from rlaif_fast.files.keeping import Sieve
 from rlaif_fast.judging.rater import Rater
 from rlaif_fast.judging.rating import Rating
 from rlaif_fast.judging.run import Run
@@ -17,10 +18,19 @@ class RatingRun(Run[Sample, Rating]):
 
     unit, verb = "responses", "scored"
 
-    def __init__(self, rows: RunInput[Sample], rater: Rater, *, shorten: bool = False) -> None:
-        """Raises PairError where a prompt is longer than the model's context, unless ``shorten``."""
+    def __init__(
+        self, rows: RunInput[Sample], rater: Rater, *, shorten: bool = False, sieve: Sieve | None = None
+    ) -> None:
+        """
+        Args:
+            shorten: leave away the end of an instruction that is too long.
+            sieve: what the ratings go through when they are written, for the closing line.
+
+        Raises:
+            PairError: a prompt is longer than the model's context.
+        """
         super().__init__(rows, {"sum": 0.0})
-        self.rater, self._shorten = rater, shorten
+        self.rater, self._shorten, self._sieve = rater, shorten, sieve
         rows.fit(rater.manifest.maximum_length, rater.prompt_tokens, rater.shortened if shorten else None)
 
     @property
@@ -39,4 +49,6 @@ class RatingRun(Run[Sample, Rating]):
 
     def figures(self) -> list[str]:
         scored = self.counts["scored"]
-        return [f"mean score {self.counts['sum'] / scored:.3f}"] if scored else []
+        found = [f"mean score {self.counts['sum'] / scored:.3f}"] if scored else []
+        line = self._sieve.line("scores") if self._sieve else ""
+        return [*found, line] if line else found

@@ -6,7 +6,7 @@ import json
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 from rlaif_fast.rows.fields import free_names
 from rlaif_fast.rows.pairs import Pair
@@ -98,6 +98,15 @@ class Verdict:
     def to_json(self) -> str:
         """One line; floats read back to the same float64."""
         return json.dumps(self.row(), ensure_ascii=False, allow_nan=False)
+
+
+class Calibration(Protocol):
+    """A fitted calibration, as :mod:`rlaif_fast.evaluation.calibration` makes one."""
+
+    @property
+    def digest(self) -> str: ...
+
+    def __call__(self, verdict: Verdict) -> Verdict: ...
 
 
 def sigmoid(x: float) -> float:

@@ -6,6 +6,7 @@ import re
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import count
+from math import comb
 from typing import Any
 
 from rlaif_fast.errors import PairError
@@ -49,6 +50,11 @@ class Candidates:
         """[N] where each response's text stands first: its own place, or an equal one's."""
         places: dict[str, int] = {}
         return [places.setdefault(text, place) for place, text in enumerate(self.responses)]
+
+    @property
+    def pair_count(self) -> int:
+        """How many :meth:`pairs` gives."""
+        return comb(len(set(self.responses)), 2)
 
     def pairs(self) -> Iterator[tuple[tuple[int, int], Pair]]:
         """((i, j), the pair of responses i < j) of all distinct ones.

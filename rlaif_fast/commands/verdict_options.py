@@ -1,0 +1,59 @@
+"""What ``judge`` and ``rank`` do with verdicts: ``--exact`` and ``--calibration``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from rlaif_fast.commands.headings import option
+
+if TYPE_CHECKING:
+    from rlaif_fast.evaluation.calibration import Calibration
+    from rlaif_fast.judging.exact import ExactJudge
+    from rlaif_fast.judging.judge import Judge
+
+calibration_option = option("Judging", "--calibration", type=click.Path(dir_okay=False, path_type=Path), help="Apply"
+                            " what `eval --fit` wrote for this bundle.")  # fmt: skip
+
+
+def check_exact(given: Mapping[str, Any], orders: str) -> None:
+    """Raise UsageError where ``--exact`` does not go with the orders or the engine."""
+    if given["exact"] and orders != "both":
+        raise click.UsageError("--exact takes --orders both: its bound is one of p1 averaged over both orders")
+    if given["exact"] and given["engine"] not in ("auto", "onnxruntime"):
+        raise click.UsageError("--exact needs an error bound, which was measured with onnxruntime: leave --engine out")
+
+
+def opened_judge(
+    folder: Path, template: str | None, threads: int, spin: bool, engine: str, *, exact: bool = False
+) -> tuple[Judge, ExactJudge | None]:  # fmt: skip
+    """The judge over a bundle, and with ``exact`` the one that judges in its place.
+
+    The latter is None where the bundle is exact by itself. Raises RlaifFastError of every kind.
+    """
+    from rlaif_fast.bundle.float32_bundle import companion
+    from rlaif_fast.commands.tune import opened
+    from rlaif_fast.judging.exact import ExactJudge
+    from rlaif_fast.judging.judge import Judge
+
+    engine = "onnxruntime" if exact else engine
+    fast = opened(Judge, folder, engine, template=template, threads=threads, spin=spin)
+    if not exact or fast.manifest.prompt.error_bound is None:
+        return fast, None
+    beside = companion(folder, fast.manifest)
+    float32 = opened(Judge, beside, fast.engine, template=fast.manifest.prompt.name, threads=threads, spin=spin)
+    return fast, ExactJudge(fast, float32)
+
+
+def calibration_of(path: Path | None, judge: Judge) -> Calibration | None:
+    """What a file of ``--calibration`` holds. Raises EvalError, also where it was fitted to another bundle."""
+    from rlaif_fast.evaluation.calibration import read_calibration
+
+    if path is None:
+        return None
+    found = read_calibration(path)
+    found.require_bundle(judge.digest, path)
+    return found

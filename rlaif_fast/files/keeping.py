@@ -1,0 +1,82 @@
+"""Which of the finished rows are written, and how many are not."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Keep:
+    """Which verdicts, or scores, are kept.
+
+    Attributes:
+        min_margin: of a verdict's |p1 - p2|.
+        only_consistent: no verdicts whose two orders name different responses.
+        mark: keep all, and say it in a last field ``kept``.
+        min_mass: of a score's mass.
+    """
+
+    min_margin: float = 0.0
+    only_consistent: bool = False
+    mark: bool = False
+    min_mass: float = 0.0
+
+    def faults(self, row: Row) -> list[str]:
+        """Why a row is not kept; nothing where it is."""
+        found = []
+        if self.min_margin and abs(row["p1"] - row["p2"]) < self.min_margin:
+            found.append("below the margin")
+        if self.only_consistent and row["consistent"] is False:
+            found.append("inconsistent")
+        if self.min_mass and row["mass"] < self.min_mass:
+            found.append("below the mass")
+        return found
+
+    def __call__(self, row: Row) -> Row | None:
+        """The row to write; None for none."""
+        if self == Keep():
+            return row
+        kept = not self.faults(row)
+        if not self.mark:
+            return row if kept else None
+        return {"input_kept" if name == "kept" else name: value for name, value in row.items()} | {"kept": kept}
+
+
+class Sieve:
+    """Lets the rows through that are written, and counts them.
+
+    Attributes:
+        kept: rows of the latest pass over all of them; None before there was one.
+        dropped: the others, by what is wrong with them; with ``mark`` they are written too.
+    """
+
+    def __init__(self, keep: Keep = Keep()) -> None:
+        self.keep = keep
+        self.kept: int | None = None
+        self.dropped: Counter[str] = Counter()
+
+    def __call__(self, rows: Iterable[Row]) -> Iterator[Row]:
+        """The rows to write. Counting begins anew: a table's columns are looked for in a pass of its own."""
+        self.kept, self.dropped = 0, Counter()
+        for row in rows:
+            if faults := self.keep.faults(row):
+                self.dropped[" and ".join(faults)] += 1
+            else:
+                self.kept += 1
+            if (written := self.keep(row)) is not None:
+                yield written
+
+    def line(self, what: str) -> str:
+        """How many of ``what`` were kept, for people; empty where nothing came through."""
+        if self.kept is None:
+            return ""
+        if self.keep == Keep():
+            return f"{self.kept} {what}"
+        how = "marked" if self.keep.mark else "dropped"
+        reasons = ", ".join(f"{count} {reason}" for reason, count in sorted(self.dropped.items()))
+        return f"{self.kept} {what} kept and {self.dropped.total()} {how}" + (f" ({reasons})" if reasons else "")
