@@ -181,6 +181,11 @@ def test_unknown_files_are_refused(name: str) -> None:
     assert refusal(text) == f"here: the manifest is not valid (unknown file {name!r}); export it again"
 
 
+def test_a_pass_costs_something() -> None:
+    """Prompts are compared by what a pass costs."""
+    assert "cost cannot be so" in refusal(changed(("cost", "per_token"), 0))
+
+
 def test_template_that_is_none() -> None:
     assert "needs {instruction}, {first} and {second} once each" in refusal(
         changed(("prompts", 0, "template", "text"), "x")
