@@ -114,7 +114,7 @@ def test_inspect_and_list(bundle: Path, rlaif_fast: Callable[..., Run]) -> None:
     assert listed.status == 0, listed.err
     head, *rows, first, last = listed.out.splitlines()
     assert re.split("  +", head.strip()) == [
-        "prompt", "for", "tokens baked", "a pair", "time", "mean difference to PyTorch", "MB",
+        "prompt", "for", "baked", "a pair", "time", "mean error", "MB",
     ]  # fmt: skip
     assert [row.replace(" *", "").split()[:5] for row in rows] == [
         ["harmless-detailed", "pairs", "500", "535", "1.68"],
@@ -123,8 +123,8 @@ def test_inspect_and_list(bundle: Path, rlaif_fast: Callable[..., Run]) -> None:
     ]
     assert first == "* what is taken without --template"
     assert last == (
-        "a pair: its tokens in both orders, or of both responses, mean of 5 probe pairs; time: a pair's, in that"
-        " through summary, computed from multiply-adds, not timed"
+        "tokens baked, and of a pair in both orders (scores: of both responses), mean of 5 probe pairs; its time in"
+        " that through summary, computed from multiply-adds, not timed; mean error to PyTorch fp32"
     )
     lines = {
         "harmless-detailed": "535 tokens, both orders, mean of 5 probe pairs; 1.68 times as long as through summary"

@@ -54,14 +54,15 @@ def list_(bundle: str, as_json: bool) -> None:
         for one in found
     ]  # fmt: skip
     console = stdout()
-    columns = ["for", "tokens baked", "a pair", "time", "mean difference to PyTorch", "MB"]
+    columns = ["for", "baked", "a pair", "time", "mean error", "MB"]
     console.print(Table("prompt", columns, rows).printed(), soft_wrap=True)
     console.print("* what is taken without --template", style="dim")
     if costs:
         first = costs[manifest.prompts[0].name]
         console.print(
-            f"a pair: its tokens in both orders, or of both responses, mean of {first.pairs} probe pairs; time: a"
-            f" pair's, in that through {first.plain}, {COUNTED}", style="dim", soft_wrap=True,
+            f"tokens baked, and of a pair in both orders (scores: of both responses), mean of {first.pairs} probe"
+            f" pairs; its time in that through {first.plain}, {COUNTED}; mean error to PyTorch fp32",
+            style="dim", soft_wrap=True,
         )  # fmt: skip
 
 
