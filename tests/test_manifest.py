@@ -190,7 +190,15 @@ def test_template_that_is_none() -> None:
     assert "needs {instruction}, {first} and {second} once each" in refusal(
         changed(("prompts", 0, "template", "text"), "x")
     )
-    assert "needs two different labels" in refusal(changed(("prompts", 0, "template", "labels"), ["1", "1"]))
+    for labels in (["1", "1"], ["1"], ["1", "2", "3", "4"], ["1", "2", "1"], [], ["1", "2", ""]):
+        assert "needs two different labels" in refusal(changed(("prompts", 0, "template", "labels"), labels))
+
+
+def test_as_many_tokens_as_labels() -> None:
+    three = changed(("prompts", 0, "template", "labels"), ["1", "2", "tie"])
+    assert "prompt summary cannot be so" in refusal(three)
+    read = read_or_reason(three.replace("[17, 18]", "[17, 18, 19]"))
+    assert isinstance(read, Manifest) and read.pair_template.ties
 
 
 _JSON = st.recursive(
