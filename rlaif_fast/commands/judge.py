@@ -14,7 +14,7 @@ from rlaif_fast.commands.options import finish, give_way, reading, running, temp
 
 if TYPE_CHECKING:
     from rlaif_fast.evaluation.calibration import Calibration
-    from rlaif_fast.files.writing import Keep
+    from rlaif_fast.files.writing import Keep, To
     from rlaif_fast.judging.exact import ExactJudge
     from rlaif_fast.judging.judge import Judge
     from rlaif_fast.judging.pair_run import AnyOrders
@@ -103,7 +103,8 @@ def judge(
             calibration=calibrated, shorten=on_long == "truncate", window=window,
         )  # fmt: skip
         if output is not None:
-            run.to_file(lambda found, target: convert(found, target, to=to, keep=keep), restart=restart)
+            form: To = "tied" if to == "rows" and run.has_ties else to
+            run.to_file(lambda found, target: convert(found, target, to=form, keep=keep), restart=restart)
         else:
             run.to_screen(print_table if table else lambda verdicts: print_lines(verdicts, _form(to, keep)))
     finish(context, run)

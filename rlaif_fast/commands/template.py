@@ -58,7 +58,8 @@ def show(name: str, exemplars: str | None, shots: int | None, model: str | None,
     if model is not None:
         chosen = _fitted(read, chosen, _source(model), chat).pair_template
     echo(str(chosen.render(*_PAIR)))
-    say(f"\nanswered with {chosen.labels[0]!r} or {chosen.labels[1]!r}")
+    *others, last = map(repr, chosen.labels)
+    say(f"\nanswered with {', '.join(others)} or {last}")
 
 
 @template.command()

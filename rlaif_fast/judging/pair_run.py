@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Literal, Protocol
 
 from rlaif_fast.judging.exact import ExactJudge
-from rlaif_fast.judging.fewer_orders import DISAGREEMENT, FrugalJudge, default_sample
+from rlaif_fast.judging.fewer_orders import DISAGREEMENT, FrugalJudge, default_sample, require_no_tie
 from rlaif_fast.judging.judge import Judge, Orders
 from rlaif_fast.judging.run import Run
 from rlaif_fast.judging.run_input import RunInput
@@ -53,12 +53,15 @@ class PairRun(Run[Pair, Verdict]):
             window: pairs read ahead.
 
         Raises:
+            BundleError: ``prior`` or ``auto`` with a prompt that has a label for ties.
             PairError: a prompt is longer than the model's context.
             ValueError: ``exact`` or ``calibration`` with ``prior`` or ``auto``, which they do not hold for.
         """
         super().__init__(rows, {"both": 0, "same": 0, "sample": []})
         if orders in ("prior", "auto") and (exact or calibration):
             raise ValueError(f"exact and calibration are for orders both or forward, not {orders}")
+        if orders == "prior" or orders == "auto":
+            require_no_tie(judge, orders)
         self.judge, self.exact, self.calibration, self.orders = judge, exact, calibration, orders
         self._shown: Orders = "forward" if orders == "forward" else "both"
         self._window, self._shorten = window or rows.window, shorten
@@ -70,6 +73,11 @@ class PairRun(Run[Pair, Verdict]):
         if orders == "prior" or orders == "auto":
             most = DISAGREEMENT if disagreement is None else disagreement
             self.frugal = FrugalJudge(judge, rows.sample(sample or default_sample(orders, most)), orders, most)
+
+    @property
+    def has_ties(self) -> bool:
+        """Whether its verdicts have a p_tie."""
+        return self.judge.manifest.pair_template.ties and self.calibration is None
 
     @property
     def bound(self) -> Mapping[str, Any]:
