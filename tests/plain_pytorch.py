@@ -21,3 +21,13 @@ def reference_log_odds(
             logits = lm(input_ids=torch.tensor([list(ids)]), use_cache=False, logits_to_keep=1).logits[0, -1]
             found.append(float(logits[first].double() - logits[second].double()))
     return np.array(found)
+
+
+def reference_shares(lm: Any, prompts: Sequence[Sequence[int]], label_ids: Sequence[int]) -> npt.NDArray[np.float64]:
+    """[n, L] shares of a softmax over the labels' logits; passes as above."""
+    found = []
+    with torch.inference_mode():
+        for ids in prompts:
+            logits = lm(input_ids=torch.tensor([list(ids)]), use_cache=False).logits[0, -1]
+            found.append(torch.softmax(logits[list(label_ids)].double(), 0).numpy())
+    return np.array(found)

@@ -210,6 +210,7 @@ def test_inspect_shows_the_manifest(rlaif_fast: Cli, llama: Path) -> None:
     for text in ("llama", "fidelity", "2 of 3 layers fused", "digests match", "'1' = token"):
         assert text in shown.out
     as_json = json.loads(rlaif_fast("inspect", llama, "--json").out)
+    assert [*as_json.pop("pair_costs")] == ["summary"]
     assert as_json == json.loads((llama / "manifest.json").read_text())
 
 

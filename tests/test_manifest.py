@@ -181,11 +181,24 @@ def test_unknown_files_are_refused(name: str) -> None:
     assert refusal(text) == f"here: the manifest is not valid (unknown file {name!r}); export it again"
 
 
+def test_a_pass_costs_something() -> None:
+    """Prompts are compared by what a pass costs."""
+    assert "cost cannot be so" in refusal(changed(("cost", "per_token"), 0))
+
+
 def test_template_that_is_none() -> None:
     assert "needs {instruction}, {first} and {second} once each" in refusal(
         changed(("prompts", 0, "template", "text"), "x")
     )
-    assert "needs two different labels" in refusal(changed(("prompts", 0, "template", "labels"), ["1", "1"]))
+    for labels in (["1", "1"], ["1"], ["1", "2", "3", "4"], ["1", "2", "1"], [], ["1", "2", ""]):
+        assert "needs two different labels" in refusal(changed(("prompts", 0, "template", "labels"), labels))
+
+
+def test_as_many_tokens_as_labels() -> None:
+    three = changed(("prompts", 0, "template", "labels"), ["1", "2", "tie"])
+    assert "prompt summary cannot be so" in refusal(three)
+    read = read_or_reason(three.replace("[17, 18]", "[17, 18, 19]"))
+    assert isinstance(read, Manifest) and read.pair_template.ties
 
 
 _JSON = st.recursive(

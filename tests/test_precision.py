@@ -16,7 +16,8 @@ from rlaif_fast.bundle.folder import read_manifest
 from rlaif_fast.cli import cli
 from rlaif_fast.errors import FidelityError
 from rlaif_fast_export import precision
-from rlaif_fast_export.precision import Choice, choose_precision, products_of
+from rlaif_fast_export.precision import Choice, choose_precision
+from rlaif_fast_export.sources.products import products_of
 from rlaif_fast_export.sources.source import find_source
 from rlaif_fast_export.writing import verification
 from tests.conftest import Run

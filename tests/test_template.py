@@ -54,9 +54,10 @@ def test_each_place_once(text: str) -> None:
         Template("t", text)
 
 
-@pytest.mark.parametrize("labels", [("1", "1"), ("", "2"), ("1", ""), ("", "")])
-def test_two_different_labels(labels: tuple[str, str]) -> None:
-    with pytest.raises(TemplateError, match=r"^template t: needs two different labels, has \("):
+@pytest.mark.parametrize("labels", [("1", "1"), ("", "2"), ("1", ""), ("", ""), ("1", "2", "2"), ("1", "2", "")])
+def test_two_different_labels(labels: tuple[str, ...]) -> None:
+    said = r"^template t: needs two different labels, or three with one for ties, has \("
+    with pytest.raises(TemplateError, match=said):
         Template("t", "{instruction}{first}{second}", labels)
 
 

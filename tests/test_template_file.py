@@ -60,6 +60,16 @@ def test_labels_are_1_and_2_unless_said(tmp_path: Path) -> None:
     assert read_template(str(path)).wording.labels == ("1", "2")
 
 
+def test_a_third_label_is_for_ties(tmp_path: Path) -> None:
+    path = tmp_path / "judge.toml"
+    path.write_text(GOOD.replace('["A", "B"]', '["A", "B", "tie"]'))
+    wording = read_template(str(path)).wording
+    assert wording.labels == ("A", "B", "tie") and wording.template().ties
+    path.write_text(path.read_text().replace("label = 1", 'label = "tie"', 1))
+    with pytest.raises(TemplateError, match=r"judge.toml, line 20: an exemplar needs label = 0 or 1, the index"):
+        read_template(str(path))
+
+
 def test_a_built_in_one_is_no_file() -> None:
     read = read_template("helpful")
     assert read.wording.name == "helpful"
@@ -81,7 +91,9 @@ def test_the_example_is_one() -> None:
         ('name = "recipes"', "name = 3", "line 2: name must be a text"),
         ('name = "recipes"\n', "", "line 1: 'name' is missing"),
         ('["A", "B"]', '["A", "A"]', "line 3: labels must be two different texts"),
-        ('["A", "B"]', '[\n "A",\n "B",\n "C"\n]', "line 3: labels must be two different texts"),
+        ('["A", "B"]', '[\n "A",\n "B",\n "C",\n "D"\n]', "line 3: labels must be two different texts, as in"),
+        ('["A", "B"]', '["A", "B", "A"]', "line 3: labels must be two different texts"),
+        ('["A", "B"]', '["A"]', "line 3: labels must be two different texts"),
         ('["A", "B"]', '["A", ""]', "line 3: labels must be two"),
         ('["A", "B"]', '"AB"', "line 3: labels must be two"),
         ('["A", "B"]', "[1, 2]", "line 3: labels must be two"),

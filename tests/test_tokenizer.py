@@ -123,7 +123,7 @@ def test_label_that_regroups_the_prompt() -> None:
 def test_labels_the_tokenizer_cannot_tell_apart() -> None:
     """Characters it does not know are one unknown token."""
     tokenizer = PromptTokenizer(raw("sentencepiece"))
-    with pytest.raises(TemplateError, match=r"^template t: both labels are token 0, choose others$"):
+    with pytest.raises(TemplateError, match=r"^template t: labels 'é' and 'ü' are both token 0, choose others$"):
         tokenizer.label_ids(Template("t", SUMMARY.text, ("é", "ü")))
 
 

@@ -8,11 +8,13 @@ import sys
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rlaif_fast.judging.verdict import Verdict, log_odds, sigmoid
+from rlaif_fast.judging.label_odds import verdict_of
+from rlaif_fast.judging.verdict import Verdict, sigmoid
 from rlaif_fast.rows.pairs import Pair
 
 PAIR = Pair("i", "zero", "one", id="x")
@@ -120,5 +122,5 @@ def test_sigmoid_keeps_what_is_nearly_nothing() -> None:
 
 def test_log_odds_are_response_0s_in_both_orders() -> None:
     """In the swapped order response_0 is shown second: its label is the second."""
-    assert log_odds([(3.0, 1.0)]) == (2.0,)
-    assert log_odds([(3.0, 1.0), (4.0, 0.5)]) == (2.0, -3.5)
+    assert verdict_of(PAIR, np.array([[3.0, 1.0]])) == Verdict(PAIR, (2.0,))
+    assert verdict_of(PAIR, np.array([[3.0, 1.0], [4.0, 0.5]])) == Verdict(PAIR, (2.0, -3.5))

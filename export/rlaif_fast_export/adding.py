@@ -30,7 +30,7 @@ from rlaif_fast_export.reference.blockwise import Blockwise
 from rlaif_fast_export.reference.oracle import Answers, Asked
 from rlaif_fast_export.reference.pytorch import Asker, ScoreAsker, asker_of, common_ending, fitting
 from rlaif_fast_export.reference.texts import LARGE, by_length, shipped_pairs
-from rlaif_fast_export.reference.verify import TOLERANCE, error_bound, fidelity, require_faithful
+from rlaif_fast_export.reference.verify import TOLERANCE, error_bound, fidelity, require_faithful, require_ties
 from rlaif_fast_export.sources.failures import refused
 from rlaif_fast_export.sources.source import Source
 from rlaif_fast_export.writing.answers import Ask, in_one_session, in_segments, takes_segments
@@ -73,7 +73,7 @@ def fit_all(
 
 @dataclass(frozen=True)
 class AskedPrompt:
-    """A prompt that is not in the bundle yet, with PyTorch's answers [pairs, 2] through it."""
+    """A prompt that is not in the bundle yet, with PyTorch's answers through it."""
 
     prompt: FittedPrompt
     asker: Asker | ScoreAsker
@@ -190,12 +190,17 @@ def hold(
         card = card_of(template, found, asked.answers)
         require_faithful(card, POINTS * limit, (), model, "points of score")
         return replace(drafted, fidelity=card, probes=probes_of(asked.pairs, asked.answers, found)), content
-    shift, others = _shifts(found - asked.answers)
-    held_out = found - others * [1, -1]
-    card = fidelity(held_out, asked.answers, f"{len(found)} probe pairs in both orders, less the others' shift")
+    odds, on = found[:, :2], f"{len(found)} probe pairs in both orders"
+    shift, others = 0.0, np.zeros((1, 1))
+    if not template.ties:  # of three labels nothing is taken out (docs/templates.md)
+        shift, others = _shifts(odds - asked.answers)
+        on += ", less the others' shift"
+    held_out = odds - others * [1, -1]
+    card = fidelity(held_out, asked.answers, on)
     require_faithful(card, limit, (), model)
+    require_ties(found, asked.answers, limit, model)
     content = arrays.shifted(shift).content(half=True)
-    probes = probes_of(asked.pairs, asked.answers, found - np.array([shift, -shift]))
+    probes = probes_of(asked.pairs, asked.answers, odds - np.array([shift, -shift]))
     bound = error_bound(held_out, asked.answers)
     return replace(drafted, fidelity=card, error_bound=bound, probes=probes, file=entry_of(content)), content
 
@@ -341,7 +346,7 @@ def _require_same_model(model: Blockwise, manifest: Manifest, fitted: FittedProm
     asker = asker_of(fitted.tokenizer, prompt.template, prompt.label_ids, fitted.longest)
     asked = Asked(model, asker, [Pair(probe.instruction, probe.response_0, probe.response_1)])
     model.through(asked.leads, lambda _: None)
-    if not np.abs(asked.answers()[0] - probe.reference).max() <= TOLERANCE:
+    if not np.abs(asked.answers()[0, :2] - probe.reference).max() <= TOLERANCE:
         raise ExportError(
             f"{name}: does not answer as the model that {folder} was made of; name that one with --model, --revision"
         )

@@ -265,9 +265,10 @@ class Build:
             Bundle(self._folder), [*probes, *([prompt.ids] for prompt in fitted)],
             lambda done: self._progress("measuring the constant shift", done),
         )  # fmt: skip
-        of_probes = (self.oracle.of_probes * [1, -1]).ravel()
+        of_probes = (self.oracle.of_probes[:, :2] * [1, -1]).ravel()
         errors = answers.log_odds - [*of_probes, *(self._behind.log_odds[prompt] for prompt in fitted)]
-        shift = float(errors.mean())
+        # Of three labels nothing is taken out (docs/templates.md).
+        shift = 0.0 if self._prompt.pair_template.ties else float(errors.mean())
         error = max(float(np.abs(part - shift).mean()) for part in np.split(errors, [len(of_probes)]))
         self.arrays = self.arrays.shifted(shift)
         self.manifest = replace(self.manifest, prompts=(self._write_prompt(),))

@@ -10,7 +10,6 @@ weights.
 from __future__ import annotations
 
 import time
-from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -20,12 +19,11 @@ import numpy.typing as npt
 import onnx
 import onnxruntime as ort
 from onnx import TensorProto, helper, numpy_helper
-from torch import nn
-from transformers.pytorch_utils import Conv1D
 
 from rlaif_fast.runtime import memory
 from rlaif_fast.runtime.cpu import usable_cores
 from rlaif_fast.runtime.saturation import EXACT_PRODUCTS, saturates
+from rlaif_fast_export.sources.products import products_of
 from rlaif_fast_export.sources.source import Source
 
 WORTH = 1.25  # times as fast as float32: less, and exactness is the better buy
@@ -85,20 +83,6 @@ def _gain(model: Any, config: Any) -> float:
     size = getattr(config, "head_dim", None) or config.hidden_size // heads
     same = config.num_hidden_layers * _in_turns(_attention(heads, size))[0]
     return (floats + same) / (ints + same)
-
-
-def products_of(model: Any) -> Counter[tuple[int, int]]:
-    """How often a model multiplies by a matrix [K, N], linear layers of one module that are fed alike joined."""
-    found: Counter[tuple[int, int]] = Counter()
-    head = model.get_output_embeddings()
-    for parent in model.modules():
-        widths: Counter[int] = Counter()
-        for layer in parent.children():
-            if isinstance(layer, nn.Linear | Conv1D) and layer is not head:
-                k, n = layer.weight.shape if isinstance(layer, Conv1D) else layer.weight.shape[::-1]
-                widths[int(k)] += int(n)
-        found.update(widths.items())
-    return found
 
 
 Run = Callable[[], object]

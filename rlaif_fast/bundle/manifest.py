@@ -172,7 +172,7 @@ class Manifest:
             "prompts": 0 < len(names) == len({*names}),
             "precision": self.precision in PRECISIONS,
             "maximum_length": 0 < self.maximum_length <= LONGEST_CONTEXT,
-            "cost": min(self.cost.per_token, self.cost.per_token_pair) >= 0,
+            "cost": self.cost.per_token > 0 <= self.cost.per_token_pair,
             "files": all(file.sensible for file in self.files.values()),
             **{f"prompt {prompt.name}": prompt.fits(self.maximum_length) for prompt in self.prompts},
         }.items():

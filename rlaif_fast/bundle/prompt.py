@@ -14,7 +14,7 @@ from safetensors.numpy import load
 from rlaif_fast.bundle.agreement import MarginBin
 from rlaif_fast.bundle.typed_json import record, typed
 from rlaif_fast.errors import BundleError
-from rlaif_fast.prompts.score_template import ScoreTemplate
+from rlaif_fast.prompts.score_template import DIGITS, SCORES, ScoreTemplate
 from rlaif_fast.prompts.template import Template
 
 PROMPTS = "prompts"  # the folder of the prompts' files
@@ -155,6 +155,6 @@ def _widened(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
 def _template(raw: Any) -> Template | ScoreTemplate:
     name, text = typed(raw["name"], "str"), typed(raw["text"], "str")
     labels = tuple(typed(label, "str") for label in typed(raw["labels"], "list"))
-    if len(labels) != 2:
+    if labels in (SCORES, DIGITS):  # ten; a prompt for pairs has two or three
         return ScoreTemplate(name, text, labels)
     return Template(name, text, labels)

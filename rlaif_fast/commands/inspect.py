@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,6 +15,7 @@ from rlaif_fast.commands.options import template_option
 if TYPE_CHECKING:
     from rlaif_fast.bundle.manifest import Manifest
     from rlaif_fast.bundle.prompt import Fidelity
+    from rlaif_fast.judging.pair_cost import PairCost
     from rlaif_fast.runtime.engine_choice import Tried
 
 
@@ -21,21 +23,27 @@ if TYPE_CHECKING:
 @click.argument("bundle")
 @template_option
 @click.option("--check", is_flag=True, help="Judge the prompt's probes here and compare with its stored answers.")
-@click.option("--json", "as_json", is_flag=True, help="The manifest as JSON.")
+@click.option("--json", "as_json", is_flag=True, help="The manifest as JSON, and each prompt's cost of a pair.")
 def inspect(bundle: str, template: str | None, check: bool, as_json: bool) -> None:
     """Show what BUNDLE is: its model, prompts, graph, and fidelity through one of the prompts. Checks its files."""
     from rlaif_fast.bundle.folder import Bundle
     from rlaif_fast.bundle.home import find_bundle
+    from rlaif_fast.bundle.manifest import TOKENIZER
+    from rlaif_fast.judging.pair_cost import bundle_costs
+    from rlaif_fast.prompts.tokenizer import PromptTokenizer
 
     opened = Bundle(find_bundle(bundle), template)
     opened.check_files()
+    tokenizer = PromptTokenizer.from_bytes(opened.tokenizer, str(opened.folder / TOKENIZER))
+    costs = bundle_costs(opened.manifest, tokenizer)
     if as_json:
-        click.echo(json.dumps(json.loads(opened.manifest.to_json())))
+        figures = {name: asdict(cost) for name, cost in costs.items()}
+        click.echo(json.dumps({**json.loads(opened.manifest.to_json()), "pair_costs": figures}))
         return
     from rlaif_fast.reports.console import stdout
     from rlaif_fast.reports.tables import listing
 
-    rows = _lines(opened.manifest)
+    rows = _lines(opened.manifest, costs.get(opened.manifest.prompt.name))
     if check:
         from rlaif_fast.judging.judge import Judge
         from rlaif_fast.judging.rater import Rater
@@ -49,7 +57,7 @@ def inspect(bundle: str, template: str | None, check: bool, as_json: bool) -> No
     stdout().print(listing(rows))
 
 
-def _lines(manifest: Manifest) -> list[tuple[str, str]]:
+def _lines(manifest: Manifest, cost: PairCost | None = None) -> list[tuple[str, str]]:
     model, prompt, counts = manifest.model, manifest.prompt, Counter(manifest.passes)
     first, *others = (one.name for one in manifest.prompts)
     megabytes = sum(f.bytes for f in (*manifest.files.values(), *(one.file for one in manifest.prompts))) / 1e6
@@ -68,6 +76,7 @@ def _lines(manifest: Manifest) -> list[tuple[str, str]]:
         ("template", prompt.name),
         ("labels", ", ".join(f"{text!r} = token {token}" for text, token in labels)),
         ("context", f"{manifest.maximum_length:,} tokens, {len(prompt.prefix_ids)} of them baked"),
+        *([("a pair", cost.said(prompt.template))] if cost else []),
         ("fidelity", f"{_card(prompt.fidelity, unit)}; against PyTorch fp32 on {prompt.fidelity.prompts},"
                      " by onnxruntime where it was exported"),
         *([("", f"PyTorch bfloat16: {_card(prompt.bfloat16, unit)}; on {prompt.bfloat16.prompts}")]

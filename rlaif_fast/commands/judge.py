@@ -15,6 +15,7 @@ from rlaif_fast.commands.verdict_options import calibration_of, calibration_opti
 
 if TYPE_CHECKING:
     from rlaif_fast.files.keeping import Keep
+    from rlaif_fast.files.writing import To
     from rlaif_fast.judging.pair_run import AnyOrders
     from rlaif_fast.judging.verdict import Verdict
     from rlaif_fast.selection.profile import Profile
@@ -112,7 +113,8 @@ def judge(
             calibration=calibrated, shorten=on_long == "truncate", window=window,
         )  # fmt: skip
         if output is not None:
-            run.to_file(lambda found, target: convert(found, target, to=to, keep=keep), restart=restart)
+            form: To = "tied" if to == "rows" and run.has_ties else to
+            run.to_file(lambda found, target: convert(found, target, to=form, keep=keep), restart=restart)
         else:
             run.to_screen(print_table if table else lambda verdicts: print_lines(verdicts, _form(to, keep)))
     finish(context, run)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +18,7 @@ from rlaif_fast.errors import ExportError, TemplateError
 
 if TYPE_CHECKING:
     from rlaif_fast.bundle.manifest import Manifest
+    from rlaif_fast.judging.pair_cost import PairCost
     from rlaif_fast_export.sources.source import Source
 
 
@@ -31,32 +34,47 @@ def list_(bundle: str, as_json: bool) -> None:
     """What BUNDLE can judge or score with, and how faithful it is through each prompt."""
     from rlaif_fast.bundle.folder import read_manifest
     from rlaif_fast.bundle.home import find_bundle
+    from rlaif_fast.bundle.manifest import TOKENIZER
+    from rlaif_fast.judging.pair_cost import COUNTED, bundle_costs
+    from rlaif_fast.prompts.tokenizer import PromptTokenizer
     from rlaif_fast.reports.console import stdout
     from rlaif_fast.reports.tables import Table
 
-    found = _figures(read_manifest(find_bundle(bundle)))
+    folder = find_bundle(bundle)
+    manifest = read_manifest(folder)
+    costs = bundle_costs(manifest, PromptTokenizer.from_file(folder / TOKENIZER))
+    found = _figures(manifest, costs)
     if as_json:
         click.echo(json.dumps(found))
         return
     rows = [
-        [f"{one['name']}{' *' if one['first'] else ''}", one["kind"], f"{one['tokens']:,}", f"{one['mean']:.2g}",
-         f"{one['bytes'] / 1e6:,.1f}"]
+        [f"{one['name']}{' *' if one['first'] else ''}", one["kind"], f"{one['tokens']:,}",
+         *([f"{cost['tokens']:,.0f}", f"{cost['relative']:.2f}"] if (cost := one["pair_cost"]) else "--"),
+         f"{one['mean']:.2g}", f"{one['bytes'] / 1e6:,.1f}"]
         for one in found
     ]  # fmt: skip
     console = stdout()
-    table = Table("prompt", ["for", "tokens baked", "mean difference to PyTorch", "MB"], rows)
-    console.print(table.printed(), soft_wrap=True)
+    columns = ["for", "baked", "a pair", "time", "mean error", "MB"]
+    console.print(Table("prompt", columns, rows).printed(), soft_wrap=True)
     console.print("* what is taken without --template", style="dim")
+    if costs:
+        first = costs[manifest.prompts[0].name]
+        console.print(
+            f"tokens baked, and of a pair in both orders (scores: of both responses), mean of {first.pairs} probe"
+            f" pairs; its time in that through {first.plain}, {COUNTED}; mean error to PyTorch fp32",
+            style="dim", soft_wrap=True,
+        )  # fmt: skip
 
 
-def _figures(manifest: Manifest) -> list[dict[str, Any]]:
+def _figures(manifest: Manifest, costs: Mapping[str, PairCost]) -> list[dict[str, Any]]:
     from rlaif_fast.prompts.template import Template
 
     kinds = ["pairs" if isinstance(one.template, Template) else "scores" for one in manifest.prompts]
     return [
         {
             "name": one.name, "kind": kind, "first": number == kinds.index(kind), "tokens": len(one.prefix_ids),
-            "mean": one.fidelity.mean, "bytes": one.file.bytes,
+            "pair_cost": asdict(costs[one.name]) if costs else None, "mean": one.fidelity.mean,
+            "bytes": one.file.bytes,
         }
         for number, (one, kind) in enumerate(zip(manifest.prompts, kinds, strict=True))
     ]  # fmt: skip

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import click
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from rlaif_fast.prompts.template import Template
     from rlaif_fast.prompts.template_file import TemplateSource
     from rlaif_fast_export.prompts.fitted import FittedPrompt
+    from rlaif_fast_export.sources.source import Source
 
 _PAIR = ("<the instruction>", "<the response shown first>", "<the response shown second>")
 _SAMPLE = ("<the instruction>", "<the response>")
@@ -54,9 +56,10 @@ def show(name: str, exemplars: str | None, shots: int | None, model: str | None,
         return
     read, chosen = chosen_template(name, exemplars, shots)
     if model is not None:
-        chosen = _fitted(read, chosen, model, chat).pair_template
+        chosen = _fitted(read, chosen, _source(model), chat).pair_template
     echo(str(chosen.render(*_PAIR)))
-    say(f"\nanswered with {chosen.labels[0]!r} or {chosen.labels[1]!r}")
+    *others, last = map(repr, chosen.labels)
+    say(f"\nanswered with {', '.join(others)} or {last}")
 
 
 @template.command()
@@ -65,7 +68,7 @@ def show(name: str, exemplars: str | None, shots: int | None, model: str | None,
 @_MODEL
 @CHAT
 def check(name: str, exemplars: str | None, shots: int | None, model: str | None, chat: str) -> None:
-    """Check a template: the file, and with --model its labels and length for that model."""
+    """Check a template: its file, and with --model its labels, its length and a pair's cost."""
     _chat_needs_model(chat, model)
     score, read = score_template(name, exemplars, shots, chat), None
     chosen: Template | ScoreTemplate
@@ -74,9 +77,10 @@ def check(name: str, exemplars: str | None, shots: int | None, model: str | None
     else:
         read, chosen = chosen_template(name, exemplars, shots)
         what = f"a template, {len(read.wording.exemplars)} worked examples"
-    fitted = None if model is None else _fitted(read, chosen, model, chat)
+    source = None if model is None else _source(model)
+    fitted = None if source is None else _fitted(read, chosen, source, chat)
     echo(f"{name}: {what}, in bundles called {(fitted.template if fitted else chosen).name}")
-    if fitted is None:
+    if fitted is None or source is None:
         return
     labels = zip(fitted.template.labels, fitted.label_ids, strict=True)
     echo(
@@ -84,6 +88,7 @@ def check(name: str, exemplars: str | None, shots: int | None, model: str | None
         f" {len(fitted.prefix_ids):,} tokens are the same in every prompt, which leaves"
         f" {fitted.longest - len(fitted.prefix_ids):,} for the row"
     )
+    echo(f"a pair: {_pair_cost(fitted, source)}")
 
 
 def _chat_needs_model(chat: str, model: str | None) -> None:
@@ -91,14 +96,32 @@ def _chat_needs_model(chat: str, model: str | None) -> None:
         raise click.UsageError("--chat needs the --model whose chat template it is")
 
 
-def _fitted(read: TemplateSource | None, chosen: Template | ScoreTemplate, model: str, chat: str) -> FittedPrompt:
+def _source(model: str) -> Source:
     with exporter.needed("--model needs the exporter"):
-        from rlaif_fast_export.prompts.fitted import fit
         from rlaif_fast_export.sources.quiet import quiet_libraries
         from rlaif_fast_export.sources.source import find_source
     quiet_libraries()
-    source = find_source(model)
+    return find_source(model)
+
+
+def _fitted(read: TemplateSource | None, chosen: Template | ScoreTemplate, source: Source, chat: str) -> FittedPrompt:
+    from rlaif_fast_export.prompts.fitted import fit
+
     try:
         return fit(source, chosen, chat=read is not None and exporter.in_chat(chat, source))
     except TemplateError as error:
         raise (read.located(error) if read else error) from None
+
+
+def _pair_cost(fitted: FittedPrompt, source: Source) -> str:
+    """Beside the built-in ``summary`` as it stands, whose labels do not matter here."""
+    from rlaif_fast.bundle.manifest import Cost
+    from rlaif_fast.judging.pair_cost import COUNTED, IN_TOKENS, pair_costs
+    from rlaif_fast.prompts.template import SUMMARY
+    from rlaif_fast_export.reference.texts import shipped_pairs
+    from rlaif_fast_export.sources.products import pass_cost
+
+    plain = replace(fitted, template=SUMMARY, prefix_ids=fitted.tokenizer.prefix_ids(SUMMARY))
+    cost = pass_cost(source)
+    found = pair_costs([fitted], plain, fitted.tokenizer, shipped_pairs("probes"), cost or Cost(1, 0))
+    return found[fitted.template.name].said(fitted.template, COUNTED if cost else IN_TOKENS)

@@ -48,10 +48,13 @@ class Calibration:
     fitted: Mapping[str, Any]
 
     def __call__(self, verdict: Verdict) -> Verdict:
-        """The verdict with calibrated log-odds in every order it has."""
+        """The verdict with calibrated log-odds in every order it has.
+
+        It says nothing of ties any more: p1 is fitted to pairs of which people prefer one.
+        """
         added = (self.b, -self.b)
         odds = tuple(self.a * d + b for d, b in zip(verdict.log_odds_by_order, added, strict=False))
-        return replace(verdict, log_odds_by_order=odds)
+        return replace(verdict, log_odds_by_order=odds, p_tie_by_order=None)
 
     def on(self, sample: Sample) -> Sample:
         """The same for arrays."""

@@ -16,7 +16,7 @@ from rlaif_fast.files.extra import optional
 from rlaif_fast.files.keeping import Keep, Row, Sieve
 from rlaif_fast.files.targets import named, put, sync_file, target_of
 
-To = Literal["rows", "trl", "scores", "rankings"]
+To = Literal["rows", "tied", "trl", "scores", "rankings"]  # tied: rows of a prompt that has a label for ties
 Columns = dict[str, set[type]]  # the types of each column's values
 
 _ENDINGS = {
@@ -24,9 +24,13 @@ _ENDINGS = {
 }  # fmt: skip
 _OTHERS = (".xlsx", ".xls", ".ods", ".arrow", ".feather", ".db", ".sqlite", ".yaml", ".yml", ".xml", ".html", ".md")
 # What stands in every row, so that a file without rows has its columns too.
+_ROWS: dict[str, type | None] = {
+    "id": None, "instruction": str, "chosen": str, "rejected": str, "label": int, "p1": float, "p2": float,
+    "p1_by_order": list, "consistent": bool, "truncated": bool,
+}  # fmt: skip
 _COLUMNS: dict[To, dict[str, type | None]] = {
-    "rows": {"id": None, "instruction": str, "chosen": str, "rejected": str, "label": int, "p1": float, "p2": float,
-             "p1_by_order": list, "consistent": bool, "truncated": bool},
+    "rows": _ROWS,
+    "tied": {**_ROWS, "p_tie": float},
     "trl": {"id": str, "prompt": str, "chosen": str, "rejected": str, "soft_label": float, "margin": float,
             "consistent": bool},
     "scores": {"id": None, "instruction": str, "response": str, "score": float, "rating": float, "distribution": list,

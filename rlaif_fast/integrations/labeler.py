@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 from typing import Any, Protocol, get_args
 
@@ -12,7 +12,7 @@ from rlaif_fast.bundle.home import find_bundle
 from rlaif_fast.errors import BundleError, PairError, one_of
 from rlaif_fast.integrations.batch import OnLong, judged
 from rlaif_fast.judging.judge import Judge, Orders
-from rlaif_fast.judging.verdict import COLUMNS
+from rlaif_fast.judging.verdict import COLUMNS, TIE
 from rlaif_fast.prompts.template import Template
 from rlaif_fast.rows.pairs import TEXTS, Pair, pair_from_row
 from rlaif_fast.schemas.known import OWN
@@ -58,6 +58,7 @@ class Labeler:
         self._folder = find_bundle(path_or_id).resolve()
         manifest = read_manifest(self._folder).through(template, Template)
         self._template, self._digest = manifest.prompt.name, manifest.digest
+        self._columns = (*COLUMNS, TIE) if manifest.pair_template.ties else COLUMNS  # of its rows
         self._orders, self._on_long, self._threads = orders, on_long, threads
         self._judges: dict[int, Judge] = {}  # by process
 
@@ -74,9 +75,9 @@ class Labeler:
             PairError: a row that is no pair, or too long.
             BundleError, JudgeError: those of the judge.
         """
-        pairs = _pairs(batch, indices)
+        pairs = _pairs(batch, indices, self._columns)
         rows = [verdict.row() for verdict in judged(self._judge(), pairs, self._orders, self._on_long)]
-        names = [name for name in (rows[0] if rows else COLUMNS) if name != "id"]
+        names = [name for name in (rows[0] if rows else self._columns) if name != "id"]
         return {name: [row[name] for row in rows] for name in names}
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -106,24 +107,26 @@ def _reopened(
     return labeler
 
 
-def _pairs(batch: Columns, indices: Sequence[int] | None) -> list[Pair]:
+def _pairs(batch: Columns, indices: Sequence[int] | None, columns: Collection[str]) -> list[Pair]:
+    """Args: columns: of a verdict's row. What ``batch`` has of these names is carried."""
     names = [str(name) for name in batch]
     for name in TEXTS:
         if name not in names:
             raise PairError(
                 f"column {name!r} is missing (there is {', '.join(map(repr, names)) or 'none'}); rename one"
             )
-    kept = [name for name in names if name in TEXTS or is_looked_at(name) or (name in COLUMNS and name != "id")]
+    taken = {*TEXTS, *columns} - {"id"}
+    kept = [name for name in names if name in taken or is_looked_at(name)]
     rows = zip(*(batch[name] for name in kept), strict=True)
     return [
-        _pair(dict(zip(kept, row, strict=True)), f"row {place if indices is None else indices[place]}")
+        _pair(dict(zip(kept, row, strict=True)), taken, f"row {place if indices is None else indices[place]}")
         for place, row in enumerate(rows)
     ]
 
 
-def _pair(row: dict[str, Any], where: str) -> Pair:
+def _pair(row: dict[str, Any], taken: Collection[str], where: str) -> Pair:
     try:
-        taken = OWN(row)
+        read = OWN(row)
     except ValueError as error:
         raise PairError(f"{where}: {error}") from None
-    return pair_from_row({name: taken[name] for name in taken if name in TEXTS or name in COLUMNS}, where=where)
+    return pair_from_row({name: read[name] for name in read if name in taken}, where=where)

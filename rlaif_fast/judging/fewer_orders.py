@@ -13,7 +13,7 @@ from typing import Literal, TypeVar, get_args
 
 import numpy as np
 
-from rlaif_fast.errors import one_of
+from rlaif_fast.errors import BundleError, one_of
 from rlaif_fast.judging.judge import WINDOW, Judge
 from rlaif_fast.judging.order_plan import CONFIDENCE, Floats, Plan, held_out, least_sample, plan_auto, plan_prior
 from rlaif_fast.judging.verdict import Verdict
@@ -44,6 +44,19 @@ def draw(pairs: Iterable[T], count: int, seed: int = 0) -> dict[int, T]:
     return dict(sorted(kept, key=lambda found: found[0])) if number > count else {}
 
 
+def require_no_tie(judge: Judge, mode: Mode) -> None:
+    """Raise BundleError where the prompt has a label for ties.
+
+    The label prior is what a position adds to the log-odds of two labels, the same for every pair. Beside a third label
+    it would add the less the likelier a tie is; and one order tells nothing of p_tie in the other.
+    """
+    if judge.manifest.pair_template.ties:
+        raise BundleError(
+            f"{judge.manifest.name}: its prompt has a label for ties, which --orders {mode} cannot foretell; take"
+            " --orders both or forward"
+        )
+
+
 class FrugalJudge:
     """Reads the second order of a sample, and elsewhere only where it could change the label, or never.
 
@@ -66,8 +79,12 @@ class FrugalJudge:
             sample: pairs by their places among those to be judged, from 0; empty: all pairs are read in both orders.
             mode: ``prior`` reads one order of the others, ``auto`` the second too where it could change the label.
             disagreement: share of labels of all pairs that may differ from both orders', with 95 % confidence.
+
+        Raises:
+            BundleError: the prompt has a label for ties.
         """
         one_of("mode", mode, get_args(Mode))
+        require_no_tie(judge, mode)
         self.judge, self.mode, self.disagreement = judge, mode, disagreement
         self.plan: Plan | None = None
         self._why = ""

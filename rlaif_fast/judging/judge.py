@@ -11,9 +11,10 @@ import numpy.typing as npt
 from rlaif_fast.bundle.folder import Bundle
 from rlaif_fast.bundle.prompt import Probe
 from rlaif_fast.errors import one_of
+from rlaif_fast.judging.label_odds import first_odds, verdict_of
 from rlaif_fast.judging.lookahead import windows
 from rlaif_fast.judging.session import Session, shown
-from rlaif_fast.judging.verdict import Verdict, log_odds
+from rlaif_fast.judging.verdict import Verdict
 from rlaif_fast.prompts.template import Template
 from rlaif_fast.rows.pairs import Pair
 from rlaif_fast.runtime.engines import DEFAULT, EngineOptions
@@ -73,7 +74,7 @@ class Judge(Session[Pair]):
         for ahead in windows(pairs, window):
             if done < len(ahead):
                 found = self._passes.of_window(ahead, lambda pair: self.prompt_tokens(pair, orders), done)
-                yield from (Verdict(pair, log_odds(logits.tolist())) for pair, logits in found)
+                yield from (verdict_of(pair, logits) for pair, logits in found)
             done = max(0, done - len(ahead))
 
     def prompt_tokens(self, pair: Pair, orders: Orders = "both") -> list[list[int]]:
@@ -91,5 +92,4 @@ class Judge(Session[Pair]):
 
     def log_odds_of(self, sequences: Sequence[Sequence[int]]) -> npt.NDArray[np.float64]:
         """log(p1/p2) [n] of token sequences as they are, packed into one tree: for tests and benchmarks."""
-        logits = self._passes.logits(sequences).astype(np.float64)
-        return logits[:, 0] - logits[:, 1]
+        return first_odds(self._passes.logits(sequences).astype(np.float64))

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Literal
 
 from rlaif_fast.judging.exact import ExactJudge
-from rlaif_fast.judging.fewer_orders import DISAGREEMENT, FrugalJudge, default_sample
+from rlaif_fast.judging.fewer_orders import DISAGREEMENT, FrugalJudge, default_sample, require_no_tie
 from rlaif_fast.judging.judge import Judge, Orders
 from rlaif_fast.judging.run import Run
 from rlaif_fast.judging.run_input import RunInput
@@ -44,6 +44,7 @@ class PairRun(Run[Pair, Verdict]):
             window: pairs read ahead.
 
         Raises:
+            BundleError: ``prior`` or ``auto`` with a prompt that has a label for ties.
             PairError: a prompt is longer than the model's context.
             ValueError: ``exact`` with fewer orders than both, ``calibration`` with ``prior`` or ``auto``, which they do
                 not hold for.
@@ -53,6 +54,8 @@ class PairRun(Run[Pair, Verdict]):
             raise ValueError(f"exact is for both orders, not {orders}")
         if orders in ("prior", "auto") and calibration:
             raise ValueError(f"calibration is for orders both or forward, not {orders}")
+        if orders == "prior" or orders == "auto":
+            require_no_tie(judge, orders)
         self.judge, self.exact, self.calibration, self.orders = judge, exact, calibration, orders
         self._shown: Orders = "forward" if orders == "forward" else "both"
         self._window, self._shorten = window or rows.window, shorten
@@ -64,6 +67,11 @@ class PairRun(Run[Pair, Verdict]):
         if orders == "prior" or orders == "auto":
             most = DISAGREEMENT if disagreement is None else disagreement
             self.frugal = FrugalJudge(judge, rows.sample(sample or default_sample(orders, most)), orders, most)
+
+    @property
+    def has_ties(self) -> bool:
+        """Whether its verdicts have a p_tie."""
+        return self.judge.manifest.pair_template.ties and self.calibration is None
 
     @property
     def bound(self) -> Mapping[str, Any]:

@@ -1,10 +1,9 @@
-"""From label logits to a verdict, and from a verdict to a row."""
+"""A verdict, and from a verdict to a row."""
 
 from __future__ import annotations
 
 import json
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -14,6 +13,7 @@ from rlaif_fast.rows.pairs import Pair
 COLUMNS = (
     "id", "instruction", "chosen", "rejected", "label", "p1", "p2", "p1_by_order", "consistent", "truncated",
 )  # fmt: skip
+TIE = "p_tie"  # behind them where the prompt has a label for ties; no other field of a row has this name
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,10 +23,13 @@ class Verdict:
     Attributes:
         pair: what was judged.
         log_odds_by_order: log(p1/p2) in the forward order, then swapped; one entry where only one was judged.
+        p_tie_by_order: probability that neither is better, half of which p1 and p2 have each; None where the prompt has
+            no label for it.
     """
 
     pair: Pair
     log_odds_by_order: tuple[float, ...]
+    p_tie_by_order: tuple[float, ...] | None = None
 
     @property
     def item(self) -> Pair:
@@ -54,8 +57,17 @@ class Verdict:
         return 1.0 - self.p1
 
     @property
+    def p_tie(self) -> float | None:
+        """Probability that neither is better, averaged over the orders; None as ``p_tie_by_order``."""
+        ties = self.p_tie_by_order
+        return None if ties is None else math.fsum(ties) / len(ties)
+
+    @property
     def label(self) -> int:
-        """1 where response_0 is preferred, else 2 (a tie is 2: the notebook's rule)."""
+        """1 where response_0 is preferred, else 2 (equal p1 and p2 are 2: the notebook's rule).
+
+        Where a tie is likelier than either it is as well the response with the larger half.
+        """
         return 1 if self.p1 > self.p2 else 2
 
     @property
@@ -91,7 +103,9 @@ class Verdict:
                 strict=True,
             )
         )  # fmt: skip
-        names = free_names(self.pair.carried, COLUMNS)
+        if self.p_tie_by_order is not None:
+            row[TIE] = self.p_tie
+        names = free_names(self.pair.carried, (*COLUMNS, TIE))
         row.update((names[name], value) for name, value in self.pair.carried.items())
         return row
 
@@ -112,11 +126,3 @@ class Calibration(Protocol):
 def sigmoid(x: float) -> float:
     """1 / (1 + exp(-x)), exact to the last digits for any float."""
     return 1.0 / (1.0 + math.exp(-x)) if x >= 0 else math.exp(x) / (1.0 + math.exp(x))
-
-
-def log_odds(logits: Sequence[Sequence[float]]) -> tuple[float, ...]:
-    """log(p1/p2) of response_0 in each order, from label logits [(1, 2) forward, (1, 2) swapped]."""
-    return tuple(
-        float(second) - float(first) if swapped else float(first) - float(second)
-        for swapped, (first, second) in enumerate(logits)
-    )

@@ -51,19 +51,26 @@ class Template:
     Attributes:
         name: what the manifest and a bundle's folder call it.
         text: the prompt, with ``{instruction}``, ``{first}`` and ``{second}`` once each.
-        labels: what the judge answers for the first and for the second response; one token each
-            behind the prompt.
+        labels: what the judge answers for the first and for the second response, and maybe, third, where neither is
+            better: a tie. One token each behind the prompt.
     """
 
     name: str
     text: str
-    labels: tuple[str, str] = ("1", "2")
+    labels: tuple[str, ...] = ("1", "2")
 
     def __post_init__(self) -> None:
         if sorted(_PLACE.findall(self.text)) != sorted(PLACES):
             raise TemplateError(f"template {self.name}: needs {{instruction}}, {{first}} and {{second}} once each")
-        if len(set(self.labels)) != 2 or not all(self.labels):
-            raise TemplateError(f"template {self.name}: needs two different labels, has {self.labels}")
+        if len({*self.labels}) != len(self.labels) or len(self.labels) not in (2, 3) or not all(self.labels):
+            raise TemplateError(
+                f"template {self.name}: needs two different labels, or three with one for ties, has {self.labels}"
+            )
+
+    @property
+    def ties(self) -> bool:
+        """Whether the judge may answer that neither response is better."""
+        return len(self.labels) == 3
 
     @property
     def head(self) -> Prompt:
@@ -135,7 +142,7 @@ class Wording:
     head: str
     body: str
     ending: str
-    labels: tuple[str, str] = ("1", "2")
+    labels: tuple[str, ...] = ("1", "2")
     exemplars: tuple[Exemplar, ...] = ()
 
     def template(self) -> Template:

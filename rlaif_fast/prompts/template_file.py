@@ -176,12 +176,12 @@ def _text(file: _File, key: str) -> str:
     return value
 
 
-def _labels(file: _File) -> tuple[str, str]:
+def _labels(file: _File) -> tuple[str, ...]:
     value = file.data.get("labels", ["1", "2"])
     good = isinstance(value, list) and all(isinstance(label, str) and label and "\0" not in label for label in value)
-    if not good or len(value) != 2 or value[0] == value[1]:
-        file.fail('labels must be two different texts, as in ["A", "B"]', "labels")
-    return value[0], value[1]
+    if not good or len(value) not in (2, 3) or len({*value}) != len(value):
+        file.fail('labels must be two different texts, as in ["A", "B"], or three, the third for a tie', "labels")
+    return tuple(value)
 
 
 def _tables(file: _File) -> list[Any]:

@@ -111,24 +111,28 @@ class PromptTokenizer:
         end: int = spans[-tokens][0] if tokens < len(spans) else 0
         return text[: min(end, len(text) - 1)]
 
-    def label_ids(self, template: Template) -> tuple[int, int]:
+    def label_ids(self, template: Template) -> tuple[int, ...]:
         """The tokens that really follow the template's prompts when it answers with each label.
 
         Found in context: a SentencePiece tokenizer gives a label on its own a leading space
         token, the same for both labels, and every pair would come out at 0.5.
 
         Raises:
-            TemplateError: a label is not exactly one token behind the prompt, or both are the same.
+            TemplateError: a label is not exactly one token behind the prompt, or two are the same.
         """
-        found: list[int] = []
+        found: dict[int, str] = {}
         for label in template.labels:
             ids = {self._following(template.render(*texts), label, template) for texts in _CONTEXTS}
             if len(ids) != 1:
                 raise TemplateError(f"template {template.name}: label {label!r} is a different token in each prompt")
-            found += ids
-        if found[0] == found[1]:
-            raise TemplateError(f"template {template.name}: both labels are token {found[0]}, choose others")
-        return found[0], found[1]
+            (number,) = ids
+            if number in found:
+                raise TemplateError(
+                    f"template {template.name}: labels {found[number]!r} and {label!r} are both token {number}, choose"
+                    " others"
+                )
+            found[number] = label
+        return tuple(found)
 
     def score_ids(self, template: ScoreTemplate) -> tuple[ScoreTemplate, tuple[int, ...]]:
         """The template with the labels this tokenizer reads scores by, and their tokens.

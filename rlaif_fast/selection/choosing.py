@@ -17,7 +17,7 @@ from rlaif_fast.selection.decision import Tested, Tried, best_of, compare, teste
 from rlaif_fast.selection.parts import Parts
 from rlaif_fast.selection.race import race
 from rlaif_fast.selection.readings import Readings
-from rlaif_fast.selection.ways import BOTH, calibration_of, picks_0, with_odds
+from rlaif_fast.selection.ways import WAYS, calibration_of, picks_0, with_odds
 
 LEAST = 10  # instructions in each part
 
@@ -64,7 +64,7 @@ def choose(
             failed.add(prompt)
             left_out(f"left out: {prompt}; {error}")
             return -1.0
-        return float((picks_0(odds, BOTH) == human_0[:size]).mean())
+        return max(float((picks_0(odds, way) == human_0[:size]).mean()) for way in WAYS)
 
     read(current, len(chosen_on))
     race(prompts, len(chosen_on), read, enter)

@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from rlaif_fast.bundle.folder import Bundle
+from rlaif_fast.judging.label_odds import first_odds
 from rlaif_fast.runtime.engines import DEFAULT, EngineOptions, variant
 from rlaif_fast.runtime.packing import PackedTree, pack
 
@@ -49,8 +50,7 @@ class PromptAnswers:
             # Packed when it is read: the bias of a long prompt is as large as a model.
             tree = pack(together, prompt.prefix_ids, prompt.ending)
             given = self._engine.run(tree if noise is None else _disturbed(tree, noise), self._bundle.arrays)
-            logits = given.label_logits.astype(np.float64)
-            found += (logits[:, 0] - logits[:, 1]).tolist()
+            found += first_odds(given.label_logits.astype(np.float64)).tolist()
         return np.array(found)
 
 

@@ -17,7 +17,8 @@ from rlaif_fast_export.reference.pytorch import Asker, ScoreAsker, common_ending
 from rlaif_fast_export.reference.texts import shipped_pairs
 from rlaif_fast_export.reference.verify import fidelity
 
-Answers = np.ndarray[Any, np.dtype[np.float64]]  # log-odds of response_0, or scores: [pairs, 2]
+# [pairs, 2] log-odds of response_0, or scores; [pairs, 4] with p_tie behind them where there is a label for ties.
+Answers = np.ndarray[Any, np.dtype[np.float64]]
 Progress = Callable[[str, float], None]
 Fed = Callable[[int, Prompt], None]  # what Blockwise.through tells
 # One of so many probes is in Oracle.others: all of them would cost a tenth more of an export (docs/performance.md).

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -23,7 +24,7 @@ class Asker:
 
     tokenizer: PromptTokenizer
     template: Template
-    label_ids: tuple[int, int]
+    label_ids: tuple[int, ...]
     longest: int  # tokens a prompt may have
 
     def prompts(self, pair: Pair) -> list[list[int]]:
@@ -34,15 +35,23 @@ class Asker:
     def answer(self, pair: Pair, logits: Sequence[torch.Tensor]) -> list[float]:  # noqa: ARG002 (a score's needs it)
         """Log-odds of response_0, shown first, then second, from the last logits [V] of the pair's prompts.
 
-        The two label tokens' log-odds are the difference of their logits, whatever the rest of the vocabulary holds.
+        Behind them p_tie of both, where there is a label for ties. Whatever the rest of the vocabulary holds.
         """
         forward, swapped = (float(self.log_odds(found)) for found in logits)
-        return [forward, -swapped]
+        labels = list(self.label_ids)
+        ties = [float(torch.softmax(found[labels].double(), 0)[2]) for found in logits if self.template.ties]
+        return [forward, -swapped, *ties]
 
     def log_odds(self, logits: torch.Tensor) -> torch.Tensor:
-        """log(p1/p2) of a prompt's last logits [V]."""
-        first, second = self.label_ids
-        return logits[first].double() - logits[second].double()
+        """log(p1/p2) of a prompt's last logits [V]: of two labels the difference of their logits.
+
+        Of three, p1 and p2 have half of the third's probability each.
+        """
+        first, second, *tie = logits[list(self.label_ids)].double()
+        if tie:
+            half = tie[0] - math.log(2)
+            return torch.logaddexp(first, half) - torch.logaddexp(second, half)
+        return first - second
 
 
 @dataclass
@@ -82,7 +91,7 @@ def asker_of(
     """Asks what the template asks."""
     if isinstance(template, ScoreTemplate):
         return ScoreAsker(tokenizer, template, tuple(labels), longest)
-    return Asker(tokenizer, template, (labels[0], labels[1]), longest)
+    return Asker(tokenizer, template, tuple(labels), longest)
 
 
 def fitting(asker: Asker | ScoreAsker, pairs: Sequence[Pair]) -> list[Pair]:

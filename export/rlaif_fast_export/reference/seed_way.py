@@ -14,6 +14,7 @@ import torch
 from tokenizers import Tokenizer
 
 from rlaif_fast.bundle.folder import read_manifest
+from rlaif_fast.judging.label_odds import first_odds
 from rlaif_fast.prompts.template import Template
 from rlaif_fast.prompts.tokenizer import PromptTokenizer
 from rlaif_fast.rows.pairs import Pair
@@ -50,9 +51,8 @@ class SeedWay:
         inputs = self._tokenizer(str(prompt), add_special_tokens=not prompt.controls, return_tensors="pt")
         with torch.no_grad():
             outputs = self._model(input_ids=inputs["input_ids"], attention_mask=inputs["attention_mask"])
-        logits = outputs.logits[0, -1, self._labels]  # [2]
-        # log(p1/p2) of a softmax over two logits is their difference, without its rounding.
-        return float(logits[0].double() - logits[1].double())
+        logits = outputs.logits[0, -1, self._labels]  # [2], or [3] with a label for ties
+        return float(first_odds(logits[None].double().numpy())[0])
 
 
 def main(arguments: list[str]) -> None:

@@ -17,8 +17,8 @@ TOLERANCE = 1e-3  # log-odds, any single prompt, fp32
 
 
 def fidelity(got: npt.NDArray[np.float64], reference: npt.NDArray[np.float64], prompts: str) -> Fidelity:
-    """The manifest's card: log-odds of response_0, [pairs, 2] each, on ``prompts``."""
-    found = agreement(got, reference)
+    """The manifest's card: log-odds of response_0, the first two of each row, on ``prompts``."""
+    found = agreement(got[:, :2], reference[:, :2])
     return Fidelity(prompts, len(got), found.mean, found.p99, found.max, found.flip_share, found.r, found.by_margin)
 
 
@@ -26,15 +26,20 @@ _CONTENT, _CONFIDENCE = 3.891, -1.645  # normal quantiles: 99.99 % of pairs, wit
 
 
 def error_bound(got: npt.NDArray[np.float64], reference: npt.NDArray[np.float64]) -> float:
-    """What |p1 - reference p1| stays below, order-averaged: log-odds [pairs, 2] each.
+    """What |p1 - reference p1| stays below, order-averaged: log-odds, the first two of each row.
 
     A two-sided normal tolerance interval around zero (Howe 1969): it holds 99.99 % of such errors with
     95 % confidence, if they are normal. The chi-square quantile is Wilson and Hilferty's.
     """
-    errors = (1 / (1 + np.exp(-got))).mean(1) - (1 / (1 + np.exp(-reference))).mean(1)
+    errors = _p1(got) - _p1(reference)
     n = len(errors)
     least = n * (1 - 2 / (9 * n) + _CONFIDENCE * math.sqrt(2 / (9 * n))) ** 3
     return float(_CONTENT * math.sqrt((errors**2).sum() / least))
+
+
+def _p1(answers: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    p1: npt.NDArray[np.float64] = (1 / (1 + np.exp(-answers[:, :2]))).mean(1)
+    return p1
 
 
 def require_exact(found: Fidelity, model: str, unit: str = "log-odds") -> None:
@@ -44,6 +49,31 @@ def require_exact(found: Fidelity, model: str, unit: str = "log-odds") -> None:
             f"{model}: the exported graph deviates from PyTorch by up to {found.max:.2g} in {unit} on"
             f" {found.prompts} (limit {TOLERANCE:g}); nothing was kept",
             "please report the model",
+        )
+
+
+def require_ties(
+    got: npt.NDArray[np.float64], reference: npt.NDArray[np.float64], limit: float, model: str, *, exact: bool = False
+) -> None:
+    """Raise FidelityError where p_tie, behind the log-odds in each row, is too far from PyTorch's.
+
+    Log-odds of p1 and p2 hardly tell: where both are equally likely, they are the same whatever p_tie is.
+
+    Args:
+        limit: |difference| that log-odds may have, of which a probability's is a quarter, near a half.
+        exact: any single one may have, else on average.
+    """
+    errors = np.abs(got[:, 2:] - reference[:, 2:])
+    if not errors.size:
+        return
+    off, how, advice = float(errors.mean()), "on average", "allow more with --max-delta or use --precision fp32"
+    if exact:
+        off, how, advice = float(errors.max()), "at most", "please report the model"
+    if not off <= limit / 4:  # a NaN deviates as well
+        raise FidelityError(
+            f"{model}: the probability of a tie deviates from PyTorch fp32 by {off:.2g} {how} (limit {limit / 4:.2g});"
+            " nothing was kept",
+            advice,
         )
 
 

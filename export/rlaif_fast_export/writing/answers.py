@@ -12,8 +12,9 @@ from rlaif_fast.bundle.folder import Bundle
 from rlaif_fast.bundle.manifest import HEAD, TOKENIZER, WEIGHTS, Manifest
 from rlaif_fast.bundle.prompt import Arrays, BundlePrompt
 from rlaif_fast.judging.judge import Judge
+from rlaif_fast.judging.label_odds import verdict_of
 from rlaif_fast.judging.rater import Rater
-from rlaif_fast.judging.verdict import log_odds
+from rlaif_fast.judging.verdict import Verdict
 from rlaif_fast.prompts.template import Template
 from rlaif_fast.prompts.tokenizer import PromptTokenizer
 from rlaif_fast.rows.pairs import Pair
@@ -27,7 +28,7 @@ from rlaif_fast_export.writing.segments import run_in_segments
 
 WHOLE = 2_000_000_000  # bytes of weights that a session over the whole graph may have here
 
-# Asks a bundle through a prompt: log-odds of response_0 or scores, [pairs, 2].
+# Asks a bundle through a prompt, as PyTorch was asked (rlaif_fast_export.reference.oracle.Answers).
 Ask = Callable[[BundlePrompt, Arrays, Sequence[Pair], Callable[[float], None]], npt.NDArray[np.float64]]
 
 
@@ -49,7 +50,8 @@ def in_one_session(folder: Path) -> Ask:
         found = []
         for number, pair in enumerate(pairs):
             tick(number / len(pairs))
-            found.append(sessions[-1].answer(pair))
+            session = sessions[-1]
+            found.append(_numbers(session.judge(pair)) if isinstance(session, Judge) else session.answer(pair))
         return np.array(found)
 
     return ask
@@ -66,7 +68,8 @@ def in_segments(folder: Path, manifest: Manifest) -> Ask:
         trees = [pack(asker.prompts(pair), prompt.prefix_ids, prompt.ending) for pair in pairs]
         outputs = run_in_segments(folder, [{**arrays, **feed_of(tree)} for tree in trees], tick)
         if not isinstance(asker, ScoreAsker):
-            return np.array([log_odds(logits.tolist()) for logits, _ in outputs])
+            found = [logits.astype(np.float64) for logits, _ in outputs]
+            return np.array([_numbers(verdict_of(*of_pair)) for of_pair in zip(pairs, found, strict=True)])
         vocabulary = Vocabulary((folder / HEAD).read_bytes(), folder, EngineOptions())
         return np.array([
             asker.rated(pair, (logits - vocabulary.log_totals(hidden)[:, None]).astype(np.float64))
@@ -74,3 +77,8 @@ def in_segments(folder: Path, manifest: Manifest) -> Ask:
         ])  # fmt: skip
 
     return ask
+
+
+def _numbers(verdict: Verdict) -> tuple[float, ...]:
+    """Its log-odds by order, and p_tie where it has that."""
+    return (*verdict.log_odds_by_order, *(verdict.p_tie_by_order or ()))

@@ -16,6 +16,7 @@ from rlaif_fast.version import __version__
 from rlaif_fast_export.graph.nodes import dims
 from rlaif_fast_export.prompts.fitted import FittedPrompt
 from rlaif_fast_export.reference.verify import fidelity
+from rlaif_fast_export.sources.products import attention_of
 from rlaif_fast_export.sources.source import Source
 
 _TOOLS = ("torch", "transformers", "optimum-onnx", "onnx", "onnx-ir", "onnxruntime")
@@ -73,9 +74,7 @@ def _cost(graph: ir.Model, config: Any) -> Cost:
     factors = [_before_cast(n.inputs[1]) for n in graph.graph if n.op_type in kinds]
     products = [value for value in factors if value.is_initializer()]
     linear = sum(math.prod(dims(weight)) for weight in dict.fromkeys(products))  # endings share their rows' weights
-    heads = config.num_attention_heads
-    size = getattr(config, "head_dim", None) or config.hidden_size // heads
-    return Cost(per_token=linear, per_token_pair=2 * config.num_hidden_layers * heads * size)
+    return Cost(per_token=linear, per_token_pair=attention_of(config))
 
 
 def _before_cast(value: ir.Value) -> ir.Value:

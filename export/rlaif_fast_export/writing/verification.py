@@ -18,7 +18,15 @@ from rlaif_fast.prompts.template import Template
 from rlaif_fast.rows.pairs import Pair
 from rlaif_fast_export.int8.options import Int8Options
 from rlaif_fast_export.reference.oracle import Answers, Oracle
-from rlaif_fast_export.reference.verify import error_bound, fidelity, require_exact, require_faithful, require_steady
+from rlaif_fast_export.reference.verify import (
+    TOLERANCE,
+    error_bound,
+    fidelity,
+    require_exact,
+    require_faithful,
+    require_steady,
+    require_ties,
+)
 from rlaif_fast_export.writing.answers import Ask, in_one_session, in_segments, takes_segments
 
 
@@ -73,6 +81,7 @@ def verify(folder: Path, build: Built, progress: Callable[[str, float], None]) -
     else:
         found = fidelity(of_judged, oracle.of_judged, f"{len(oracle.judged)} held-out pairs in both orders")
         require_faithful(found, build.int8.max_delta, build.worst, model)
+        require_ties(of_judged, oracle.of_judged, build.int8.max_delta, model)
         require_steady(build.moved, found, model)
         bound = error_bound(
             np.concatenate((of_judged, of_probes)), np.concatenate((oracle.of_judged, oracle.of_probes))
@@ -86,6 +95,7 @@ def exact_card(template: Template | ScoreTemplate, found: Answers, reference: An
     """Of a float32 bundle's answers on probe pairs. Raises FidelityError where they are not PyTorch's."""
     card = card_of(template, found, reference)
     require_exact(card, model, "score" if isinstance(template, ScoreTemplate) else "log-odds")
+    require_ties(found, reference, TOLERANCE, model, exact=True)
     return card
 
 
@@ -98,7 +108,7 @@ def card_of(template: Template | ScoreTemplate, found: Answers, reference: Answe
 
 
 def probes_of(pairs: Sequence[Pair], reference: Answers, answers: Answers) -> tuple[Probe, ...]:
-    """Pairs with both answers, as the manifest keeps them."""
+    """Pairs with both answers, as the manifest keeps them: the first two of each row."""
     return tuple(
         Probe(p.instruction, p.response_0, p.response_1, (float(r[0]), float(r[1])), (float(d[0]), float(d[1])))
         for p, r, d in zip(pairs, reference, answers, strict=True)
