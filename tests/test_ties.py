@@ -26,9 +26,10 @@ from rlaif_fast.prompts.score_template import SCORE_TEMPLATES
 from rlaif_fast.prompts.template import SUMMARY, Template
 from rlaif_fast.runtime.engines import variant, variants
 from rlaif_fast.runtime.selftest import FAITHFUL
-from rlaif_fast_export.adding import add_prompts, ask_through, hold
+from rlaif_fast_export.adding import add_prompts
 from rlaif_fast_export.exporter import export_bundle
 from rlaif_fast_export.int8.options import Int8Options
+from rlaif_fast_export.other_prompts import ask_through, hold
 from rlaif_fast_export.prompts.fitted import fit
 from rlaif_fast_export.reference.blockwise import Blockwise
 from rlaif_fast_export.reference.seed_way import SeedWay

@@ -19,7 +19,6 @@ from rlaif_fast.bundle.manifest import FILES, HEADS, MODEL, TOKENIZER, WEIGHTS, 
 from rlaif_fast.bundle.prompt import PROMPTS, BundlePrompt
 from rlaif_fast.errors import ExportError
 from rlaif_fast.prompts.score_template import ScoreTemplate
-from rlaif_fast_export.adding import AskedPrompt, ask_those_that_fit
 from rlaif_fast_export.graph.prefix import as_cache, bake_prefix
 from rlaif_fast_export.graph.trace import TreeDecoder, trace
 from rlaif_fast_export.graph.weights import UnsupportedModule, Weights
@@ -32,6 +31,7 @@ from rlaif_fast_export.int8.quantize import Calibrated, Int8, calibrate
 from rlaif_fast_export.int8.spool import Spooled
 from rlaif_fast_export.int8.steadiness import PromptAnswers
 from rlaif_fast_export.int8.work import Work
+from rlaif_fast_export.other_prompts import AskedPrompt, ask_those_that_fit
 from rlaif_fast_export.passes import pipeline as passes
 from rlaif_fast_export.prompts.fitted import FittedPrompt
 from rlaif_fast_export.reference.blockwise import Blockwise, Prompt

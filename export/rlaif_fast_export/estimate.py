@@ -18,9 +18,9 @@ import torch
 
 from rlaif_fast.errors import ExportError
 from rlaif_fast.runtime import memory
-from rlaif_fast_export.adding import FEW, FEW_EXACT
 from rlaif_fast_export.int8.calibration import WEIGHED
 from rlaif_fast_export.int8.options import Int8Options
+from rlaif_fast_export.other_prompts import FEW, FEW_EXACT
 from rlaif_fast_export.reference.oracle import IN_BFLOAT16, OTHERS, share
 from rlaif_fast_export.reference.texts import LARGE, shipped_pairs
 from rlaif_fast_export.sources.products import products_of

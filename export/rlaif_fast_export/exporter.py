@@ -10,10 +10,10 @@ from typing import Any
 
 from rlaif_fast.errors import ExportError
 from rlaif_fast.runtime.selftest import FAITHFUL
-from rlaif_fast_export.adding import AnyTemplate, fit_all, put_all
 from rlaif_fast_export.build import WORK, Build, Progress
 from rlaif_fast_export.int8.options import Int8Options
 from rlaif_fast_export.int8.work import was_left
+from rlaif_fast_export.other_prompts import AnyTemplate, fit_all, put_all
 from rlaif_fast_export.prompts.fitted import FittedPrompt, Fitter
 from rlaif_fast_export.sources.failures import refused
 from rlaif_fast_export.sources.source import Source
