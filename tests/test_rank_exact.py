@@ -91,6 +91,13 @@ def test_the_rule_allows_no_more_than_is_needed(n: int) -> None:
     assert _moved(texts, p, 1, 0, bound * 1.001).ranking[0] == 1
 
 
+def test_sums_that_are_apart_by_the_bound_alone_are_not_apart() -> None:
+    """0.08 in decimals: in binary the difference of the sums is a digit above it, and the worst error is a tie."""
+    p = dict(zip([key for key, _ in Candidates("i", tuple("abcde")).pairs()],
+                 [0.99, 0.04, 0.3, 0.3, 0.7, 0.5, 0.3, 0.7, 0.04, 0.04], strict=True))  # fmt: skip
+    assert not keeps_order(_ranking("abcde", p), 0.01)
+
+
 def test_equal_responses_are_in_any_order_sure() -> None:
     assert keeps_order(_ranking("aa", {}), 0.5)
     assert keeps_order(_ranking("aab", {(0, 2): 0.9}), 0.1), "two equal ones need not be told apart"

@@ -184,7 +184,7 @@ def test_exact(tiny_bundle: Callable[[str], Path], tiny_int8: Callable[[str], Pa
     closing, note = run.lines()
     assert closing.startswith("60 pairs, 60 judged, same position ") and note == exact.line()
     assert exact.decided + exact.again + exact.directly == COUNT
-    with pytest.raises(ValueError, match="orders both or forward"):
+    with pytest.raises(ValueError, match="exact is for both orders, not auto"):
         PairRun(RunInput.of(_pairs()), fast, exact=exact, orders="auto")
 
 

@@ -35,6 +35,7 @@ from rlaif_fast.rows.candidates import Candidates
 from rlaif_fast.runtime.forward import largest_tree
 from rlaif_fast.runtime.planning import plan
 
+_ROUNDING = 1e-9  # of summed wins: what is apart by no more than the bound's own digits is not apart
 _MOST = 15  # pairs of a row that int8 tries, of 6 responses: the sums of more are seldom so far apart
 
 
@@ -119,4 +120,4 @@ def keeps_order(ranking: Ranking, bound: float) -> bool:
     """Whether the order stays whatever each p1 is within ``bound`` of what it is; see the module."""
     first = ranking.candidates.first_places
     sums = sorted(math.fsum(wins) for place, wins in enumerate(ranking.wins) if first[place] == place)
-    return all(above - below > 2 * bound * (len(first) - 1) for below, above in pairwise(sums))
+    return all(above - below > 2 * bound * (len(first) - 1) + _ROUNDING for below, above in pairwise(sums))
