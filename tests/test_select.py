@@ -69,7 +69,7 @@ def test_the_prompt_that_labelled_is_found_put_in_and_judges_by_its_profile(
     found = json.loads((tmp_path / "s.json").read_text())
     assert found["recommended"] and found["best"]["prompt"] == "helpful" and found["best"]["orders"] == "both"
     assert done.out.splitlines()[-1] == found["conclusion"]
-    assert found["conclusion"].startswith("recommended: helpful (both). On ")
+    assert found["conclusion"].startswith("recommended: helpful. On ")
     assert f"helpful was put into {bundle}\n" in done.err
     names = {one["prompt"] for one in found["tried"]}
     assert set(BUILT_IN) <= names and any(name.startswith("helpful-2-shot-") for name in names)

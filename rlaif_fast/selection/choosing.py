@@ -17,7 +17,7 @@ from rlaif_fast.selection.decision import Tested, Tried, best_of, compare, teste
 from rlaif_fast.selection.parts import Parts
 from rlaif_fast.selection.race import race
 from rlaif_fast.selection.readings import Readings
-from rlaif_fast.selection.ways import WAYS, calibration_of, picks_0, with_odds
+from rlaif_fast.selection.ways import BOTH, WAYS, both_ways, calibration_of, right, with_odds
 
 LEAST = 10  # instructions in each part
 
@@ -64,7 +64,7 @@ def choose(
             failed.add(prompt)
             left_out(f"left out: {prompt}; {error}")
             return -1.0
-        return max(float((picks_0(odds, way) == human_0[:size]).mean()) for way in WAYS)
+        return max(float(right(odds, human_0[:size], way).mean()) for way in WAYS)
 
     read(current, len(chosen_on))
     race(prompts, len(chosen_on), read, enter)
@@ -77,9 +77,12 @@ def choose(
     calibration = calibration_of(with_odds(on, odds[best.prompt]), best.way, readings.digest(best.prompt), source)
     test = sample.take(parts.tested_on)
     places = parts.tested_on.tolist()
-    found = with_odds(test, readings.read(best.prompt, places, best.way.orders))
+    found = with_odds(test, readings.read(best.prompt, places))
+    found = calibration.on(found) if calibration else found
     before = with_odds(test, readings.read(current, places))
-    return Chosen(tried, best, tested(calibration.on(found) if calibration else found, before), calibration)
+    if best.way != BOTH:
+        found, before = both_ways(found, best.way), both_ways(before, BOTH)
+    return Chosen(tried, best, tested(len(test), found, before), calibration)
 
 
 def sample_of_pairs(pairs: Sequence[Pair]) -> Sample:

@@ -41,7 +41,7 @@ def against(right: Sequence[Floats], current: Bools, group: npt.NDArray[np.int64
     LEVEL whatever the judges have in common. Those that read some of the pairs only belong to the family as well.
 
     Args:
-        right: of each judge [n] 1.0 or 0.0, nan where it did not read the pair.
+        right: of each judge [n] from 0.0 to 1.0, nan where it did not read the pair.
         current: [n] whether the other one is right.
         group: [n] numbers of instructions 0, 1, … without a gap; two at least.
     """

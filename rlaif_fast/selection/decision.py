@@ -9,7 +9,7 @@ import numpy as np
 
 from rlaif_fast.evaluation.records import Floats, Sample
 from rlaif_fast.selection.comparison import LEVEL, Compared, against, difference
-from rlaif_fast.selection.ways import BOTH, WAYS, Way, picks_0
+from rlaif_fast.selection.ways import BOTH, WAYS, Way, right
 
 
 @dataclass(frozen=True)
@@ -31,12 +31,14 @@ class Tested:
     """The best one on the part it was not chosen on, once.
 
     Attributes:
-        sample: its verdicts there.
-        current: those of the current prompt.
+        pairs: there.
+        sample: its verdicts; for one order two on each pair, as it stands and behind them exchanged.
+        current: those of the current prompt, likewise.
         difference: share of right labels, more than the current's.
         interval: 95 %; None where it is not defined.
     """
 
+    pairs: int
     sample: Sample
     current: Sample
     difference: float
@@ -56,8 +58,8 @@ def compare(sample: Sample, odds: Mapping[str, Floats], current: str) -> list[Tr
         odds: of each prompt log-odds [n, 2] of response_0 by order, nan where a pair was not read.
     """
     tried = [(prompt, way) for prompt in odds for way in WAYS if (prompt, way) != (current, BOTH)]
-    right = [_right(sample, odds[prompt], way) for prompt, way in tried]
-    results = against(right, _right(sample, odds[current], BOTH) > 0, sample.group)
+    shares = [_right(sample, odds[prompt], way) for prompt, way in tried]
+    results = against(shares, _right(sample, odds[current], BOTH) > 0, sample.group)
     found = [Tried(*names, result) for names, result in zip(tried, results, strict=True)]
     return sorted(found, key=lambda one: (-one.found.pairs, -one.found.accuracy))
 
@@ -65,8 +67,8 @@ def compare(sample: Sample, odds: Mapping[str, Floats], current: str) -> list[Tr
 def best_of(tried: Sequence[Tried], sample: Sample, odds: Mapping[str, Floats]) -> Tried | None:
     """The most accurate of those that read every pair; of those that are better, where there is one.
 
-    Of its ways both orders is taken, unless another is shown to be better: that one is not symmetric, and the most
-    accurate of three that are nearly alike is chosen by chance.
+    Of its ways both orders is taken, unless one order is shown to be better: that one is not symmetric, and which of
+    two that are nearly alike is more accurate is chance.
     """
     whole = [one for one in tried if one.found.pairs == tried[0].found.pairs]
     first = next((one for one in whole if one.better), next(iter(whole), None))
@@ -81,13 +83,13 @@ def best_of(tried: Sequence[Tried], sample: Sample, odds: Mapping[str, Floats]) 
 
 
 def _right(sample: Sample, odds: Floats, way: Way) -> Floats:
-    """[n] 1.0 or 0.0, nan where a pair was not read."""
+    """[n] as :func:`ways.right` has it, nan where a pair was not read."""
     read = ~np.isnan(odds).any(1)
     found = np.full(len(sample), np.nan)
-    found[read] = picks_0(odds[read], way) == sample.human_0[read]
+    found[read] = right(odds[read], sample.human_0[read], way)
     return found
 
 
-def tested(sample: Sample, current: Sample) -> Tested:
+def tested(pairs: int, sample: Sample, current: Sample) -> Tested:
     """Verdicts of the best and of the current prompt on the same pairs."""
-    return Tested(sample, current, *difference(sample.right, current.right, sample.group))
+    return Tested(pairs, sample, current, *difference(sample.right, current.right, sample.group))

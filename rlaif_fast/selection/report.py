@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from rlaif_fast.evaluation import bootstrap
-from rlaif_fast.evaluation.report import Figure, Figures, Labels, figures_of, percent
+from rlaif_fast.evaluation.report import Figure, Labels, figures_of, percent
 from rlaif_fast.reports.tables import Table
 from rlaif_fast.schemas.human_labels import LeftOut, whose
 from rlaif_fast.selection.comparison import LEVEL
@@ -70,7 +70,7 @@ class Selection:
         best, tested = self.best, self.tested
         if best is None or tested is None:
             return f"nothing is recommended: no prompt but {self.current} could be tried"
-        name = f"{best.prompt} ({best.way})"
+        name = _name(best)
         if not best.better:
             return (
                 f"nothing is recommended: no prompt is shown to be better than {self.current}; the best one, {name},"
@@ -83,7 +83,7 @@ class Selection:
                 f" shown on the other part ({by})"
             )
         return (
-            f"recommended: {name}. On {len(tested.sample)} pairs that it was not chosen on it agrees with {self.whose}"
+            f"recommended: {name}. On {tested.pairs} pairs that it was not chosen on it agrees with {self.whose}"
             f" in {percent(_accuracy(tested.sample))}, {self.current} in {percent(_accuracy(tested.current))} ({by})"
         )
 
@@ -91,7 +91,7 @@ class Selection:
     def where(self) -> str:
         """What was looked at, in a sentence."""
         left_out = str(LeftOut(self.labels.ties, self.labels.gaps))
-        tested = f", {len(self.tested.sample)} tested on" if self.tested else ""
+        tested = f", {self.tested.pairs} tested on" if self.tested else ""
         examples = f", {len(self.examples)} shown as examples" if self.examples else ""
         return (
             f"{len(self.chosen_on)} pairs chosen on ({self.groups} instructions){tested}{examples}; the parts share no"
@@ -103,7 +103,7 @@ class Selection:
     def warnings(self) -> list[str]:
         """What the reader has to know before the figures."""
         found = list(self.left_out)
-        parts = [len(self.chosen_on), *([len(self.tested.sample)] if self.tested else [])]
+        parts = [len(self.chosen_on), *([self.tested.pairs] if self.tested else [])]
         if min(parts) < _FEW:
             found.append(f"a part of {min(parts)} pairs is small: only large differences can be shown")
         if self.tested is not None and self.best is not None:
@@ -125,12 +125,12 @@ class Selection:
         """What people read: the same on the terminal and in HTML."""
         whole = self.tried[0].found.pairs if self.tried else 0
         rows = [
-            [_name(one), str(one.found.pairs), percent(one.found.accuracy), percent(one.found.difference, True),
-             _span(one.found.interval, signed=True), f"{one.found.p:.3g}"]
+            [_name(one), str(one.found.pairs), percent(one.found.accuracy), f"{100 * one.found.difference:+.1f}",
+             _points(one.found.interval), f"{one.found.p:.2g}"]
             for one in self.tried if one.way == BOTH or one.found.pairs == whole
         ]  # fmt: skip
-        columns = ["pairs", "alignment", f"above {self.current}", "95 % interval", "p"]
-        tables = [Table("chosen on", columns, rows)]
+        columns = ["pairs", "alignment", "points more", "95 % interval", "p"]
+        tables = [Table(f"against {self.current}", columns, rows)]
         if self.tested is not None and self.best is not None:
             tables.append(_test_table(self.tested, _name(self.best), self.current))
         return tables
@@ -147,7 +147,7 @@ class Selection:
             "labels": asdict(self.labels),
             "parts": {
                 "examples": list(self.examples), "chosen_on": list(self.chosen_on),
-                "tested_on": [] if self.tested is None else list(self.tested.sample.id),
+                "tested_on": [] if self.tested is None else list(dict.fromkeys(self.tested.sample.id)),
             },
         }  # fmt: skip
         return json.dumps(raw, allow_nan=False) + "\n"
@@ -173,7 +173,8 @@ def _test(tested: Tested) -> dict[str, Any]:
         "difference": asdict(Figure(tested.difference, tested.interval)),
         "best": asdict(figures_of(best)), "current": asdict(figures_of(current)),
         "arrays": {
-            "id": list(best.id), "group": best.group.tolist(), "human_label": np.where(best.human_0, 0, 1).tolist(),
+            "id": list(best.id), "exchanged": (np.arange(len(best)) >= tested.pairs).tolist(),
+            "group": best.group.tolist(), "human_label": np.where(best.human_0, 0, 1).tolist(),
             "p1": best.p1.tolist(), "current_p1": current.p1.tolist(),
         },
     }  # fmt: skip
@@ -187,19 +188,19 @@ def _test_table(tested: Tested, name: str, current: str) -> Table:
 
     rows = [
         both("alignment", "accuracy"), both("above picking the longer", "over_longer"),
-        both("same position in both orders", "same_position_rate"),
+        both("same position twice", "same_position_rate"),
         ["log loss", *(_plain(figures.log_loss) for figures in (best, before))],
-        [f"{name} above {current}", f"{percent(tested.difference, True)} ({_span(tested.interval, signed=True)})", ""],
+        ["points more, right labels", f"{100 * tested.difference:+.1f} ({_points(tested.interval)})", ""],
     ]  # fmt: skip
-    return Table(f"tested on {_pairs(best)}", [name, current], rows)
+    return Table(f"tested on {tested.pairs} other pairs", [name, current], rows)
 
 
 def _name(one: Tried) -> str:
     return one.prompt if one.way == BOTH else f"{one.prompt}, {one.way}"
 
 
-def _pairs(figures: Figures) -> str:
-    return f"{figures.pairs} other pairs"
+def _points(interval: list[float] | None) -> str:
+    return "-" if interval is None else " to ".join(f"{100 * end:+.1f}" for end in interval)
 
 
 def _accuracy(sample: Any) -> float:
@@ -211,7 +212,10 @@ def _plain(figure: Figure) -> str:
 
 
 def _with_span(figure: Figure, signed: bool = False) -> str:
-    return f"{percent(figure.value, signed)} ({_span(figure.interval, signed=signed)})"
+    if figure.value is None:
+        return "-"
+    span = "-" if figure.interval is None else " to ".join(f"{100 * end:{'+' * signed}.1f}" for end in figure.interval)
+    return f"{percent(figure.value, signed)} ({span})"
 
 
 def _span(interval: list[float] | None, *, signed: bool = False) -> str:

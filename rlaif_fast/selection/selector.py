@@ -112,7 +112,7 @@ class Selector:
         judge = trial.judge_of(chosen.best.prompt)
         selected = {
             "source": self._name, "command": command, "against": trial.current,
-            "tested_on": len(chosen.tested.sample), "accuracy": float(chosen.tested.sample.right.mean()),
+            "tested_on": chosen.tested.pairs, "accuracy": float(chosen.tested.sample.right.mean()),
             "difference": chosen.tested.difference, "interval": chosen.tested.interval,
         }  # fmt: skip
         of = Judging(bundle, judge.manifest.precision, judge.digest)

@@ -8,40 +8,46 @@ from typing import Literal, NamedTuple
 import numpy as np
 
 from rlaif_fast.evaluation.calibration import Calibration, fit
-from rlaif_fast.evaluation.records import Bools, Floats, Sample
+from rlaif_fast.evaluation.records import Bools, Floats, Sample, by_appearance
 
 
 class Way(NamedTuple):
     """How a pair is read through a prompt.
 
+    One order is tried without the judge's leaning to a position only, which a calibration takes out. With it, a judge
+    that looks at nothing but the position is as good as the file's own order: where response_0 is preferred in most
+    rows, it would be the best of all.
+
     Attributes:
         orders: as ``judge --orders``.
-        offset: whether the position's leaning is taken out, as a calibration does. With both orders that changes no
-            label, so there it is not told apart.
+        offset: whether the position's leaning is taken out. With both orders that changes no label, so there it is not
+            told apart.
     """
 
     orders: Literal["both", "forward"]
     offset: bool = False
 
     def __str__(self) -> str:
-        return f"{self.orders}, position offset" if self.offset else self.orders
+        return "both orders" if self.orders == "both" else "one order"
 
 
-BOTH = Way("both")
-WAYS = (BOTH, Way("forward"), Way("forward", offset=True))
+BOTH, ONE = Way("both"), Way("forward", offset=True)
+WAYS = (BOTH, ONE)
 
 
-def picks_0(odds: Floats, way: Way) -> Bools:
-    """[n] whether response_0 is preferred, from log-odds [n, 2] of it by order.
+def right(odds: Floats, human_0: Bools, way: Way) -> Floats:
+    """[n] 1.0 where the label is people's, 0.0 where it is not, from log-odds [n, 2] of response_0 by order.
 
-    A tie is response_1's, as in every verdict. The offset is fitted to these pairs; it needs no label.
+    A tie is response_1's, as in every verdict. One order is the mean of the pair as it stands and with its responses
+    exchanged, so the order they have in the file is worth nothing. The offset is fitted to these pairs; it needs no
+    label.
     """
     if way.orders == "both":
-        found: Bools = odds.sum(1) > 0
-        return found
-    lean = position_offset(odds) if way.offset else 0.0
-    forward: Bools = odds[:, 0] - lean > 0
-    return forward
+        averaged: Floats = ((odds.sum(1) > 0) == human_0).astype(np.float64)
+        return averaged
+    centred = odds - position_offset(odds) * np.array([1.0, -1.0])
+    mean: Floats = ((centred > 0) == human_0[:, None]).mean(1)
+    return mean
 
 
 def position_offset(odds: Floats) -> float:
@@ -56,14 +62,38 @@ def with_odds(sample: Sample, odds: Floats) -> Sample:
     return replace(sample, by_order=by_order, p1=np.nanmean(by_order, 1))
 
 
+def exchanged(sample: Sample) -> Sample:
+    """The same pairs with their responses exchanged."""
+    return replace(
+        sample, p1=1 - sample.p1, by_order=1 - sample.by_order[:, ::-1], human_0=~sample.human_0, longer=-sample.longer
+    )
+
+
+def both_ways(sample: Sample, way: Way) -> Sample:
+    """Verdicts on each pair as it stands, and behind them with its responses exchanged; [2 n].
+
+    Args:
+        sample: judged in both orders.
+        way: for one order, of each only the order in which the pair then stands is looked at.
+    """
+    there, back = sample, exchanged(sample)
+    if way.orders == "forward":
+        there, back = (
+            replace(one, p1=one.by_order[:, 0], by_order=one.by_order * [1.0, np.nan]) for one in (there, back)
+        )
+    return Sample(
+        (*there.id, *back.id), np.concatenate([there.p1, back.p1]), np.concatenate([there.by_order, back.by_order]),
+        np.concatenate([there.human_0, back.human_0]), by_appearance([*there.group.tolist(), *back.group.tolist()]),
+        np.concatenate([there.longer, back.longer]), (*there.task, *back.task), there.made_by,
+    )  # fmt: skip
+
+
 def calibration_of(sample: Sample, way: Way, digest: str, source: str) -> Calibration | None:
     """The calibration for a way, fitted to pairs judged in both orders; None where there is none to apply.
 
     With both orders none is taken whose temperature is at its limit: it would say nothing but that the log-odds do
     not tell how sure the judge may be.
     """
-    if way == Way("forward"):
-        return None
     a, b = fit(sample)
     found = Calibration(digest, a, b, {"source": source, "pairs": len(sample), "groups": sample.groups})
     return None if way == BOTH and found.at_limit else found
