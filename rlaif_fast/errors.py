@@ -21,7 +21,6 @@ and exits with status 1; wrong usage is click's own and exits with 2.
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Sequence
 
 
 class RlaifFastError(Exception):
@@ -70,12 +69,6 @@ class FidelityError(ExportError):
 
 class ArgumentError(RlaifFastError, ValueError):
     """An argument of a Python call that is none of those there are."""
-
-
-def one_of(name: str, value: object, choices: Sequence[str]) -> None:
-    """Raises ArgumentError where ``value`` is none of ``choices``, as the command line does for the same option."""
-    if value not in choices:
-        raise ArgumentError(f"{name}: {value!r} is not one of {', '.join(map(repr, choices))}")
 
 
 class JudgeError(RlaifFastError):

@@ -9,8 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from rlaif_fast import ArgumentError, FrugalJudge, Judge, Pair, PairError
-from rlaif_fast.integrations import Labeler, PairwiseJudge
+from rlaif_fast import Judge, Pair, PairError
 from tests.families import CONTEXT, tiny_model, tiny_tokenizer
 from tests.plain_pytorch import reference_log_odds
 
@@ -140,22 +139,3 @@ def test_load_by_id_finds_what_was_exported(
     folder.parent.mkdir(parents=True)
     folder.symlink_to(llama)
     assert Judge.load("someone/their-model").manifest.model.id == "llama"
-
-
-def test_an_argument_that_is_none_gives_no_verdict(llama: Path) -> None:
-    judge, pair = Judge.load(llama), Pair("i", "a", "b")
-    wrong: list[tuple[Callable[[], object], str]] = [
-        (lambda: judge.judge(pair, "bth"), "orders: 'bth' is not one of 'both', 'forward'"),  # type: ignore[arg-type]
-        (lambda: list(judge.judge_many([pair], "")), "orders: '' is not one of"),  # type: ignore[arg-type]
-        (lambda: list(judge.judge_many([pair], window=0)), "window: 0 is no number of items from 1"),
-        (lambda: list(judge.judge_many([{"instruction": "i"}])), "a dict is no item to judge; .*Pair\\(instruction=…"),  # type: ignore[list-item]
-        (lambda: list(judge.judge_many([("i", "a", "b")])), "a tuple is no item"),  # type: ignore[list-item]
-        (lambda: Labeler(llama, orders="bth"), "orders: 'bth'"),  # type: ignore[arg-type]
-        (lambda: Labeler(llama, on_long="cut"), "on_long: 'cut' is not one of 'error', 'truncate'"),  # type: ignore[arg-type]
-        (lambda: PairwiseJudge(judge, on_long="cut"), "on_long: 'cut'"),  # type: ignore[arg-type]
-        (lambda: FrugalJudge(judge, {}, "both"), "mode: 'both' is not one of 'prior', 'auto'"),  # type: ignore[arg-type]
-    ]
-    for call, reason in wrong:
-        with pytest.raises(ArgumentError, match=f"^{reason}") as caught:
-            call()
-        assert isinstance(caught.value, ValueError) and "\n" not in str(caught.value)

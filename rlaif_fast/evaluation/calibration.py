@@ -75,7 +75,7 @@ class Calibration:
     def to_json(self) -> str:
         return json.dumps({"schema": SCHEMA, **asdict(self)}, indent=1, allow_nan=False) + "\n"
 
-    def require_bundle(self, digest: str, path: Path) -> None:
+    def require_bundle(self, digest: str, path: Path | str) -> None:
         """Raise EvalError where it belongs to another bundle, or to another prompt of it."""
         if self.bundle != digest:
             raise EvalError(

@@ -7,6 +7,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from rlaif_fast import arguments
+
 Row = dict[str, Any]
 
 
@@ -25,6 +27,13 @@ class Keep:
     only_consistent: bool = False
     mark: bool = False
     min_mass: float = 0.0
+
+    def __post_init__(self) -> None:
+        """Raises ArgumentError where one is none."""
+        for name in ("min_margin", "min_mass"):
+            arguments.share(name, getattr(self, name))
+        for name in ("only_consistent", "mark"):
+            arguments.flag(name, getattr(self, name))
 
     def faults(self, row: Row) -> list[str]:
         """Why a row is not kept; nothing where it is."""

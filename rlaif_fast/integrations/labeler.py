@@ -7,9 +7,10 @@ from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 from typing import Any, Protocol, get_args
 
+from rlaif_fast import arguments
 from rlaif_fast.bundle.folder import read_manifest
 from rlaif_fast.bundle.home import find_bundle
-from rlaif_fast.errors import BundleError, PairError, one_of
+from rlaif_fast.errors import BundleError, PairError
 from rlaif_fast.integrations.batch import OnLong, judged
 from rlaif_fast.judging.judge import Judge, Orders
 from rlaif_fast.judging.verdict import COLUMNS, TIE
@@ -50,12 +51,14 @@ class Labeler:
         of an instruction that is too long for it.
 
         Raises:
-            ArgumentError: ``orders`` or ``on_long`` is none.
+            ArgumentError: one of them is none.
             BundleError: there is no bundle, or no such prompt in it.
         """
-        one_of("orders", orders, get_args(Orders))
-        one_of("on_long", on_long, get_args(OnLong))
-        self._folder = find_bundle(path_or_id).resolve()
+        arguments.one_of("orders", orders, get_args(Orders))
+        arguments.one_of("on_long", on_long, get_args(OnLong))
+        arguments.optional_text("template", template)
+        threads = arguments.whole("threads", threads, 0)
+        self._folder = find_bundle(arguments.path("path_or_id", path_or_id)).resolve()
         manifest = read_manifest(self._folder).through(template, Template)
         self._template, self._digest = manifest.prompt.name, manifest.digest
         self._columns = (*COLUMNS, TIE) if manifest.pair_template.ties else COLUMNS  # of its rows
@@ -109,6 +112,7 @@ def _reopened(
 
 def _pairs(batch: Columns, indices: Sequence[int] | None, columns: Collection[str]) -> list[Pair]:
     """Args: columns: of a verdict's row. What ``batch`` has of these names is carried."""
+    arguments.columns("batch", batch)
     names = [str(name) for name in batch]
     for name in TEXTS:
         if name not in names:

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal, get_args, overload
 
-from rlaif_fast.errors import PairError, one_of
+from rlaif_fast import arguments
+from rlaif_fast.errors import ArgumentError, PairError
 from rlaif_fast.integrations.batch import OnLong, judged
 from rlaif_fast.judging.judge import Judge
 from rlaif_fast.rows.pairs import Pair
@@ -22,7 +23,8 @@ class PairwiseJudge:
 
     def __init__(self, judge: Judge, *, on_long: OnLong = "error") -> None:
         """Args: on_long: ``truncate`` shows the judge a part of a prompt that is too long for it."""
-        one_of("on_long", on_long, get_args(OnLong))
+        arguments.instance("judge", judge, Judge, "open one with Judge.load(…)")
+        arguments.one_of("on_long", on_long, get_args(OnLong))
         self._judge, self._on_long = judge, on_long
 
     @classmethod
@@ -30,6 +32,7 @@ class PairwiseJudge:
         cls, path_or_id: str | Path, *, template: str | None = None, threads: int = 0, on_long: OnLong = "error"
     ) -> PairwiseJudge:  # fmt: skip
         """Open a bundle; arguments and errors are those of :meth:`Judge.load`."""
+        arguments.one_of("on_long", on_long, get_args(OnLong))
         return cls(Judge.load(path_or_id, template=template, threads=threads), on_long=on_long)
 
     @overload
@@ -60,10 +63,15 @@ class PairwiseJudge:
         half the prompts fall to either side.
 
         Raises:
+            ArgumentError: a text in place of a list, or a flag that is none.
             PairError: not two completions for each prompt, something that is no text, or a prompt that is longer
                 than the model's context.
             JudgeError: the runtime failed.
         """
+        for name, given in (("prompts", prompts), ("completions", completions)):
+            if isinstance(given, str):
+                raise ArgumentError(f"{name}: a str is not a list; give one entry for each prompt")
+        arguments.flag("return_scores", return_scores)
         if len(prompts) != len(completions):
             raise PairError(f"{len(prompts)} prompts and {len(completions)} pairs of completions, give as many of each")
         pairs = list(map(_pair, range(len(prompts)), prompts, completions))

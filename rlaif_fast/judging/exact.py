@@ -9,12 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
+from rlaif_fast import arguments
 from rlaif_fast.bundle.float32_bundle import same_judge
-from rlaif_fast.errors import BundleError, one_of
+from rlaif_fast.errors import BundleError
 from rlaif_fast.judging.judge import WINDOW, Judge, Orders
 from rlaif_fast.judging.lookahead import windows
 from rlaif_fast.judging.verdict import Verdict
-from rlaif_fast.rows.pairs import Pair
+from rlaif_fast.rows.pairs import HOW, Pair
 
 # What int8 may lose against float32 alone, as a share of float32's time over a window: once it is spent, float32 does
 # the rest of the window at once. Nothing is remembered from one window to the next, so a run that is taken up again
@@ -28,7 +29,9 @@ class ExactJudge:
     """Judges with an int8 bundle, and again with the float32 bundle of the same model where it is close."""
 
     def __init__(self, fast: Judge, exact: Judge) -> None:
-        """Raises BundleError where the two are no pair."""
+        """Raises ArgumentError where one is no judge, BundleError where the two are no pair."""
+        for name, judge in (("fast", fast), ("exact", exact)):
+            arguments.instance(name, judge, Judge, "open one with Judge.load(…)")
         bound = fast.manifest.prompt.error_bound
         if bound is None:
             raise BundleError(f"{fast.manifest.name}: an error bound is for int8 bundles, this one is exact already")
@@ -47,8 +50,12 @@ class ExactJudge:
 
         Raises ArgumentError for another ``orders`` than both: the bound is one of p1 averaged over both orders.
         """
-        one_of("orders", orders, ["both"])
-        for ahead in windows(pairs, min(window, BUDGETED)):
+        arguments.one_of("orders", orders, ["both"])
+        window, done = arguments.whole("window", window, 1), arguments.whole("done", done, 0)
+        return self._judged(windows(arguments.items("pairs", pairs, Pair, HOW), min(window, BUDGETED)), done)
+
+    def _judged(self, ahead_of: Iterator[list[Pair]], done: int) -> Iterator[Verdict]:
+        for ahead in ahead_of:
             if done < len(ahead):
                 yield from self._judge_window(ahead, done)
             done = max(0, done - len(ahead))

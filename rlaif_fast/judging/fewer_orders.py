@@ -13,11 +13,12 @@ from typing import Literal, TypeVar, get_args
 
 import numpy as np
 
-from rlaif_fast.errors import BundleError, one_of
+from rlaif_fast import arguments
+from rlaif_fast.errors import BundleError
 from rlaif_fast.judging.judge import WINDOW, Judge
 from rlaif_fast.judging.order_plan import CONFIDENCE, Floats, Plan, held_out, least_sample, plan_auto, plan_prior
 from rlaif_fast.judging.verdict import Verdict
-from rlaif_fast.rows.pairs import Pair
+from rlaif_fast.rows.pairs import HOW, Pair
 from rlaif_fast.runtime.packing import TreeBuilder
 
 DISAGREEMENT = 0.01
@@ -27,6 +28,8 @@ T = TypeVar("T")
 
 def default_sample(mode: Mode, disagreement: float = DISAGREEMENT) -> int:
     """Pairs in a sample unless told otherwise: for ``auto`` as few as can promise anything."""
+    arguments.one_of("mode", mode, get_args(Mode))
+    disagreement = arguments.share("disagreement", disagreement, ends=False)
     return 200 if mode == "prior" else least_sample(disagreement)
 
 
@@ -35,6 +38,7 @@ def draw(pairs: Iterable[T], count: int, seed: int = 0) -> dict[int, T]:
 
     Each set of ``count`` is as likely as any other (reservoir sampling, Vitter 1985, algorithm R).
     """
+    arguments.whole("count", count, 1)
     pick, kept, number = random.Random(seed), list[tuple[int, T]](), 0
     for number, pair in enumerate(pairs, start=1):
         if number <= count:
@@ -81,9 +85,16 @@ class FrugalJudge:
             disagreement: share of labels of all pairs that may differ from both orders', with 95 % confidence.
 
         Raises:
+            ArgumentError: one of these is none.
             BundleError: the prompt has a label for ties.
         """
-        one_of("mode", mode, get_args(Mode))
+        arguments.instance("judge", judge, Judge, "open one with Judge.load(…)")
+        arguments.instance("sample", sample, Mapping, "draw one: draw(pairs, default_sample(mode))")
+        for place, pair in sample.items():
+            arguments.whole("place of a sample", place, 0)
+            arguments.instance("sample", pair, Pair, HOW)
+        arguments.one_of("mode", mode, get_args(Mode))
+        disagreement = arguments.share("disagreement", disagreement, ends=False)
         require_no_tie(judge, mode)
         self.judge, self.mode, self.disagreement = judge, mode, disagreement
         self.plan: Plan | None = None
@@ -136,9 +147,12 @@ class FrugalJudge:
 
     def judge_many(self, pairs: Iterable[Pair], *, window: int = WINDOW, done: int = 0) -> Iterator[Verdict]:
         """As :meth:`Judge.judge_many`. A verdict has the orders that were read; p1 is on the scale of both."""
+        window, done = arguments.whole("window", window, 1), arguments.whole("done", done, 0)
+        return self._judged(enumerate(arguments.items("pairs", pairs, Pair, HOW)), window, done)
+
+    def _judged(self, source: Iterator[tuple[int, Pair]], window: int, done: int) -> Iterator[Verdict]:
         if self.plan is None:
             self.survey()
-        source = enumerate(pairs)
         while ahead := list(islice(source, window)):
             others = [place for place, _ in ahead if place not in self.sample]
             found = self._others(

@@ -8,15 +8,15 @@ from typing import Any, Literal, get_args
 import numpy as np
 import numpy.typing as npt
 
+from rlaif_fast import arguments
 from rlaif_fast.bundle.folder import Bundle
 from rlaif_fast.bundle.prompt import Probe
-from rlaif_fast.errors import one_of
 from rlaif_fast.judging.label_odds import first_odds, verdict_of
 from rlaif_fast.judging.lookahead import windows
 from rlaif_fast.judging.session import Session, shown
 from rlaif_fast.judging.verdict import Verdict
 from rlaif_fast.prompts.template import Template
-from rlaif_fast.rows.pairs import Pair
+from rlaif_fast.rows.pairs import HOW, Pair
 from rlaif_fast.runtime.engines import DEFAULT, EngineOptions
 
 Orders = Literal["both", "forward"]
@@ -50,7 +50,7 @@ class Judge(Session[Pair]):
 
     def judge(self, pair: Pair, orders: Orders = "both") -> Verdict:
         """The verdict of one pair: one forward pass. Raises PairError, JudgeError."""
-        return next(self.judge_many([pair], orders))
+        return next(self.judge_many([arguments.instance("pair", pair, Pair, HOW)], orders))
 
     def judge_many(
         self, pairs: Iterable[Pair], orders: Orders = "both", *, window: int = WINDOW, done: int = 0
@@ -67,11 +67,16 @@ class Judge(Session[Pair]):
                 company, so to the last digit what they would be had all been judged at once.
 
         Raises:
-            ArgumentError: ``orders``, ``window`` or a pair is none.
+            ArgumentError: ``pairs``, ``orders``, ``window`` or ``done`` is none, at once; or one of the pairs.
             PairError: a prompt is longer than the model's context.
             JudgeError: the runtime failed.
         """
-        for ahead in windows(pairs, window):
+        arguments.one_of("orders", orders, get_args(Orders))
+        window, done = arguments.whole("window", window, 1), arguments.whole("done", done, 0)
+        return self._judged(windows(arguments.items("pairs", pairs, Pair, HOW), window), orders, done)
+
+    def _judged(self, ahead_of: Iterator[list[Pair]], orders: Orders, done: int) -> Iterator[Verdict]:
+        for ahead in ahead_of:
             if done < len(ahead):
                 found = self._passes.of_window(ahead, lambda pair: self.prompt_tokens(pair, orders), done)
                 yield from (verdict_of(pair, logits) for pair, logits in found)
@@ -82,7 +87,7 @@ class Judge(Session[Pair]):
         return self._fitting(pair, self._encode(pair, orders))
 
     def _encode(self, pair: Pair, orders: Orders = "both") -> list[list[int]]:
-        one_of("orders", orders, get_args(Orders))
+        arguments.one_of("orders", orders, get_args(Orders))
         render = self._template.render
         instruction = shown(pair)
         prompts = [render(instruction, pair.response_0, pair.response_1)]

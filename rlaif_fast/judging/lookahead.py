@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from typing import Protocol, TypeVar
 
-from rlaif_fast.errors import ArgumentError
+from rlaif_fast.errors import PairError
 
 LIMIT = 16 << 20  # bytes of text in a window; one item may be larger
 
@@ -27,20 +27,16 @@ def windows(items: Iterable[T], count: int, counts: Callable[[T], int] = lambda 
     taken up again has the same windows.
 
     Raises:
-        ArgumentError: no count, or an item that is none.
+        PairError: a text that is not valid Unicode.
     """
-    if not isinstance(count, int) or count < 1:
-        raise ArgumentError(f"window: {count!r} is no number of items from 1")
     window: list[T] = []
     size = number = 0
     for item in items:
-        if not hasattr(item, "bytes"):
-            raise ArgumentError(
-                f"a {type(item).__name__} is no item to judge; make one, as in"
-                " Pair(instruction=…, response_0=…, response_1=…)"
-            )
         window.append(item)
-        size += item.bytes
+        try:
+            size += item.bytes
+        except UnicodeEncodeError:
+            raise PairError(f"{item}: a lone surrogate in a text, not valid Unicode") from None
         number += counts(item)
         if number >= count or size >= LIMIT:
             yield window

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
+from rlaif_fast import arguments
 from rlaif_fast.judging.exact import ExactJudge
 from rlaif_fast.judging.fewer_orders import DISAGREEMENT, FrugalJudge, default_sample, require_no_tie
 from rlaif_fast.judging.judge import Judge, Orders
@@ -50,6 +51,7 @@ class PairRun(Run[Pair, Verdict]):
                 not hold for.
         """
         super().__init__(rows, {"both": 0, "same": 0, "sample": []})
+        arguments.one_of("orders", orders, get_args(AnyOrders))
         if exact and orders != "both":
             raise ValueError(f"exact is for both orders, not {orders}")
         if orders in ("prior", "auto") and calibration:

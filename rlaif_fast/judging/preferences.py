@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, get_args
 
+from rlaif_fast import arguments
 from rlaif_fast.files.keeping import Keep, Sieve
 from rlaif_fast.judging.ranking import Which, pairs_of
 
@@ -17,6 +18,7 @@ class Preferences:
     """
 
     def __init__(self, which: Which = "best-worst", keep: Keep = Keep()) -> None:
+        arguments.one_of("which", which, get_args(Which))
         self.which, self.sieve = which, Sieve(keep)
 
     def of(self, row: Mapping[str, Any]) -> Iterator[dict[str, Any]]:

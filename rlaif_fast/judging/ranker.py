@@ -6,14 +6,16 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
+from typing import get_args
 
+from rlaif_fast import arguments
 from rlaif_fast.errors import ArgumentError
 from rlaif_fast.judging.exact import ExactJudge
 from rlaif_fast.judging.exact_ranking import ExactRankings
 from rlaif_fast.judging.judge import Judge, Orders
 from rlaif_fast.judging.ranking import Ranking, ranking_by
 from rlaif_fast.judging.verdict import Calibration
-from rlaif_fast.rows.candidates import Candidates
+from rlaif_fast.rows.candidates import HOW, Candidates
 
 
 class Ranker:
@@ -34,13 +36,19 @@ class Ranker:
             calibration: applied to each verdict, before wins and strengths are made of them.
 
         Raises:
-            ArgumentError: a calibration for an exact judge.
+            ArgumentError: no judge, no calibration, or a calibration for an exact judge.
+            EvalError: a calibration of another bundle, or of another prompt of it.
         """
+        arguments.instance("judge", judge, (Judge, ExactJudge), "open one with Judge.load(…)")
+        if calibration is not None and not hasattr(calibration, "require_bundle"):
+            raise ArgumentError(f"calibration: {calibration!r} is not a calibration; read one with read_calibration(…)")
         self.exact: ExactRankings | None = None
         if isinstance(judge, ExactJudge):
             if calibration is not None:
                 raise ArgumentError("calibration: not for an ExactJudge, whose bound is not one of a calibrated p1")
             self.exact, judge = ExactRankings(judge), judge.fast
+        if calibration is not None:
+            calibration.require_bundle(judge.digest, "calibration")
         self.judge, self.calibration = judge, calibration
 
     @classmethod
@@ -51,8 +59,8 @@ class Ranker:
         return cls(Judge.load(path_or_id, template=template, threads=threads, spin=spin))
 
     def rank(self, instruction: str, responses: Sequence[str], orders: Orders = "both") -> Ranking:
-        """The ranking of N responses, at least two. Raises PairError, JudgeError."""
-        return next(self.rank_many([Candidates(instruction, tuple(responses))], orders))
+        """The ranking of N responses, at least two. Raises ArgumentError, PairError, JudgeError."""
+        return next(self.rank_many([Candidates(instruction, arguments.texts("responses", responses))], orders))
 
     def rank_many(self, many: Iterable[Candidates], orders: Orders = "both", *, done: int = 0) -> Iterator[Ranking]:
         """Rankings in the order of ``many``, which may be endless: one is read at a time, or a few by an exact judge.
@@ -65,10 +73,12 @@ class Ranker:
             done: how many at the beginning have their rankings already.
 
         Raises:
-            ArgumentError: one order, with an exact judge.
+            ArgumentError: ``many``, ``orders`` or ``done`` is none, or one order with an exact judge.
             PairError: a prompt is longer than the model's context.
             JudgeError: the runtime failed.
         """
+        arguments.one_of("orders", orders, get_args(Orders))
+        many, done = arguments.items("many", many, Candidates, HOW), arguments.whole("done", done, 0)
         if self.exact is None:
             return (ranking_by(self.judge, row, orders, self.calibration) for row in islice(many, done, None))
         if orders != "both":

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from rlaif_fast import arguments
 from rlaif_fast.bundle.folder import Bundle
 from rlaif_fast.bundle.prompt import Probe
 from rlaif_fast.judging.judge import WINDOW
@@ -15,7 +16,7 @@ from rlaif_fast.judging.rating import Rating, rating_of
 from rlaif_fast.judging.session import Session, shown
 from rlaif_fast.prompts.score_template import ScoreTemplate, answers_of
 from rlaif_fast.rows.pairs import Pair
-from rlaif_fast.rows.samples import Sample
+from rlaif_fast.rows.samples import HOW, Sample
 from rlaif_fast.runtime.engines import DEFAULT, EngineOptions
 
 
@@ -47,16 +48,21 @@ class Rater(Session[Sample]):
 
     def rate(self, sample: Sample) -> Rating:
         """The rating of one response: one forward pass. Raises PairError, JudgeError."""
-        return next(self.rate_many([sample]))
+        return next(self.rate_many([arguments.instance("sample", sample, Sample, HOW)]))
 
     def rate_many(self, samples: Iterable[Sample], *, window: int = WINDOW, done: int = 0) -> Iterator[Rating]:
         """Ratings in the order of ``samples``; ``window`` and ``done`` are those of :meth:`Judge.judge_many`.
 
         Raises:
+            ArgumentError: as :meth:`Judge.judge_many`.
             PairError: a prompt is longer than the model's context.
             JudgeError: the runtime failed.
         """
-        for ahead in windows(samples, window):
+        window, done = arguments.whole("window", window, 1), arguments.whole("done", done, 0)
+        return self._rated(windows(arguments.items("samples", samples, Sample, HOW), window), done)
+
+    def _rated(self, ahead_of: Iterator[list[Sample]], done: int) -> Iterator[Rating]:
+        for ahead in ahead_of:
             for sample, found in self._passes.of_window(ahead, self.prompt_tokens, done) if done < len(ahead) else ():
                 yield rating_of(sample, found.astype(np.float64))
             done = max(0, done - len(ahead))

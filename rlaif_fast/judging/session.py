@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar, Generic, TypeVar
 
+from rlaif_fast import arguments
 from rlaif_fast.bundle.folder import Bundle, read_manifest
 from rlaif_fast.bundle.home import find_bundle
 from rlaif_fast.bundle.manifest import TOKENIZER, Manifest
@@ -81,14 +82,18 @@ class Session(ABC, Generic[I]):
                 bundle on this machine, onnxruntime where it was never run.
 
         Raises:
+            ArgumentError: an argument is of another kind, or ``threads`` below 0.
             BundleError: there is no bundle or no such prompt in it, a file of it was changed, or this machine answers
                 its probes differently, which is tried once a machine.
             JudgeError: there is no such engine here.
         """
-        folder = find_bundle(path_or_id)
+        arguments.optional_text("template", template)
+        options = EngineOptions(arguments.whole("threads", threads, 0), arguments.flag("spin", spin))
+        arguments.instance("engine", engine, str, "give a variant's name, or 'auto'")
+        folder = find_bundle(arguments.path("path_or_id", path_or_id))
         template = read_manifest(folder).through(template, cls._kind).prompt.name  # another bundle may be chosen
         folder, name = resolve(folder, engine, template)
-        opened = cls(Bundle(folder, template, cls._kind), EngineOptions(threads, spin), name)
+        opened = cls(Bundle(folder, template, cls._kind), options, name)
         selftest.run_once(opened.manifest, opened.answer, name)
         return opened
 
@@ -96,8 +101,11 @@ class Session(ABC, Generic[I]):
     def beside(cls: type[O], other: Session[Any], template: str | None = None) -> O:
         """One more session over the bundle of ``other``, through another of its prompts: the weights are loaded once.
 
-        The prompt may have been added since ``other`` was opened. Raises BundleError where the bundle has no such one.
+        The prompt may have been added since ``other`` was opened. Raises ArgumentError; BundleError where the bundle
+        has no such prompt.
         """
+        arguments.instance("other", other, Session, "open one with Judge.load(…)")
+        arguments.optional_text("template", template)
         return cls(other._bundle.renewed().through(template, cls._kind), other._options, beside=other)
 
     @property

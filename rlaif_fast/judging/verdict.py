@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Protocol
 
 from rlaif_fast.rows.fields import free_names
@@ -121,6 +122,8 @@ class Calibration(Protocol):
     def digest(self) -> str: ...
 
     def __call__(self, verdict: Verdict) -> Verdict: ...
+
+    def require_bundle(self, digest: str, path: Path | str) -> None: ...
 
 
 def sigmoid(x: float) -> float:

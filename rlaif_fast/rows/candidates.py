@@ -10,7 +10,7 @@ from math import comb
 from typing import Any
 
 from rlaif_fast.errors import PairError
-from rlaif_fast.rows.fields import checked_row, located
+from rlaif_fast.rows.fields import checked_row, located, require_texts
 from rlaif_fast.rows.pairs import Pair
 from rlaif_fast.schemas.cells import items
 from rlaif_fast.schemas.field_mapping import read_as
@@ -18,6 +18,7 @@ from rlaif_fast.schemas.known import listed
 from rlaif_fast.schemas.schema import Row, RowSchema
 
 NAMES = ("instruction", "responses", "id")
+HOW = "make one: Candidates(instruction=…, responses=(…, …))"
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +33,10 @@ class Candidates:
     shown: str | None = None
 
     def __post_init__(self) -> None:
-        """Raises PairError where there is nothing to rank."""
+        """Raises PairError where there is nothing to rank, or a text is none."""
+        require_texts(self, NAMES[:1])
+        if not isinstance(self.responses, tuple | list) or not all(isinstance(text, str) for text in self.responses):
+            raise PairError(f"{self}: responses must be a tuple of strings")
         if len(self.responses) < 2:
             raise PairError(
                 f"{self}: has {len(self.responses) or 'no'} response{'s'[bool(self.responses) :]}, ranking needs two or"

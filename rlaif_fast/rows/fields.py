@@ -92,6 +92,14 @@ def checked_row(
     return key, at, carried
 
 
+def require_texts(item: object, names: Sequence[str]) -> None:
+    """Raises PairError where an attribute of an item is no text; what a text holds is checked where rows are read."""
+    for name in names:
+        value = getattr(item, name)
+        if not isinstance(value, str):
+            raise PairError(f"{item}: {name} is {_kind(value)}, it must be a string")
+
+
 def _written(value: Any) -> bytes:
     return json.dumps(value, allow_nan=False, ensure_ascii=False).encode()
 
@@ -121,7 +129,9 @@ def _check_text(value: Any, name: str, at: str) -> None:
 
 
 def _kind(value: Any) -> str:
-    names = {dict: "an object", list: "an array", str: "a string", bool: "a boolean", type(None): "null"}
+    names = {
+        dict: "an object", list: "an array", str: "a string", bytes: "bytes", bool: "a boolean", type(None): "null"
+    }  # fmt: skip
     return names.get(type(value), "a number")
 
 

@@ -6,9 +6,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from rlaif_fast.errors import PairError
-from rlaif_fast.rows.fields import checked_row, located
+from rlaif_fast.rows.fields import checked_row, located, require_texts
 
 TEXTS = ("instruction", "response_0", "response_1")
+HOW = "make one: Pair(instruction=…, response_0=…, response_1=…)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +33,10 @@ class Pair:
     carried: dict[str, Any] = field(default_factory=dict)
     where: str = ""
     shown: str | None = None
+
+    def __post_init__(self) -> None:
+        """Raises PairError where a text is none."""
+        require_texts(self, TEXTS)
 
     @property
     def bytes(self) -> int:

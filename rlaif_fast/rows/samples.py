@@ -6,11 +6,12 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from rlaif_fast.rows.fields import checked_row, located
+from rlaif_fast.rows.fields import checked_row, located, require_texts
 from rlaif_fast.schemas.prompt_split import asked
 from rlaif_fast.schemas.schema import Row, RowSchema
 
 NAMES = ("instruction", "response", "id")
+HOW = "make one: Sample(instruction=…, response=…)"
 _OTHERS = {
     "instruction": ("prompt", "question", "query"), "response": ("completion", "output", "answer")
 }  # fmt: skip
@@ -27,6 +28,10 @@ class Sample:
     carried: dict[str, Any] = field(default_factory=dict)
     where: str = ""
     shown: str | None = None
+
+    def __post_init__(self) -> None:
+        """Raises PairError where a text is none."""
+        require_texts(self, NAMES[:2])
 
     @property
     def bytes(self) -> int:

@@ -1,0 +1,111 @@
+"""Checks of Python arguments: what the command line says of the same option's value, as an ArgumentError.
+
+Each returns the value, so that a call is checked where it is made and not when its first result is asked for.
+"""
+
+from __future__ import annotations
+
+import math
+import operator
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+from rlaif_fast.errors import ArgumentError
+
+T = TypeVar("T")
+
+
+def one_of(name: str, value: Any, choices: Sequence[str]) -> Any:
+    """``value``, which must be one of ``choices``."""
+    if value not in choices:
+        raise ArgumentError(f"{name}: {value!r} is not one of {', '.join(map(repr, choices))}")
+    return value
+
+
+def whole(name: str, value: Any, least: int) -> int:
+    """``value``, which must be an integer (also numpy's) from ``least``."""
+    try:
+        found = operator.index(value)
+    except TypeError:
+        found = None
+    if found is None or isinstance(value, bool):
+        raise ArgumentError(f"{name}: {value!r} is not a valid integer")
+    if found < least:
+        raise ArgumentError(f"{name}: {found} is not in the range x>={least}")
+    return found
+
+
+def share(name: str, value: Any, *, ends: bool = True) -> float:
+    """``value``, which must be a number from 0 to 1; without ``ends`` neither of the two."""
+    try:
+        found = math.nan if isinstance(value, str | bytes | bool) else float(value)
+    except (TypeError, ValueError):
+        found = math.nan
+    if math.isnan(found):
+        raise ArgumentError(f"{name}: {value!r} is not a valid float")
+    if not 0 <= found <= 1 or (not ends and found in (0, 1)):
+        raise ArgumentError(f"{name}: {value!r} is not in the range {'0<=x<=1' if ends else '0<x<1'}")
+    return found
+
+
+def flag(name: str, value: Any) -> bool:
+    """``value``, which must be True or False."""
+    if type(value).__name__ not in ("bool", "bool_"):  # numpy's too
+        raise ArgumentError(f"{name}: {value!r} is not a valid boolean")
+    return bool(value)
+
+
+def optional_text(name: str, value: Any) -> str | None:
+    """``value``, which must be a text or None."""
+    if value is not None and not isinstance(value, str):
+        raise ArgumentError(f"{name}: {value!r} is not a name; give a text, or None for the default")
+    return value
+
+
+def path(name: str, value: Any) -> Path:
+    """``value`` as a path, which must be one or a text that is not empty."""
+    if not isinstance(value, str | os.PathLike) or not os.fspath(value):
+        raise ArgumentError(f"{name}: {value!r} is neither a folder nor the id of an exported model")
+    return Path(value)
+
+
+def instance(name: str, value: Any, kinds: type | tuple[type, ...], instead: str) -> Any:
+    """``value``, which must be an object of one of ``kinds``; ``instead`` says what to write."""
+    if not isinstance(value, kinds):
+        wanted = " or ".join(_a(kind) for kind in (kinds if isinstance(kinds, tuple) else (kinds,)))
+        raise ArgumentError(f"{name}: {_a(type(value))} is not {wanted}; {instead}")
+    return value
+
+
+def items(name: str, values: Any, kind: type[T], instead: str) -> Iterator[T]:
+    """The items of an iterable, which must be of ``kind``: the iterable itself is looked at now, each item in turn."""
+    if isinstance(values, str | bytes | dict | kind) or not isinstance(values, Iterable):
+        raise ArgumentError(f"{name}: {_a(type(values))} is not an iterable of {kind.__name__}s; {instead}")
+    return (instance(name, value, kind, instead) for value in values)
+
+
+def texts(name: str, values: Any) -> tuple[str, ...]:
+    """``values``, which must be several texts; one text alone would be taken for its letters."""
+    if isinstance(values, str | bytes | dict) or not isinstance(values, Iterable):
+        raise ArgumentError(f"{name}: {_a(type(values))} is not a list of texts")
+    found = tuple(values)
+    for value in found:
+        if not isinstance(value, str):
+            raise ArgumentError(f"{name}: {_a(type(value))} among the texts")
+    return found
+
+
+def columns(name: str, value: Any) -> Any:
+    """``value``, which must have columns by name; a list of rows has none."""
+    if isinstance(value, str | bytes | list | tuple) or not hasattr(value, "__getitem__"):
+        raise ArgumentError(
+            f"{name}: {_a(type(value))} has no columns; give a dict of lists, a batch of datasets or a data frame"
+        )
+    return value
+
+
+def _a(kind: type) -> str:
+    name = kind.__name__
+    return f"{'an' if name[0] in 'AEIOUaeiou' else 'a'} {name}"

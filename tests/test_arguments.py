@@ -1,0 +1,155 @@
+"""What a wrong Python argument is answered with: the command line's words, before anything is judged."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+from rlaif_fast import (
+    ArgumentError,
+    EvalError,
+    ExactJudge,
+    FrugalJudge,
+    Judge,
+    Pair,
+    PairError,
+    Ranker,
+    Rater,
+    arguments,
+)
+from rlaif_fast.cli import cli
+from rlaif_fast.evaluation.calibration import Calibration
+from rlaif_fast.files.keeping import Keep
+from rlaif_fast.integrations import Labeler, PairwiseJudge
+from rlaif_fast.judging.fewer_orders import default_sample, draw
+from rlaif_fast.judging.pair_run import PairRun
+from rlaif_fast.judging.preferences import Preferences
+from rlaif_fast.judging.run_input import RunInput
+from rlaif_fast.rows.candidates import Candidates
+from rlaif_fast.rows.samples import Sample
+
+Call = Callable[[Judge], object]
+PAIR = Pair("i", "a", "b")
+RATER = Rater.__new__(Rater)  # its arguments are looked at before its bundle
+ORDERS = "orders: 'bth' is not one of 'both', 'forward'"
+HOW = "make one: Pair(instruction=…, response_0=…, response_1=…)"
+OPEN = "open one with Judge.load(…)"
+
+WRONG: list[tuple[Any, str]] = [
+    (lambda judge: judge.judge(PAIR, "bth"), ORDERS),
+    (lambda judge: judge.judge_many([], "bth"), ORDERS),  # before the first verdict is asked for
+    (lambda judge: judge.prompt_tokens(PAIR, "bth"), ORDERS),
+    (lambda judge: judge.judge_many([], window=0), "window: 0 is not in the range x>=1"),
+    (lambda judge: judge.judge_many([], window=1.5), "window: 1.5 is not a valid integer"),
+    (lambda judge: judge.judge_many([], window=True), "window: True is not a valid integer"),
+    (lambda judge: judge.judge_many([], done=-1), "done: -1 is not in the range x>=0"),
+    (lambda judge: judge.judge({"instruction": "i"}), f"pair: a dict is not a Pair; {HOW}"),
+    (lambda judge: list(judge.judge_many([PAIR, ("i", "a", "b")])), f"pairs: a tuple is not a Pair; {HOW}"),
+    (lambda judge: list(judge.judge_many([Sample("i", "a")])), f"pairs: a Sample is not a Pair; {HOW}"),
+    (lambda judge: judge.judge_many(PAIR), f"pairs: a Pair is not an iterable of Pairs; {HOW}"),
+    (lambda judge: judge.judge_many(None), f"pairs: a NoneType is not an iterable of Pairs; {HOW}"),
+    (lambda judge: Judge.load(judge._bundle.folder, threads=-1), "threads: -1 is not in the range x>=0"),
+    (lambda judge: Judge.load(judge._bundle.folder, threads="2"), "threads: '2' is not a valid integer"),
+    (lambda judge: Judge.load(judge._bundle.folder, spin="no"), "spin: 'no' is not a valid boolean"),
+    (lambda judge: Judge.load(judge._bundle.folder, template=3),
+     "template: 3 is not a name; give a text, or None for the default"),
+    (lambda judge: Judge.load(judge._bundle.folder, engine=None),
+     "engine: a NoneType is not a str; give a variant's name, or 'auto'"),
+    (lambda judge: Judge.load(""), "path_or_id: '' is neither a folder nor the id of an exported model"),
+    (lambda judge: Judge.beside("x"), f"other: a str is not a Session; {OPEN}"),
+    (lambda judge: ExactJudge(judge, "x"), f"exact: a str is not a Judge; {OPEN}"),
+    (lambda judge: Ranker("x"), f"judge: a str is not a Judge or an ExactJudge; {OPEN}"),
+    (lambda judge: Ranker(judge, "c.json"),
+     "calibration: 'c.json' is not a calibration; read one with read_calibration(…)"),
+    (lambda judge: Ranker.load(judge._bundle.folder, threads=-1), "threads: -1 is not in the range x>=0"),
+    (lambda judge: Ranker(judge).rank("i", ["a", "b"], "bth"), ORDERS),
+    (lambda judge: Ranker(judge).rank_many([Candidates("i", ("a", "a"))], "bth"), ORDERS),
+    (lambda judge: Ranker(judge).rank("i", "ab"), "responses: a str is not a list of texts"),
+    (lambda judge: Ranker(judge).rank("i", ["a", 3]), "responses: an int among the texts"),
+    (lambda judge: list(Ranker(judge).rank_many([PAIR])),
+     "many: a Pair is not a Candidates; make one: Candidates(instruction=…, responses=(…, …))"),
+    (lambda judge: RATER.rate(PAIR), "sample: a Pair is not a Sample; make one: Sample(instruction=…, response=…)"),
+    (lambda judge: RATER.rate_many([], window=0), "window: 0 is not in the range x>=1"),
+    (lambda judge: FrugalJudge(judge, {}, "both"), "mode: 'both' is not one of 'prior', 'auto'"),
+    (lambda judge: FrugalJudge(judge, [PAIR], "auto"),
+     "sample: a list is not a Mapping; draw one: draw(pairs, default_sample(mode))"),
+    (lambda judge: FrugalJudge(judge, {}, "auto", 1), "disagreement: 1 is not in the range 0<x<1"),
+    (lambda judge: default_sample("bth"), "mode: 'bth' is not one of 'prior', 'auto'"),
+    (lambda judge: draw([PAIR], 0), "count: 0 is not in the range x>=1"),
+    (lambda judge: PairRun(RunInput.of([PAIR]), judge, orders="bth"),
+     "orders: 'bth' is not one of 'both', 'forward', 'prior', 'auto'"),
+    (lambda judge: Keep(min_margin=2), "min_margin: 2 is not in the range 0<=x<=1"),
+    (lambda judge: Keep(min_margin="0.1"), "min_margin: '0.1' is not a valid float"),
+    (lambda judge: Preferences("worst"), "which: 'worst' is not one of 'best-worst', 'all'"),
+    (lambda judge: Labeler(judge._bundle.folder, orders="bth"), ORDERS),
+    (lambda judge: Labeler(judge._bundle.folder, on_long="cut"), "on_long: 'cut' is not one of 'error', 'truncate'"),
+    (lambda judge: Labeler(judge._bundle.folder, threads=-1), "threads: -1 is not in the range x>=0"),
+    (lambda judge: Labeler(judge._bundle.folder)([{"instruction": "i"}]),
+     "batch: a list has no columns; give a dict of lists, a batch of datasets or a data frame"),
+    (lambda judge: PairwiseJudge("x"), f"judge: a str is not a Judge; {OPEN}"),
+    (lambda judge: PairwiseJudge(judge, on_long="cut"), "on_long: 'cut' is not one of 'error', 'truncate'"),
+    (lambda judge: PairwiseJudge(judge).judge("ab", [["c", "d"], ["e", "f"]]),
+     "prompts: a str is not a list; give one entry for each prompt"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("call", "message"), WRONG, ids=[f"{n}: {text[:40]}" for n, (_, text) in enumerate(WRONG)])
+def test_a_wrong_argument_gives_no_verdict(call: Call, message: str, llama_judge: Judge) -> None:
+    with pytest.raises(ArgumentError) as caught:
+        call(llama_judge)
+    assert str(caught.value) == message and isinstance(caught.value, ValueError)
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "check"),
+    [
+        ("orders", "bth", lambda: arguments.one_of("x", "bth", ["both", "forward", "prior", "auto"])),
+        ("threads", -1, lambda: arguments.whole("x", -1, 0)),
+        ("window", 0, lambda: arguments.whole("x", 0, 1)),
+        ("window", "a", lambda: arguments.whole("x", "a", 1)),
+        ("min-margin", 2.0, lambda: arguments.share("x", 2.0)),
+        ("min-margin", "a", lambda: arguments.share("x", "a")),
+        ("disagreement", 1.0, lambda: arguments.share("x", 1.0, ends=False)),
+    ],
+)
+def test_the_words_are_the_command_lines(option: str, value: object, check: Callable[[], object]) -> None:
+    done = CliRunner().invoke(cli, ["judge", "pairs.jsonl", f"--{option}", str(value)])
+    with pytest.raises(ArgumentError) as caught:
+        check()
+    said = re.search(rf"Invalid value for '--{option}': (.*)\.$", done.output, re.MULTILINE)
+    assert said is not None
+    assert str(caught.value) == f"x: {said[1].removesuffix(' range')}"  # click: "a valid integer range"
+
+
+def test_a_text_that_is_none_makes_no_item() -> None:
+    for make, message in (
+        (lambda: Pair("i", "a", 3), "the pair: response_1 is a number, it must be a string"),  # type: ignore[arg-type]
+        (lambda: Pair(None, "a", "b", id=7), "id 7: instruction is null, it must be a string"),  # type: ignore[arg-type]
+        (lambda: Sample("i", b"a"), "the response: response is bytes, it must be a string"),  # type: ignore[arg-type]
+        (lambda: Candidates("i", ("a", 3)), "the candidates: responses must be a tuple of strings"),  # type: ignore[arg-type]
+    ):
+        with pytest.raises(PairError) as caught:
+            make()
+        assert str(caught.value) == message
+
+
+def test_a_lone_surrogate_is_an_error_of_its_pair(llama_judge: Judge) -> None:
+    with pytest.raises(PairError, match=r"^id 3: a lone surrogate in a text, not valid Unicode$"):
+        llama_judge.judge(Pair("i", "\ud800", "b", id=3))
+
+
+def test_numbers_of_numpy_are_numbers(llama_judge: Judge) -> None:
+    (verdict,) = llama_judge.judge_many([PAIR], window=np.int64(4))  # type: ignore[arg-type]
+    assert verdict == llama_judge.judge(PAIR)
+    assert arguments.share("x", np.float32(0.5)) == 0.5 and arguments.flag("x", np.True_)
+
+
+def test_a_calibration_of_another_bundle_ranks_nothing(llama_judge: Judge, tmp_path: Path) -> None:
+    with pytest.raises(EvalError, match=r"^calibration: fitted to another bundle; fit one to this bundle"):
+        Ranker(llama_judge, Calibration("other", 2.0, 0.0, {}))
