@@ -16,6 +16,7 @@ from rlaif_fast.evaluation.calibration import Calibration
 from rlaif_fast.files.keeping import Keep
 from rlaif_fast.judging.bradley_terry import strengths
 from rlaif_fast.judging.preferences import Preferences
+from rlaif_fast.wording import counted
 from tests.conftest import Run
 
 Cli = Callable[..., Run]
@@ -117,7 +118,7 @@ def test_pairs_that_are_close_or_inconsistent_are_dropped() -> None:
     cycle = LETTERS | {"wins": [[0.5, 0.8, 0.3], [0.2, 0.5, 0.55], [0.7, 0.45, 0.5]]}
     assert ends.figures(2) == [], "nothing was written"
     assert list(ends.sieve(pair for row in (LETTERS, cycle) for pair in ends.of(row))) == []
-    assert ends.figures(2) == ["0 preference pairs kept and 1 dropped (1 below the margin)", "1 rows without one"]
+    assert ends.figures(2) == ["0 preference pairs kept and 1 dropped (1 below the margin)", "1 row without one"]
 
 
 @pytest.mark.parametrize("kind", ["jsonl", "csv", "parquet"])
@@ -144,13 +145,13 @@ def test_the_command_drops(kind: str, which: str, llama: Path, tmp_path: Path, r
         assert len(out.read_text().splitlines()) > len(wanted)
     dropped = len(every) - len(wanted)
     for run in (done, printed):
-        assert f" %, {len(wanted)} preference pairs kept and {dropped} dropped (" in run.err
+        assert f" %, {counted(len(wanted), 'preference pair')} kept and {dropped} dropped (" in run.err
         counts = re.findall(r"(\d+) (?:below the margin|inconsistent)(?: and inconsistent)?[,)]", run.err)
         assert sum(map(int, counts)) == dropped
     marked = rlaif_fast(*command, *options, "--mark")
     found = [json.loads(line) for line in marked.out.splitlines()]
     assert [row.pop("kept") for row in found] == [row in wanted for row in every] and found == every
-    assert f"{len(wanted)} preference pairs kept and {dropped} marked (" in marked.err
+    assert f"{counted(len(wanted), 'preference pair')} kept and {dropped} marked (" in marked.err
 
 
 def test_thresholds_may_change_before_a_run_is_resumed(llama: Path, tmp_path: Path, rlaif_fast: Cli) -> None:

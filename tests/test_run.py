@@ -142,7 +142,7 @@ def test_to_the_screen(llama_judge: Judge, file: Path) -> None:
     memory = PairRun(RunInput.of(_pairs(7)), llama_judge, orders="forward")
     assert _rows(memory.results()) == _rows(shown)
     empty = PairRun(RunInput.of([]), llama_judge)
-    assert list(empty.results()) == [] and empty.lines() == ["0 pairs, 0 judged"]
+    assert list(empty.results()) == [] and empty.lines() == ["0 pairs, 0 judged", "warning: the input has no rows"]
 
 
 def test_bad_rows(llama_judge: Judge, file: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:

@@ -191,19 +191,19 @@ def test_a_sieve_counts_each_pass_anew() -> None:
     tie, split, sure = verdict_row(1, [0.51, 0.52]), verdict_row(2, [0.9, 0.4]), verdict_row(3, [0.9, 0.8])
     worse = verdict_row(4, [0.52, 0.47])
     sieve = Sieve(Keep(min_margin=0.1, only_consistent=True))
-    assert sieve.line("pairs") == "", "nothing came through"
+    assert sieve.line("pair") == "", "nothing came through"
     for _ in range(2):  # as a table is written: its columns are looked for first
         assert list(sieve([tie, split, sure, worse])) == [sure]
-        assert sieve.line("pairs") == (
-            "1 pairs kept and 3 dropped (1 below the margin, 1 below the margin and inconsistent, 1 inconsistent)"
+        assert sieve.line("pair") == (
+            "1 pair kept and 3 dropped (1 below the margin, 1 below the margin and inconsistent, 1 inconsistent)"
         )
     marking = Sieve(Keep(min_margin=0.1, mark=True))
     assert [row["kept"] for row in marking([tie, split, sure, worse])] == [False, True, True, False]
-    assert marking.line("pairs") == "2 pairs kept and 2 marked (2 below the margin)"
+    assert marking.line("pair") == "2 pairs kept and 2 marked (2 below the margin)"
     everything = Sieve()
-    assert list(everything([tie, sure])) == [tie, sure] and everything.line("pairs") == "2 pairs"
+    assert list(everything([tie, sure])) == [tie, sure] and everything.line("pair") == "2 pairs"
     none = Sieve(Keep(min_margin=0.1))
-    assert list(none([sure])) == [sure] and none.line("pairs") == "1 pairs kept and 0 dropped"
+    assert list(none([sure])) == [sure] and none.line("pair") == "1 pair kept and 0 dropped"
 
 
 @pytest.mark.parametrize("kind", ["jsonl", "csv", "parquet"])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -11,13 +10,17 @@ import click
 
 from rlaif_fast.commands.headings import Command, option
 from rlaif_fast.commands.options import check_mark, check_show, finish, give_way, reading, running, template_option
-from rlaif_fast.commands.verdict_options import calibration_of, calibration_option, check_exact, opened_judge
+from rlaif_fast.commands.verdict_options import (
+    calibration_of,
+    calibration_option,
+    check_consistent,
+    check_exact,
+    opened_judge,
+)
 
 if TYPE_CHECKING:
-    from rlaif_fast.files.keeping import Keep
     from rlaif_fast.files.writing import To
     from rlaif_fast.judging.pair_run import AnyOrders
-    from rlaif_fast.judging.verdict import Verdict
     from rlaif_fast.selection.profile import Profile
 
 _SAMPLED = ("prior", "auto")
@@ -71,11 +74,11 @@ def judge(
     The output appears only when it is complete; an interrupted run resumes with the same command.
     """
     from rlaif_fast.commands.default import bundle_folder_of
-    from rlaif_fast.commands.lines import print_lines
+    from rlaif_fast.commands.lines import line_of, print_lines
     from rlaif_fast.commands.show import show_pairs
     from rlaif_fast.commands.table import print_table
-    from rlaif_fast.files.keeping import Keep
-    from rlaif_fast.files.writing import check_target, convert
+    from rlaif_fast.files.keeping import Keep, Sieve
+    from rlaif_fast.files.writing import check_target, convert, trl_row
     from rlaif_fast.judging.pair_run import PairRun
     from rlaif_fast.judging.run_input import RunInput
     from rlaif_fast.reports.terminal import say
@@ -87,7 +90,8 @@ def judge(
         template, orders = profile.prompt, profile.orders
         engine = "onnxruntime" if engine == "auto" else engine  # auto may take the other bundle of the model
     check_exact(context.params, orders)
-    keep = Keep(min_margin, only_consistent, mark)
+    check_consistent(context.params, orders)
+    sieve = Sieve(Keep(min_margin, only_consistent, mark))
     if output is not None:
         output = check_target(output, [pairs, *map(str, filter(None, (calibration, profile_file)))])
     with open_pairs(pairs, kind, fields, say, split=split, carry=carry) as intake:
@@ -111,13 +115,16 @@ def judge(
             say(f"{loaded.manifest.name}, loaded in {seconds:.2f} s\n{loaded.describe()}")
         run = PairRun(
             rows, loaded, orders=orders, sample=sample, disagreement=disagreement, exact=precise,
-            calibration=calibrated, shorten=on_long == "truncate", window=window,
+            calibration=calibrated, shorten=on_long == "truncate", window=window, sieve=sieve,
         )  # fmt: skip
         if output is not None:
             form: To = "tied" if to == "rows" and run.has_ties else to
-            run.to_file(lambda found, target: convert(found, target, to=form, keep=keep), restart=restart)
+            run.to_file(lambda found, target: convert(found, target, to=form, keep=sieve), restart=restart)
+        elif table:
+            run.to_screen(lambda found: print_table(sieve(verdict.row() for verdict in found)))
         else:
-            run.to_screen(print_table if table else lambda verdicts: print_lines(verdicts, _form(to, keep)))
+            form_of = trl_row if to == "trl" else dict
+            run.to_screen(lambda found: print_lines(map(form_of, sieve(one.row() for one in found)), line_of))
     finish(context, run)
 
 
@@ -146,17 +153,3 @@ def _profile(context: click.Context, path: Path | None) -> Profile | None:
         if context.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE:
             raise click.UsageError(f"--profile decides --{name}; leave one of them out")
     return read_profile(path)
-
-
-def _form(to: str, keep: Keep) -> Callable[[Verdict], str | None]:
-    """A verdict as the line that standard output gets; None where it gets none."""
-    from rlaif_fast.commands.lines import line_of
-    from rlaif_fast.files.writing import trl_row
-
-    def form(verdict: Verdict) -> str | None:
-        row: dict[str, Any] | None = keep(verdict.row())
-        if row is None:
-            return None
-        return line_of(trl_row(row) if to == "trl" else row)
-
-    return form

@@ -11,7 +11,13 @@ import click
 
 from rlaif_fast.commands.headings import Command, option
 from rlaif_fast.commands.options import check_mark, check_show, finish, give_way, reading, running, template_option
-from rlaif_fast.commands.verdict_options import calibration_of, calibration_option, check_exact, opened_judge
+from rlaif_fast.commands.verdict_options import (
+    calibration_of,
+    calibration_option,
+    check_consistent,
+    check_exact,
+    opened_judge,
+)
 
 if TYPE_CHECKING:
     from rlaif_fast.judging.judge import Orders
@@ -105,8 +111,7 @@ def _check_usage(given: dict[str, Any]) -> None:
         if given[name] and given["to"] != "pairs":
             raise click.UsageError(f"--{name.replace('_', '-')} needs --to pairs")
     check_mark(given, "min_margin", "only_consistent")
-    if given["only_consistent"] and given["orders"] != "both":
-        raise click.UsageError("--only-consistent needs --orders both: one order cannot disagree")
+    check_consistent(given, given["orders"])
     if given["exact"] and given["calibration"]:
         raise click.UsageError("--exact takes no --calibration: its bound is not one of calibrated p1s; fit one to the"
                                " fp32 bundle and rank with that")  # fmt: skip

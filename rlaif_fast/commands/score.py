@@ -64,7 +64,7 @@ def score(
         if verbose:
             say(f"{rater.manifest.name}\n{rater.describe()}")
         sieve = Sieve(Keep(min_mass=min_mass, mark=mark))
-        run = RatingRun(taken, rater, shorten=on_long == "truncate", sieve=sieve if min_mass else None)
+        run = RatingRun(taken, rater, shorten=on_long == "truncate", sieve=sieve)
         if output is not None:
             run.to_file(partial(convert, to="scores", keep=sieve), restart=restart)
         else:

@@ -1,4 +1,4 @@
-"""What ``judge`` and ``rank`` do with verdicts: ``--exact`` and ``--calibration``."""
+"""What ``judge`` and ``rank`` do with verdicts: ``--exact``, ``--calibration`` and ``--only-consistent``."""
 
 from __future__ import annotations
 
@@ -25,6 +25,12 @@ def check_exact(given: Mapping[str, Any], orders: str) -> None:
         raise click.UsageError("--exact takes --orders both: its bound is one of p1 averaged over both orders")
     if given["exact"] and given["engine"] not in ("auto", "onnxruntime"):
         raise click.UsageError("--exact needs an error bound, which was measured with onnxruntime: leave --engine out")
+
+
+def check_consistent(given: Mapping[str, Any], orders: str) -> None:
+    """Raise UsageError where ``--only-consistent`` meets pairs that are read in one order."""
+    if given["only_consistent"] and orders != "both":
+        raise click.UsageError("--only-consistent needs --orders both: one order cannot disagree")
 
 
 def opened_judge(

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from rlaif_fast import arguments
+from rlaif_fast.wording import counted
 
 Row = dict[str, Any]
 
@@ -80,12 +81,24 @@ class Sieve:
             if (written := self.keep(row)) is not None:
                 yield written
 
+    @property
+    def selects(self) -> bool:
+        """Whether it can drop or mark a row at all."""
+        return self.keep != Keep()
+
+    @property
+    def leaves_nothing(self) -> bool:
+        """Whether not one row is written of those that came."""
+        return self.kept == 0 and not (self.keep.mark and self.dropped)
+
     def line(self, what: str) -> str:
-        """How many of ``what`` were kept, for people; empty where nothing came through."""
+        """How many were kept, for people; ``what`` is one of them. Empty where nothing came through."""
         if self.kept is None:
             return ""
-        if self.keep == Keep():
-            return f"{self.kept} {what}"
+        if not self.selects:
+            return counted(self.kept, what)
         how = "marked" if self.keep.mark else "dropped"
         reasons = ", ".join(f"{count} {reason}" for reason, count in sorted(self.dropped.items()))
-        return f"{self.kept} {what} kept and {self.dropped.total()} {how}" + (f" ({reasons})" if reasons else "")
+        return f"{counted(self.kept, what)} kept and {self.dropped.total():,} {how}" + (
+            f" ({reasons})" if reasons else ""
+        )

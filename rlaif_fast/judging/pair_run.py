@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Literal, get_args
 
 from rlaif_fast import arguments
+from rlaif_fast.files.keeping import Sieve
 from rlaif_fast.judging.exact import ExactJudge
 from rlaif_fast.judging.fewer_orders import DISAGREEMENT, FrugalJudge, default_sample, require_no_tie
 from rlaif_fast.judging.judge import Judge, Orders
@@ -14,6 +15,7 @@ from rlaif_fast.judging.run_input import RunInput
 from rlaif_fast.judging.verdict import Calibration, Verdict
 from rlaif_fast.reports.terminal import say
 from rlaif_fast.rows.pairs import Pair
+from rlaif_fast.wording import counted
 
 AnyOrders = Literal["both", "forward", "prior", "auto"]
 
@@ -26,12 +28,12 @@ class PairRun(Run[Pair, Verdict]):
         frugal: the judge with fewer orders; None where every pair is judged in the same orders.
     """
 
-    unit, verb = "pairs", "judged"
+    unit, verb, written = "pair", "judged", "verdict"
 
     def __init__(
         self, rows: RunInput[Pair], judge: Judge, *, orders: AnyOrders = "both", sample: int | None = None,
         disagreement: float | None = None, exact: ExactJudge | None = None, calibration: Calibration | None = None,
-        shorten: bool = False, window: int | None = None,
+        shorten: bool = False, window: int | None = None, sieve: Sieve | None = None,
     ) -> None:  # fmt: skip
         """
         Args:
@@ -43,6 +45,7 @@ class PairRun(Run[Pair, Verdict]):
             calibration: applied to each verdict.
             shorten: leave away the end of an instruction that is too long.
             window: pairs read ahead.
+            sieve: what the verdicts' rows go through when they are written.
 
         Raises:
             BundleError: ``prior`` or ``auto`` with a prompt that has a label for ties.
@@ -50,7 +53,7 @@ class PairRun(Run[Pair, Verdict]):
             ValueError: ``exact`` with fewer orders than both, ``calibration`` with ``prior`` or ``auto``, which they do
                 not hold for.
         """
-        super().__init__(rows, {"both": 0, "same": 0, "sample": []})
+        super().__init__(rows, {"both": 0, "same": 0, "sample": []}, sieve)
         arguments.one_of("orders", orders, get_args(AnyOrders))
         if exact and orders != "both":
             raise ValueError(f"exact is for both orders, not {orders}")
@@ -93,7 +96,7 @@ class PairRun(Run[Pair, Verdict]):
             return
         known: list[list[float]] = self.counts["sample"]
         if len(known) < len(self.frugal.sample):
-            say(f"orders: reading a sample of {len(self.frugal.sample):,} pairs in both")
+            say(f"orders: reading a sample of {counted(len(self.frugal.sample), 'pair')} in both")
         self.frugal.survey(known, keep)
 
     def judged(self, items: Iterable[Pair], done: int) -> Iterator[Verdict]:

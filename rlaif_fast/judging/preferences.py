@@ -8,6 +8,7 @@ from typing import Any, get_args
 from rlaif_fast import arguments
 from rlaif_fast.files.keeping import Keep, Sieve
 from rlaif_fast.judging.ranking import Which, pairs_of
+from rlaif_fast.wording import counted
 
 
 class Preferences:
@@ -29,8 +30,8 @@ class Preferences:
         """What the closing line says of them."""
         if (kept := self.sieve.kept) is None:
             return []
-        found = [self.sieve.line("preference pairs")]
+        found = [self.sieve.line("preference pair")]
         without = ranked - kept - self.sieve.dropped.total()
         if self.which == "best-worst" and without:
-            found.append(f"{without} rows without one")
+            found.append(f"{counted(without, 'row')} without one")
         return found

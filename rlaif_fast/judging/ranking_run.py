@@ -12,12 +12,13 @@ from rlaif_fast.judging.ranking import Ranking
 from rlaif_fast.judging.run import Run
 from rlaif_fast.judging.run_input import RunInput
 from rlaif_fast.rows.candidates import Candidates
+from rlaif_fast.wording import counted
 
 
 class RankingRun(Run[Candidates, Ranking]):
     """Candidates in, rankings out."""
 
-    unit, verb = "rows", "ranked"
+    unit, verb, written = "row", "ranked", "preference pair"
 
     def __init__(
         self, rows: RunInput[Candidates], ranker: Ranker, orders: Orders = "both", *, shorten: bool = False,
@@ -31,7 +32,7 @@ class RankingRun(Run[Candidates, Ranking]):
         Raises:
             PairError: a prompt is longer than the model's context.
         """
-        super().__init__(rows, {"pairs": 0, "both": 0, "same": 0})
+        super().__init__(rows, {"pairs": 0, "both": 0, "same": 0}, preferences.sieve if preferences else None)
         self.ranker, self.orders, self._shorten, self._preferences = ranker, orders, shorten, preferences
         rows.fit(
             ranker.judge.manifest.maximum_length, lambda candidates: ranker.check(candidates, orders),
@@ -60,10 +61,13 @@ class RankingRun(Run[Candidates, Ranking]):
             self.counts["same"] += verdict.consistent is False
 
     def figures(self) -> list[str]:
-        found = [f"{self.counts['pairs']} pairs"]
+        found = [counted(self.counts["pairs"], "pair")]
         if self.counts["both"]:
             found.append(f"same position {100 * self.counts['same'] / self.counts['both']:.1f} %")
-        return found + (self._preferences.figures(self.counts["ranked"]) if self._preferences else [])
+        return found
+
+    def kept(self) -> list[str]:
+        return self._preferences.figures(self.counts["ranked"]) if self._preferences else []
 
     def notes(self) -> list[str]:
         return [self.ranker.exact.line()] if self.ranker.exact else []

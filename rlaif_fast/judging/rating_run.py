@@ -16,7 +16,7 @@ from rlaif_fast.rows.samples import Sample
 class RatingRun(Run[Sample, Rating]):
     """Samples in, ratings out."""
 
-    unit, verb = "responses", "scored"
+    unit, verb, written = "response", "scored", "score"
 
     def __init__(
         self, rows: RunInput[Sample], rater: Rater, *, shorten: bool = False, sieve: Sieve | None = None
@@ -24,13 +24,13 @@ class RatingRun(Run[Sample, Rating]):
         """
         Args:
             shorten: leave away the end of an instruction that is too long.
-            sieve: what the ratings go through when they are written, for the closing line.
+            sieve: what the ratings' rows go through when they are written.
 
         Raises:
             PairError: a prompt is longer than the model's context.
         """
-        super().__init__(rows, {"sum": 0.0})
-        self.rater, self._shorten, self._sieve = rater, shorten, sieve
+        super().__init__(rows, {"sum": 0.0}, sieve)
+        self.rater, self._shorten = rater, shorten
         rows.fit(rater.manifest.maximum_length, rater.prompt_tokens, rater.shortened if shorten else None)
 
     @property
@@ -49,6 +49,4 @@ class RatingRun(Run[Sample, Rating]):
 
     def figures(self) -> list[str]:
         scored = self.counts["scored"]
-        found = [f"mean score {self.counts['sum'] / scored:.3f}"] if scored else []
-        line = self._sieve.line("scores") if self._sieve else ""
-        return [*found, line] if line else found
+        return [f"mean score {self.counts['sum'] / scored:.3f}"] if scored else []

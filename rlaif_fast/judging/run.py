@@ -10,9 +10,11 @@ from pathlib import Path
 from typing import Any, ClassVar, Generic, Protocol, TypeVar
 
 from rlaif_fast.files.journal import Item, journal_of
+from rlaif_fast.files.keeping import Sieve
 from rlaif_fast.judging.run_input import RunInput
 from rlaif_fast.reports.console import progress_of
 from rlaif_fast.reports.terminal import say
+from rlaif_fast.wording import counted
 
 I = TypeVar("I", bound=Item)  # noqa: E741
 R = TypeVar("R", bound="Result")
@@ -34,15 +36,18 @@ class Run(ABC, Generic[I, R]):
     Attributes:
         rows: the input.
         counts: figures of the closing line; the journal keeps them.
-        unit: items, as the closing line calls them.
+        sieve: what the results go through when they are written; it counts them.
+        unit: an item, as the closing line calls it.
         verb: what is done with an item; its count's name too.
+        written: what a result becomes, as the closing line calls it.
     """
 
     unit: ClassVar[str]
     verb: ClassVar[str]
+    written: ClassVar[str]
 
-    def __init__(self, rows: RunInput[I], counts: Mapping[str, Any]) -> None:
-        self.rows = rows
+    def __init__(self, rows: RunInput[I], counts: Mapping[str, Any], sieve: Sieve | None = None) -> None:
+        self.rows, self.sieve = rows, sieve or Sieve()
         self.counts: dict[str, Any] = {self.verb: 0, **counts}
         self._resumed = 0  # results of the interrupted run
         self._watch = _Stopwatch()
@@ -63,6 +68,11 @@ class Run(ABC, Generic[I, R]):
     @abstractmethod
     def figures(self) -> list[str]:
         """What the closing line says of the results."""
+
+    def kept(self) -> list[str]:
+        """What the closing line says of the rows that were kept and dropped."""
+        line = self.sieve.line(self.written) if self.sieve.selects else ""
+        return [line] if line else []
 
     def prepare(self, keep: Callable[[], None]) -> None:
         """Judge what is needed before the first result; ``keep`` saves ``counts``, as often as wanted."""
@@ -96,7 +106,7 @@ class Run(ABC, Generic[I, R]):
             self.counts.update(journal.tally)
             self._resumed = journal.done
             if journal.done:
-                say(f"{output}: resuming after {journal.done} rows")
+                say(f"{output}: resuming after {counted(journal.done, 'row')}")
             self._prepare(lambda: journal.note(self.counts))
             if not journal.finished:
                 for result in self._counted(journal.checked(self.rows.items)):
@@ -105,19 +115,28 @@ class Run(ABC, Generic[I, R]):
                 finish(journal.rows, output)
 
     def lines(self) -> list[str]:
-        """What is said at the end: the closing line, and notes."""
-        return [self.closing(), *self.notes()]
+        """What is said at the end: the closing line, notes and warnings."""
+        return [self.closing(), *self.notes(), *(f"warning: {text}" for text in self.warnings())]
+
+    def warnings(self) -> list[str]:
+        """What may not be meant: nothing to judge, or nothing kept."""
+        if not self.counts[self.verb] and not self.rows.skipped:
+            return ["the input has no rows"] if self.rows.limit != 0 else []
+        if not self.sieve.leaves_nothing:
+            return []
+        why = f"every {self.written} was dropped" if self.sieve.dropped else f"no {self.unit} gave a {self.written}"
+        return [f"{why}: {self.rows.output or 'the output'} is empty"]
 
     def closing(self) -> str:
         """The closing line; its rate and seconds are of judging alone."""
         judged, skipped = self.counts[self.verb], self.rows.skipped
-        parts = [f"{judged + skipped} {self.unit}, {judged} {self.verb}"]
+        parts = [f"{counted(judged + skipped, self.unit)}, {judged:,} {self.verb}"]
         if skipped:
-            parts.append(f"{skipped} skipped ({self.rows.errors or 'see above'})")
-        parts += self.figures()
+            parts.append(f"{skipped:,} skipped ({self.rows.errors or 'see above'})")
+        parts += [*self.figures(), *self.kept()]
         if (now := judged - self._resumed) > 0:
             seconds = self._watch.seconds
-            parts += [f"{now / seconds:.2f} {self.unit}/s", f"{self.verb} in {seconds:.1f} s"]
+            parts += [f"{now / seconds:.2f} {self.unit}s/s", f"{self.verb} in {seconds:.1f} s"]
         return ", ".join(parts)
 
     def _prepare(self, keep: Callable[[], None]) -> None:
@@ -126,7 +145,7 @@ class Run(ABC, Generic[I, R]):
 
     def _counted(self, items: Iterable[I]) -> Iterator[R]:
         results = self._watch.judging(self.judged(self._watch.reading(items), self._resumed))
-        for result in progress_of(results, self.rows.total, self._resumed, self.unit):
+        for result in progress_of(results, self.rows.total, self._resumed, f"{self.unit}s"):
             self.count(result)
             yield result
 
