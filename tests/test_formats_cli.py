@@ -272,8 +272,8 @@ def test_near_ties_are_dropped_or_marked(wanted: bytes, llama: Path, tmp_path: P
     kept = [row for row in rows if abs(row["p1"] - row["p2"]) >= margins[2]]
     assert 0 < len(kept) < len(rows)
     assert [json.loads(line) for line in out.read_text().splitlines()] == kept
-    assert rlaif_fast(*command, "--mark").status == 0
+    assert rlaif_fast(*command, "--mark", "--restart").status == 0
     marked = [json.loads(line) for line in out.read_text().splitlines()]
     assert [row.pop("kept") for row in marked] == [row in kept for row in rows] and marked == rows
-    assert rlaif_fast(*command[:6], "--only-consistent").status == 0
+    assert rlaif_fast(*command[:6], "--only-consistent", "--restart").status == 0
     assert [json.loads(line) for line in out.read_text().splitlines()] == [r for r in rows if r["consistent"]]

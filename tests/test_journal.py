@@ -151,8 +151,8 @@ def test_what_it_is_bound_to(llama: Path, tiny_bundle: Callable[[str], Path], tm
     for arguments, message in [
         ((changed, "-b", llama), "begun with another input (its first"),
         ((shorter, "-b", llama), f"begun with another input (it has {done - 1} rows)"),
-        ((pairs, "-b", tiny_bundle("gpt2")), "begun with another bundle"),
-        ((pairs, "-b", llama, "--orders", "forward"), 'begun with another orders ("both", now "forward")'),
+        ((pairs, "-b", tiny_bundle("gpt2")), "begun with another bundle;"),
+        ((pairs, "-b", llama, "--orders", "forward"), "begun with --orders both, now with --orders forward;"),
     ]:
         refused = rlaif_fast("judge", *arguments, "-o", output)
         assert refused.status == 1 and message in refused.err and "--restart" in refused.err, refused.err

@@ -241,7 +241,7 @@ def test_the_command(
     broken = b"".join(rows.read_bytes().splitlines(keepends=True)[:36]) + b'{"instruction": "i"}\n'
     assert rlaif_fast("rank", "-", *exact[2:], stdin=broken).status == 1
     refused = rlaif_fast("rank", "-", "-b", tmp_path / "m-int8", "-o", out, stdin=rows.read_bytes())
-    assert refused.status == 1 and "begun with another exact" in refused.err
+    assert refused.status == 1 and "begun with --exact, now without --exact;" in refused.err
     assert rlaif_fast(*exact).status == 0 and out.read_bytes() == whole
 
 

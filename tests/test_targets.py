@@ -196,7 +196,7 @@ def test_without_locks_another_one_stands_in(code: str, pairs: Path, llama: Path
 
     name = "v.jsonl.lock" if code == "ENOSYS" else "v.jsonl.locked"  # filelock's own stand-in
     with SoftFileLock(tmp_path / name):
-        again = _lacking("lock", code, "judge", pairs, "-b", llama, "-o", output)
+        again = _lacking("lock", code, "judge", pairs, "-b", llama, "-o", output, "--restart")
     assert again.status == 1 and "another process is writing it" in again.err and "Traceback" not in again.err
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rlaif_fast.bundle.folder import read_manifest
-from rlaif_fast.bundle.home import BUNDLES, CHECKED, READINGS, home
+from rlaif_fast.bundle.home import BUNDLES, CHECKED, FINISHED, READINGS, home
 from rlaif_fast.errors import BundleError
 
 
@@ -22,6 +22,7 @@ class Entry:
     Attributes:
         name: what ``cache remove`` takes.
         kind: ``bundle``, ``self-tests`` (which bundles passed on this machine), ``readings`` (what ``select`` read),
+            ``finished`` (what made the files that runs ended with),
             ``leftover`` of a stopped export, ``damaged`` (no readable manifest) or ``link``.
         what: a few words for people.
         bytes: of its files; a link has none.
@@ -43,6 +44,7 @@ def entries() -> list[Entry]:
     found = [_bundle(path) for path in _inside(home() / BUNDLES)]
     for name, kind, holds in (
         (CHECKED, "self-tests", "passed on this machine"), (READINGS, "readings", "prompts that select read through"),
+        (FINISHED, "finished", "remembered with the run that made it"),
     ):  # fmt: skip
         path = home() / name
         if path.is_symlink() or path.is_dir():

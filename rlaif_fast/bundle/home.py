@@ -9,8 +9,8 @@ from pathlib import Path
 import platformdirs
 
 DEFAULT_MODEL = "smollm2-135m-instruct"
-# In the cache folder: bundles by name, which passed their self-test, and what `select` read.
-BUNDLES, CHECKED, READINGS = "bundles", "checked", "readings"
+# In the cache folder: bundles by name, which passed their self-test, what `select` read, what made finished files.
+BUNDLES, CHECKED, READINGS, FINISHED = "bundles", "checked", "readings", "finished"
 PRECISIONS = ("int8", "fp32")  # in the order that bundles of one model are looked for
 
 

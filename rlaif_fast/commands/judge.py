@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -119,7 +120,8 @@ def judge(
         )  # fmt: skip
         if output is not None:
             form: To = "tied" if to == "rows" and run.has_ties else to
-            run.to_file(lambda found, target: convert(found, target, to=form, keep=sieve), restart=restart)
+            made = {"to": to, "min-margin": min_margin, "only-consistent": only_consistent, "mark": mark}
+            run.to_file(partial(convert, to=form, keep=sieve), made, restart=restart)
         elif table:
             run.to_screen(lambda found: print_table(sieve(verdict.row() for verdict in found)))
         else:

@@ -52,7 +52,8 @@ _RUNNING = (
     nice_option,
     option("Output", "-o", "--output", type=click.Path(path_type=Path), help="Output file: .jsonl, .json, .csv, .tsv"
            " or .parquet, optionally with .gz or .zst appended. [default: standard output]"),
-    option("Output", "--restart", is_flag=True, help="Discard an interrupted run of this output and start over."),
+    option("Output", "--restart", is_flag=True, help="Begin anew: discard an interrupted run of this output, replace a"
+           " finished one."),
     option("Other options", "-v", "--verbose", is_flag=True, help="Show how the runtime was set up."),
 )  # fmt: skip
 
@@ -108,5 +109,5 @@ def finish(context: click.Context, run: Run[Any, Any]) -> None:
 
     for line in run.lines():
         say(line)
-    if run.rows.skipped:
+    if run.skipped:
         context.exit(1)

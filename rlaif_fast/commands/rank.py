@@ -95,11 +95,13 @@ def rank(
         run = RankingRun(taken, ranker, orders, shorten=on_long == "truncate", preferences=preferences)
         if output is None:
             run.to_screen(lambda found: print_lines(_rows(found, preferences), line_of))
-        elif preferences is None:
-            run.to_file(partial(convert, to="rankings"), restart=restart)
         else:
-            form = partial(convert, to="trl", keep=preferences.sieve, spread=preferences.of)
-            run.to_file(form, restart=restart)
+            form = partial(convert, to="rankings")
+            if preferences is not None:
+                form = partial(convert, to="trl", keep=preferences.sieve, spread=preferences.of)
+            made = {"to": to, "pairs": preferences and preferences.which, "min-margin": min_margin,
+                    "only-consistent": only_consistent, "mark": mark}  # fmt: skip
+            run.to_file(form, made, restart=restart)
     finish(context, run)
 
 

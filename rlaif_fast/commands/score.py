@@ -66,7 +66,8 @@ def score(
         sieve = Sieve(Keep(min_mass=min_mass, mark=mark))
         run = RatingRun(taken, rater, shorten=on_long == "truncate", sieve=sieve)
         if output is not None:
-            run.to_file(partial(convert, to="scores", keep=sieve), restart=restart)
+            made = {"min-mass": min_mass, "mark": mark}
+            run.to_file(partial(convert, to="scores", keep=sieve), made, restart=restart)
         else:
             run.to_screen(lambda found: print_lines(sieve(rating.row() for rating in found), line_of))
     finish(context, run)

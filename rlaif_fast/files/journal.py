@@ -17,15 +17,17 @@ import io
 import json
 import os
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 from rlaif_fast.errors import PairError
+from rlaif_fast.files.difference import difference
 from rlaif_fast.files.locking import Say, locked
 from rlaif_fast.files.targets import named, sync_file, sync_folder
+from rlaif_fast.wording import counted
 
 _INTERVAL = 1.0  # seconds between two journal entries: what a killed run judges again
 _SCHEMA = 1
@@ -39,6 +41,12 @@ class Item(Protocol):
 
 
 T = TypeVar("T", bound=Item)
+
+
+class Digest(Protocol):
+    """One of hashlib's."""
+
+    def update(self, data: bytes, /) -> None: ...
 
 
 @dataclass(frozen=True)
@@ -62,6 +70,7 @@ class Journal:
         self.rows = output.with_name(output.name + ".partial")
         self.done = 0  # verdicts that were there already
         self.finished = False  # nothing left to do: an earlier process was stopped just behind the end
+        self.form: Mapping[str, Any] = {}  # what the finished file was given, where that is so
         self._file = output.with_name(output.name + ".journal")
         self._output, self._bound, self._say = output, dict(bound), say
         self._stand = self._coming = _Stand()  # _coming: where the row on its way leads to
@@ -83,6 +92,7 @@ class Journal:
             self._compare(entry["bound"])
             if not self.rows.exists():
                 self.finished = bool(entry["complete"]) and self._output.exists()
+                self.form = entry.get("form") or {}
                 entry = entry if self.finished else None
             elif self.rows.stat().st_size < entry["bytes"]:
                 raise PairError(
@@ -113,7 +123,7 @@ class Journal:
                 self._verify()
             yield item
         if number < self.done:
-            raise self._changed(f"it has {number} rows")
+            raise self._changed(f"it has {counted(number, 'row')}")
 
     def write(self, item: Item, row: str, tally: Mapping[str, Any]) -> None:
         """Append what became of an item; ``tally`` is what the closing line shall count up to here."""
@@ -138,8 +148,9 @@ class Journal:
         if time.monotonic() >= self._next:
             self._record()
 
-    def complete(self) -> None:
-        """All pairs are judged: what is left to do is to give the file its form and name."""
+    def complete(self, form: Mapping[str, Any] = {}) -> None:
+        """All pairs are judged: what is left to do is to give the file its ``form`` (JSON values) and name."""
+        self.form = form
         self._record(complete=True)
         self.close()
 
@@ -167,8 +178,7 @@ class Journal:
         self.close()
 
     def _consume(self, item: Any) -> None:
-        content = [getattr(item, field.name) for field in fields(item) if field.name != "where"]
-        self._consumed.update(json.dumps(content).encode() + b"\n")
+        consume(self._consumed, item)
 
     def _verify(self) -> None:
         if self._consumed.hexdigest() != self._stand.input:
@@ -180,13 +190,8 @@ class Journal:
         )
 
     def _compare(self, bound: Any) -> None:
-        for name, value in self._bound.items():
-            before = bound.get(name) if isinstance(bound, dict) else None
-            if before != value:
-                raise PairError(
-                    f"{self._output}: begun with another {name} ({_short(before)}, now {_short(value)});"
-                    " give the same command, or start over with --restart"
-                )
+        if how := difference(bound if isinstance(bound, dict) else {}, self._bound):
+            raise PairError(f"{self._output}: begun {how}; give the same command, or start over with --restart")
 
     def _read(self) -> dict[str, Any] | None:
         try:
@@ -212,7 +217,7 @@ class Journal:
         """Replace the journal once the rows it vouches for are on the disk."""
         assert self._stream is not None
         entry = {
-            "schema": _SCHEMA, "bound": self._bound, "complete": complete,
+            "schema": _SCHEMA, "bound": self._bound, "complete": complete, "form": dict(self.form),
             **{f.name: getattr(self._stand, f.name) for f in fields(_Stand)},
         }  # fmt: skip
         fresh = self._file.with_name(self._file.name + ".new")
@@ -279,6 +284,12 @@ def _ends_line(rows: Path, size: int) -> bool:
         return size == 0 or stream.read(1) == b"\n"
 
 
-def _short(value: Any) -> str:
-    text = json.dumps(value)
-    return text if len(text) <= 20 else text[:12] + "…"
+def consume(digest: Digest, item: Any, without: Collection[str] = ("where",)) -> None:
+    """Take what an item holds into a digest of a run's input; not ``where`` its row stood."""
+    content = [getattr(item, field.name) for field in fields(item) if field.name not in without]
+    digest.update(json.dumps(content).encode() + b"\n")
+
+
+def begun(output: Path) -> bool:
+    """Whether a run into ``output`` was begun and has not ended."""
+    return output.with_name(output.name + ".journal").exists()

@@ -9,8 +9,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, ClassVar, Generic, Protocol, TypeVar
 
-from rlaif_fast.files.journal import Item, journal_of
+from rlaif_fast.errors import PairError
+from rlaif_fast.files.difference import difference
+from rlaif_fast.files.journal import Item, begun, journal_of
 from rlaif_fast.files.keeping import Sieve
+from rlaif_fast.judging.finished import Finished, found, remember
 from rlaif_fast.judging.run_input import RunInput
 from rlaif_fast.reports.console import progress_of
 from rlaif_fast.reports.terminal import say
@@ -50,6 +53,7 @@ class Run(ABC, Generic[I, R]):
         self.rows, self.sieve = rows, sieve or Sieve()
         self.counts: dict[str, Any] = {self.verb: 0, **counts}
         self._resumed = 0  # results of the interrupted run
+        self._made: Finished | None = None  # what made the output before
         self._watch = _Stopwatch()
 
     @property
@@ -90,18 +94,28 @@ class Run(ABC, Generic[I, R]):
         """Give the results to ``show``."""
         show(self.results())
 
-    def to_file(self, finish: Callable[[Path, Path], object], *, restart: bool = False) -> None:
+    def to_file(
+        self, finish: Callable[[Path, Path], object], form: Mapping[str, Any] | None = None, *, restart: bool = False
+    ) -> None:
         """Write the results to the input's ``output``; an interrupted run of the same command is resumed.
+
+        Nothing is done where the output is there already and the same run made it.
 
         Args:
             finish: gives the file of results (JSON Lines) the output's form and name.
-            restart: discard an interrupted run.
+            form: what ``finish`` goes by, by the option's name; JSON values.
+            restart: discard an interrupted run, and replace what is there.
 
         Raises:
-            PairError: another process writes the output, or the interrupted run is another one's.
+            PairError: another process writes the output, the interrupted run is another one's, or the output is there
+                and another run made it.
         """
-        output = self.rows.output
+        output, form = self.rows.output, form or {}
         assert output is not None
+        if not (restart or begun(output)) and output.exists():
+            self._made = found(output, lambda: self._finished(form))
+            if self._made is not None:
+                return
         with journal_of(output, self.bound, restart=restart, say=say) as journal:
             self.counts.update(journal.tally)
             self._resumed = journal.done
@@ -111,11 +125,26 @@ class Run(ABC, Generic[I, R]):
             if not journal.finished:
                 for result in self._counted(journal.checked(self.rows.items)):
                     journal.write(result.item, result.to_json(), self.counts)
-                journal.complete()
+                journal.complete(form)
                 finish(journal.rows, output)
+            elif how := difference(journal.form, form):
+                raise PairError(
+                    f"{output}: finished already, {how}; give the same command, or --restart to judge again"
+                )
+            remember(output, self._finished(form))
+
+    def _finished(self, form: Mapping[str, Any]) -> Finished:
+        """This run as it is remembered."""
+        digest, items = self.rows.content()
+        summary = ", ".join(self._summary())
+        return Finished(dict(self.bound), dict(form), digest, items, self.rows.skipped, summary)
 
     def lines(self) -> list[str]:
         """What is said at the end: the closing line, notes and warnings."""
+        if self._made is not None:
+            return [
+                f"{self.rows.output}: finished already ({self._made.summary}); nothing was done, --restart judges again"
+            ]
         return [self.closing(), *self.notes(), *(f"warning: {text}" for text in self.warnings())]
 
     def warnings(self) -> list[str]:
@@ -127,17 +156,25 @@ class Run(ABC, Generic[I, R]):
         why = f"every {self.written} was dropped" if self.sieve.dropped else f"no {self.unit} gave a {self.written}"
         return [f"{why}: {self.rows.output or 'the output'} is empty"]
 
+    @property
+    def skipped(self) -> int:
+        """Rows that were set aside; of a finished run those that it had set aside."""
+        return self.rows.skipped if self._made is None else self._made.skipped
+
     def closing(self) -> str:
         """The closing line; its rate and seconds are of judging alone."""
+        parts = self._summary()
+        if (now := self.counts[self.verb] - self._resumed) > 0:
+            seconds = self._watch.seconds
+            parts += [f"{now / seconds:.2f} {self.unit}s/s", f"{self.verb} in {seconds:.1f} s"]
+        return ", ".join(parts)
+
+    def _summary(self) -> list[str]:
         judged, skipped = self.counts[self.verb], self.rows.skipped
         parts = [f"{counted(judged + skipped, self.unit)}, {judged:,} {self.verb}"]
         if skipped:
             parts.append(f"{skipped:,} skipped ({self.rows.errors or 'see above'})")
-        parts += [*self.figures(), *self.kept()]
-        if (now := judged - self._resumed) > 0:
-            seconds = self._watch.seconds
-            parts += [f"{now / seconds:.2f} {self.unit}s/s", f"{self.verb} in {seconds:.1f} s"]
-        return ", ".join(parts)
+        return [*parts, *self.figures(), *self.kept()]
 
     def _prepare(self, keep: Callable[[], None]) -> None:
         with self._watch.running():

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from itertools import chain, islice
 from pathlib import Path
 from typing import Any, Generic, Protocol, TypeVar
 
-from rlaif_fast.files.journal import Item
+from rlaif_fast.files.journal import Item, consume
 from rlaif_fast.judging.fewer_orders import draw
 from rlaif_fast.judging.judge import WINDOW
 from rlaif_fast.reports.terminal import say
@@ -48,11 +49,13 @@ class RunInput(Generic[I]):
         self.limit, self.output = limit, output
         self.total = limit
         self.errors = None if output is None else output.with_name(output.name + ".errors.jsonl")
-        self._rejects = Rejects(self.errors, say) if skip else None
+        self._rejects: Rejects | None = None  # made when judging begins: it takes the file of an earlier run away
         self._ignored = (lambda *_: None) if skip else None
         self._longest = 0  # bytes of an item's texts
         self._fit: Callable[[I], I] | None = None
         self._items: Iterator[I] | None = None
+        self._digest, self._count = hashlib.sha256(), 0  # of the items that were read
+        self._read_through = False
 
     @classmethod
     def of(cls, items: Sequence[I]) -> RunInput[I]:
@@ -80,7 +83,7 @@ class RunInput(Generic[I]):
         if not self._restartable:
             return
         self.total = 0
-        for item in islice(self._read(rejected=self._ignored), self.limit):
+        for item in self._noted(islice(self._read(rejected=self._ignored), self.limit)):
             self.total += 1
             self._longest = max(self._longest, item.bytes)
 
@@ -110,8 +113,26 @@ class RunInput(Generic[I]):
     def items(self) -> Iterator[I]:
         """The items, consumed once."""
         if self._items is None:
-            self._items = islice(self._read(fit=self._fit, rejected=self._rejects), self.limit)
+            self._rejects = Rejects(self.errors, say) if self._skip else None
+            items = islice(self._read(fit=self._fit, rejected=self._rejects), self.limit)
+            self._items = items if self._read_through else self._noted(items)
         return self._items
+
+    def content(self) -> tuple[str, int]:
+        """(digest of the items, how many they are); what was not read yet is read now, and is gone where it cannot be
+        read again."""
+        if not self._read_through:
+            for _ in self._noted(islice(self._read(fit=self._fit, rejected=self._ignored), self.limit)):
+                pass
+        return self._digest.hexdigest(), self._count
+
+    def _noted(self, items: Iterator[I]) -> Iterator[I]:
+        """``items``, taken into the digest: what a row holds, not how much of it the judge is shown."""
+        for item in items:
+            consume(self._digest, item, ("where", "shown"))
+            self._count += 1
+            yield item
+        self._read_through = True
 
     def sample(self, count: int) -> dict[int, I]:
         """Some of the items by place: random ones of a file, the first of a pipe; none where there are no more."""
