@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import platformdirs
 import pytest
 
+from rlaif_fast.bundle.folder import read_manifest
 from rlaif_fast.bundle.home import DEFAULT_MODEL, bundle_folder, find_bundle, home
+from rlaif_fast.errors import BundleError, ExportError
 
 
 @pytest.fixture(autouse=True)
@@ -85,3 +88,58 @@ def test_bundle_is_found_by_path_or_id(tmp_path: Path) -> None:
 def test_bundle_that_is_nowhere_stays_as_it_was_said() -> None:
     """The message about it then names what the user gave."""
     assert find_bundle("owner/none") == Path("owner/none")
+
+
+def _bundle(name: str, model: str) -> Path:
+    folder = home() / "bundles" / name
+    folder.mkdir(parents=True)
+    (folder / "manifest.json").write_text(json.dumps({"model": {"id": model}}))
+    return folder
+
+
+def test_a_bundle_is_found_by_the_name_that_the_cache_lists() -> None:
+    folder = _bundle("owner-name-main-int8", "owner/name")
+    assert find_bundle("owner-name-main-int8") == folder
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("Microsoft/Phi-1.5", "no such bundle; did you mean microsoft/phi-1_5? (`rlaif-fast cache list` shows what"
+         " there is)"),
+        ("microsoft-phi-1_5-int_8", "no such bundle; did you mean microsoft-phi-1_5-int8? (`rlaif-fast cache list`"
+         " shows what there is)"),
+        ("smollm2-135m-instuct", "no such bundle; did you mean smollm2-135m-instruct? (`rlaif-fast cache list` shows"
+         " what there is)"),
+        ("smollm2-135m-instruct", "not exported yet; `rlaif-fast export smollm2-135m-instruct` makes the bundle"),
+        ("microsoft/phi-2", "not exported yet; `rlaif-fast export microsoft/phi-2` makes the bundle (or did you mean"
+         " microsoft/phi-1_5?)"),
+        ("someone/else", "not exported yet; `rlaif-fast export someone/else` makes the bundle"),
+        ("nowhere", "no such folder; give a bundle, `rlaif-fast export MODEL` makes one"),
+    ],
+)  # fmt: skip
+def test_a_name_that_leads_nowhere(name: str, said: str) -> None:
+    _bundle("microsoft-phi-1_5-int8", "microsoft/phi-1_5")
+    with pytest.raises(BundleError) as caught:
+        read_manifest(find_bundle(name))
+    assert str(caught.value) == f"{name}: {said}"
+
+
+def test_offline_a_typo_is_not_a_lack_of_internet(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    from huggingface_hub import constants
+
+    from rlaif_fast_export.sources.source import find_source
+
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
+    (tmp_path / "hub" / "models--microsoft--phi-1_5").mkdir(parents=True)
+    for name, hint in (
+        ("microsoft/phi-1.5", "did you mean microsoft/phi-1_5?"),
+        ("smollm2-135m-instuct", "did you mean smollm2-135m-instruct?"),
+        ("someone/else", "check the name, give a folder, or unset it"),
+    ):
+        with pytest.raises(ExportError) as caught:
+            find_source(name).config()
+        assert str(caught.value) == (
+            f"{name}: not on this machine, and the hub is not asked while HF_HUB_OFFLINE is set; {hint}"
+        )

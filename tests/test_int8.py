@@ -191,7 +191,8 @@ def test_exact_on_the_command_line(
     rows.write_text('{"instruction": "i", "response_0": "a", "response_1": "b"}\n')
     shutil.copytree(tiny_int8("llama"), tmp_path / "m-int8")
     missing = rlaif_fast("judge", rows, "-b", tmp_path / "m-int8", "--exact", home=tmp_path / "home")
-    assert missing.status == 1 and "--exact needs the float32 bundle too" in missing.err
+    assert missing.status == 1
+    assert "--exact needs the float32 bundle of the same model too; to make it: rlaif-fast" in missing.err
     shutil.copytree(tiny_bundle("phi"), tmp_path / "m-fp32")
     other = rlaif_fast("judge", rows, "-b", tmp_path / "m-int8", "--exact", home=tmp_path / "home")
     assert other.status == 1 and "in float32: their model, template or reference" in other.err

@@ -219,7 +219,8 @@ def test_the_command(
     )
     shutil.copytree(tiny_int8("mistral"), tmp_path / "m-int8")
     missing = rlaif_fast("rank", rows, "-b", tmp_path / "m-int8", "--exact", home=tmp_path / "home")
-    assert missing.status == 1 and "--exact needs the float32 bundle too" in missing.err
+    assert missing.status == 1
+    assert "--exact needs the float32 bundle of the same model too; to make it: rlaif-fast" in missing.err
     shutil.copytree(tiny_bundle("mistral"), tmp_path / "m-fp32")
     exact = ("rank", rows, "-b", tmp_path / "m-int8", "--exact", "-o", out)
     float32 = ("rank", rows, "-b", tmp_path / "m-fp32", "-o", wanted)

@@ -18,9 +18,10 @@ def companion(folder: Path, manifest: Manifest) -> Path:
     for path in (beside, cached, bundle_folder(manifest.model.id, "fp32")):
         if path.is_dir():
             return path
+    place = "" if folder.resolve().parent == cached.parent.resolve() else f" -o {beside}"
     raise BundleError(
-        f"{manifest.name}: --exact needs the float32 bundle too, which is neither at {beside} nor at {cached};"
-        " export the model with --precision fp32"
+        f"{manifest.name}: --exact needs the float32 bundle of the same model too; to make it: rlaif-fast export"
+        f" {manifest.model.id} --precision fp32{place}"
     )
 
 

@@ -20,6 +20,7 @@ from rlaif_fast.bundle.manifest import (
     WEIGHTS,
     Manifest,
 )
+from rlaif_fast.bundle.names import no_such_bundle
 from rlaif_fast.bundle.plain_file import digest_of, open_plain
 from rlaif_fast.bundle.prompt import Arrays, BundlePrompt, FileEntry
 from rlaif_fast.errors import BundleError
@@ -170,7 +171,7 @@ def read_manifest(folder: Path) -> Manifest:
     """The manifest of the bundle in ``folder``. Raises BundleError."""
     path = folder / MANIFEST
     if not folder.is_dir():
-        raise BundleError(f"{folder}: no such folder; give a bundle, `rlaif-fast export MODEL` makes one")
+        raise BundleError(no_such_bundle(folder))
     if not path.is_symlink() and not path.is_file():
         raise BundleError(f"{folder}: no bundle (it has no {MANIFEST})")
     stream, size = open_plain(path, _LARGEST[MANIFEST])

