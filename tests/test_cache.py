@@ -52,7 +52,9 @@ def test_what_is_listed(held: Path, llama: Path, rlaif_fast: Cli) -> None:
 def test_removal_asks_and_follows_no_link(held: Path, rlaif_fast: Cli) -> None:
     before = sorted(held.rglob("*"))
     for answer in (b"", b"n\n"):
-        assert rlaif_fast("cache", "remove", "mine", home=held, stdin=answer).status != 0
+        refused = rlaif_fast("cache", "remove", "mine", home=held, stdin=answer)
+        said = "error: nothing was removed: nobody said yes; --yes removes without asking"
+        assert refused.status == 2 and said in refused.err
         assert sorted(held.rglob("*")) == before
     assert rlaif_fast("cache", "remove", "mine", home=held, stdin=b"y\n").status == 0
     assert not (held / "bundles/mine").exists()

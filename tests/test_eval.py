@@ -337,3 +337,22 @@ def test_random_verdicts_have_the_figures_of_plain_loops(tmp_path: Path, rlaif_f
     done = rlaif_fast("eval", write_rows(tmp_path / "v.jsonl", rows), "--json", tmp_path / "e.json")
     assert done.status == 0, done.err
     assert worst(rows, read(tmp_path / "e.json"))[1] < 1e-6
+
+
+def test_intervals_of_few_pairs_are_possible() -> None:
+    """A judge that is right about three of three: no resample has another figure, and 100 to 100 % is not believed."""
+    from rlaif_fast.evaluation.records import Record, sample_of
+    from rlaif_fast.evaluation.report import figures_of
+
+    def rows(labels: list[Any]) -> Any:
+        return sample_of(
+            Record(n, f"i{n}", "ab", "a", 0.75, (0.75, 0.75), label, None) for n, label in enumerate(labels)
+        )
+
+    right = figures_of(rows([0, 0, 0]))
+    assert right.accuracy.value == 1 and right.accuracy.interval == pytest.approx([0.2924, 1], abs=1e-4)
+    assert right.same_position_rate.interval == pytest.approx([0, 0.7076], abs=1e-4)
+    assert right.brier.interval is None and right.over_longer.interval is None
+    mixed = figures_of(rows([0, 1, 0]))
+    assert mixed.kappa.value == 0 and mixed.kappa.interval is None
+    assert mixed.accuracy.interval is not None and mixed.accuracy.interval[0] < mixed.accuracy.interval[1]

@@ -99,8 +99,8 @@ def test_a_file_that_was_moved_is_known_and_one_that_was_edited_is_not(llama: Pa
     shutil.move("v.jsonl", "elsewhere/w.jsonl")
     assert here(*command, "elsewhere/w.jsonl").err.startswith(f"elsewhere/w.jsonl: finished already ({SAID}")
     Path("elsewhere/w.jsonl").write_bytes(Path("elsewhere/w.jsonl").read_bytes() + b"{}\n")
-    Path("notes.txt").write_text("mine")
-    for name in ("elsewhere/w.jsonl", "notes.txt"):
+    Path("notes.jsonl").write_text("mine")
+    for name in ("elsewhere/w.jsonl", "notes.jsonl"):
         before = _state(name)
         done = here(*command, name)
         assert done.status == 1 and _state(name) == before

@@ -124,3 +124,12 @@ def test_nothing_is_lost(more: Row) -> None:
     wanted = [value for name, value in row.items() if name not in ("prompt", "chosen", "rejected")]
     assert sorted(left) == sorted(wanted + ([] if "label" in row else [0]))
     assert OWN(OURS | more | OURS) == more | OURS
+
+
+def test_verdicts_are_recognised() -> None:
+    row = {"id": 1, "instruction": "i", "chosen": "a", "rejected": "b", "label": 1, "p1": 0.75, "p2": 0.25,
+           "p1_by_order": [0.75, 0.75], "consistent": True, "truncated": False}  # fmt: skip
+    found = recognise(row)
+    assert found is not None and found.note.startswith("reading verdicts of `judge`, to judge them again: ")
+    read = found(row)
+    assert (read["response_0"], read["response_1"]) == ("a", "b")

@@ -254,3 +254,13 @@ def test_compressed_files_tell_no_time(tmp_path: Path) -> None:
     data = made(tmp_path, "v.jsonl.gz", random_rows(7, 3)).read_bytes()
     assert data[4:8] == b"\0\0\0\0" and data[3] == 0, "neither time nor name"
     assert len(gzip.decompress(data).splitlines()) == 3
+
+
+@pytest.mark.parametrize("ending", [".xlsx", ".txt", ".foo", ".jsonlx", ".arrow", ".txt.gz"])
+def test_an_unknown_ending_is_refused(ending: str, tmp_path: Path) -> None:
+    with pytest.raises(PairError) as caught:
+        check_target(tmp_path / f"v{ending}")
+    said = f"{ending.removesuffix('.gz')} files are not written; name it .jsonl, .json, .csv, .tsv or .parquet"
+    assert str(caught.value) == f"{tmp_path}/v{ending}: {said}"
+    for name in ("verdicts", "run-1.5", "v.JSONL", "v.csv.gz"):
+        assert check_target(tmp_path / name) == tmp_path / name

@@ -66,7 +66,12 @@ def remove(names: tuple[str, ...], everything: bool, yes: bool) -> None:
         return
     listed = ", ".join(f"{entry.name} ({megabytes(entry.bytes)})" for entry in chosen)
     if not yes:
-        click.confirm(fitting(escaped(f"remove {listed}?"), sys.stderr), abort=True, err=True)
+        try:
+            click.confirm(fitting(escaped(f"remove {listed}?"), sys.stderr), abort=True, err=True)
+        except click.Abort as error:
+            if sys.stdin is None or not sys.stdin.isatty():
+                raise click.UsageError("nothing was removed: nobody said yes; --yes removes without asking") from error
+            raise
     for entry in chosen:
         folder.remove(entry)
         say(f"removed {entry.name}, {megabytes(entry.bytes)}")

@@ -13,6 +13,7 @@ FIGURES = (
     "accuracy", "kappa", "same_position_rate", "consistency", "first_position_rate", "ece", "brier", "log_loss",
     "longer", "first", "over_longer",
 )  # fmt: skip
+SHARES = {"accuracy", "same_position_rate", "consistency", "first_position_rate", "longer", "first"}  # of those
 _PLAIN = 12  # columns of :func:`terms` before those of the bins
 _TINY = 2.0**-53
 

@@ -161,11 +161,22 @@ def figures_of(sample: Sample) -> Figures:
     terms = metrics.terms(sample)
     values, spans = metrics.figures(terms.sum(0)), bootstrap.intervals(terms, sample.group, metrics.figures)
     found = {
-        name: Figure(None, None) if np.isnan(values[name]) else Figure(float(values[name]), spans[name])
+        name: Figure(None, None) if np.isnan(values[name]) else _figure(name, float(values[name]), spans[name], sample)
         for name in metrics.FIGURES
     }
     baselines = Baselines(found.pop("longer"), found.pop("first"))
     return Figures(len(sample), sample.groups, baselines=baselines, **found)
+
+
+def _figure(name: str, value: float, span: list[float] | None, sample: Sample) -> Figure:
+    """A figure with an interval that is possible.
+
+    Where all resamples give the same figure the bootstrap knows nothing of what else could be: a share gets the exact
+    binomial interval of as many trials as there are instructions, and another figure none.
+    """
+    if span is None or span[0] < span[1]:
+        return Figure(value, span)
+    return Figure(value, binomial.interval(value * sample.groups, sample.groups) if name in metrics.SHARES else None)
 
 
 def evaluate(

@@ -6,6 +6,7 @@ import codecs
 import csv
 import gzip
 import json
+import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -22,7 +23,7 @@ Columns = dict[str, set[type]]  # the types of each column's values
 _ENDINGS = {
     ".jsonl": "jsonl", ".ndjson": "jsonl", ".json": "json", ".csv": "csv", ".tsv": "tsv", ".parquet": "parquet",
 }  # fmt: skip
-_OTHERS = (".xlsx", ".xls", ".ods", ".arrow", ".feather", ".db", ".sqlite", ".yaml", ".yml", ".xml", ".html", ".md")
+_NO_ENDING = re.compile(r"|\.[0-9_-]*")  # of a name without one, as verdicts or run-1.5
 # What stands in every row, so that a file without rows has its columns too.
 _ROWS: dict[str, type | None] = {
     "id": None, "instruction": str, "chosen": str, "rejected": str, "label": int, "p1": float, "p2": float,
@@ -65,12 +66,13 @@ def check_target(path: Path, inputs: Sequence[str] = ()) -> Path:
     """The file that ``path`` leads to; said before hours of judging what could not be written.
 
     Raises:
-        PairError: as :func:`target_of`, or a package for its kind is not installed.
+        PairError: as :func:`target_of`, an ending that is not written, or a package for its kind is not installed.
     """
     target = target_of(path, inputs)
-    if target.suffix.lower() in _OTHERS:
-        raise PairError(f"{path}: {target.suffix} files are not written; name it .jsonl, .json, .csv, .tsv or .parquet")
     kind, packing = target_kind(target)
+    ending = Path(target.name.lower().removesuffix(f".{packing}")).suffix
+    if ending not in _ENDINGS and not _NO_ENDING.fullmatch(ending):
+        raise PairError(f"{path}: {ending} files are not written; name it .jsonl, .json, .csv, .tsv or .parquet")
     if packing == "zst":
         optional("zstandard", path)
     if kind == "parquet":

@@ -15,6 +15,7 @@ from rlaif_fast.schemas.schema import NAMES, Row, RowSchema
 from rlaif_fast.schemas.side_by_side import prompt_beside, read_sides, sides_of
 
 _CHOICES = (("chosen", "rejected"), ("chosen_response", "rejected_response"), ("response_j", "response_k"))
+_VERDICT = ("label", "p1", "p2", "p1_by_order", "consistent")  # what a row has that `judge` wrote
 _LATER = re.compile("response_([2-9]|[1-9][0-9]+)")
 _PROMPTS = ("prompt", "instruction", "question", "query", "conversations", "messages", "input")
 
@@ -25,6 +26,8 @@ def recognise(row: Mapping[str, Any]) -> RowSchema | None:
         return OWN
     choice = next((names for names in _CHOICES if all(name in row for name in names)), None)
     prompt = _prompt(row)
+    if choice == _CHOICES[0] and prompt == "instruction" and all(name in row for name in _VERDICT):
+        return VERDICTS
     if choice and prompt == "instruction":
         return replace(NOTEBOOK, note=NOTEBOOK.note.replace("chosen", choice[0]).replace("rejected", choice[1]))
     if choice and (prompt or _has_prompt(row[choice[0]])):
@@ -188,6 +191,10 @@ TRL = RowSchema(
 )
 NOTEBOOK = RowSchema(
     "notebook", "reading the notebook's records: chosen is response_0, rejected is response_1", _notebook
+)  # fmt: skip
+VERDICTS = RowSchema(
+    "verdicts", "reading verdicts of `judge`, to judge them again: chosen is response_0, rejected is response_1;"
+    " `eval` and `diff` take them as they are", _notebook
 )  # fmt: skip
 ULTRAFEEDBACK = RowSchema(
     "ultrafeedback",
