@@ -235,3 +235,24 @@ def test_what_cannot_be_read_is_said(tmp_path: Path, rlaif_fast: Cli) -> None:
     assert done.status == 2 and "one of the two can be standard input" in done.err
     done = rlaif_fast("diff", path, path, "--json", tmp_path / "no" / "d.json")
     assert done.status == 1 and "no does not exist, make it" in done.err
+
+
+def test_files_of_different_orders_are_compared_by_their_averages(tmp_path: Path, rlaif_fast: Cli) -> None:
+    """The summary, the flips and the examples go by one rule, which is said."""
+    texts = {"instruction": "i", "response_0": "aa", "response_1": "b"}
+    both = [verdict_row(1, [0.8, 0.4], **texts), verdict_row(2, [0.9, 0.7], **texts)]
+    forward = [verdict_row(1, [0.8], **texts), verdict_row(2, [0.9], **texts)]
+    files = [write_rows(tmp_path / f"{name}.jsonl", rows) for name, rows in (("both", both), ("forward", forward))]
+    done = rlaif_fast("diff", *files, "--json", tmp_path / "d.json")
+    assert done.status == 0, done.err
+    found = json.loads((tmp_path / "d.json").read_text())
+    wanted = [(math.log(4) - math.log(2 / 3)) / 2, (math.log(9) - math.log(7 / 3)) / 2]  # B's one order less A's mean
+    assert (found["mean"], found["max"]) == (pytest.approx(sum(wanted) / 2), pytest.approx(max(wanted)))
+    assert [one["difference"] for one in found["examples"]] == pytest.approx(sorted(wanted, reverse=True))
+    assert (found["same_orders"], found["prompts"]) == (False, 2)
+    assert " ".join(done.out.split()).find(
+        "2 pairs in both files; differences are of each pair's log-odds, averaged over the orders it was judged in: the"
+        " files have different ones"
+    ) > 0  # fmt: skip
+    same = rlaif_fast("diff", files[0], files[0])
+    assert "2 pairs in both files; differences are of log-odds\n" in same.out

@@ -16,6 +16,7 @@ from rlaif_fast.evaluation.records import Bools, Floats, Record, by_order_of, lo
 from rlaif_fast.evaluation.report import Labels, number, percent
 from rlaif_fast.reports.tables import Table, margin_text
 from rlaif_fast.schemas.human_labels import Label, LeftOut, maker, whose
+from rlaif_fast.wording import counted
 
 SCHEMA = 1
 _TEXTS = ("instruction", "response_0", "response_1")
@@ -72,16 +73,21 @@ class Example:
 
 @dataclass(frozen=True)
 class Comparison:
-    """``asdict`` of it is the JSON. Differences are of log-odds of response_0, |B - A|."""
+    """``asdict`` of it is the JSON. Differences are of log-odds of response_0, |B - A|.
+
+    They are taken prompt by prompt where both files have the same orders, else of each pair's average over the orders
+    that a file has, as its label and p1 are.
+    """
 
     command: str
     a: Side
     b: Side
     pairs: int
+    same_orders: bool  # each pair in both files; else its differences are of the averages over the orders judged
     prompts: int  # that both judged
     flips: int
     flip_share: float
-    mean: float  # over prompts
+    mean: float  # over prompts, or pairs
     p99: float
     max: float
     r: float | None  # Pearson, order-averaged log-odds
@@ -103,7 +109,12 @@ class Comparison:
     def where(self) -> str:
         left_out = "" if self.human is None else str(LeftOut(self.labels.ties, self.labels.gaps))
         more = f"; of the labels {left_out}" if left_out else ""
-        return f"{self.pairs} pairs in both files; differences are of log-odds{more}"
+        rule = (
+            "log-odds"
+            if self.same_orders
+            else ("each pair's log-odds, averaged over the orders it was judged in: the files have different ones")
+        )
+        return f"{counted(self.pairs, 'pair')} in both files; differences are of {rule}{more}"
 
     @property
     def whose(self) -> str:
@@ -118,7 +129,9 @@ class Comparison:
             if here.only_here:
                 named = ", ".join(map(repr, here.only_here[:_NAMED]))
                 more = ", …" if len(here.only_here) > _NAMED else ""
-                lines.append(f"{len(here.only_here)} pairs of {here.name} are not in {there.name}: {named}{more}")
+                are = "is" if len(here.only_here) == 1 else "are"
+                pairs = counted(len(here.only_here), "pair")
+                lines.append(f"{pairs} of {here.name} {are} not in {there.name}: {named}{more}")
         return lines
 
     def tables(self) -> list[Table]:
@@ -182,9 +195,10 @@ def compare(
     for one, other in zip(ours, theirs, strict=True):
         _check_same(one, other, names)
     odds_a, odds_b = log_odds_of(by_order_of(ours)), log_odds_of(by_order_of(theirs))
-    error = np.abs(odds_b - odds_a)
-    error = error[~np.isnan(error)]  # every pair has the forward order
     mean_a, mean_b = np.nanmean(odds_a, 1), np.nanmean(odds_b, 1)
+    same_orders = bool((np.isnan(odds_a) == np.isnan(odds_b)).all())
+    error = np.abs(odds_b - odds_a)
+    error = error[~np.isnan(error)] if same_orders else np.abs(mean_b - mean_a)
     picks_a, picks_b = (np.array([one.label == 1 for one in side]) for side in (ours, theirs))
     flips = picks_a != picks_b
     labels = [one.human_label if one.human_label is not None else other.human_label
@@ -199,7 +213,8 @@ def compare(
         command,
         _side(names[0], a, first.keys() - second.keys(), first, ours, (picks_a == people_0)[asked]),
         _side(names[1], b, second.keys() - first.keys(), second, theirs, (picks_b == people_0)[asked]),
-        pairs=len(keys), prompts=len(error), flips=int(flips.sum()), flip_share=float(flips.mean()),
+        pairs=len(keys), same_orders=same_orders, prompts=int((~np.isnan(odds_b - odds_a)).sum()),
+        flips=int(flips.sum()), flip_share=float(flips.mean()),
         mean=float(error.mean()), p99=float(np.quantile(error, 0.99)), max=float(error.max()),
         r=correlation(mean_a, mean_b),
         by_margin=_by_margin(np.abs(mean_a), flips),
