@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -96,7 +97,7 @@ def test_a_template_with_examples_reads_back(texts: list[tuple[str, str, str]], 
         if a != b:
             carried: dict[str, Any] = {"label": (k + first) % 2}
             rows.append(Pair(instruction, a, b, k, carried))
-    wording: Wording = with_exemplars(BUILT_IN["helpful"], worked(rows))
+    wording: Wording = replace(with_exemplars(BUILT_IN["helpful"], worked(rows)), reply="[[" * first)
     with TemporaryDirectory() as made:
         path = Path(made, "t.toml")
         path.write_text(to_toml(wording), encoding="utf-8", newline="")
