@@ -125,8 +125,8 @@ def judge(
         elif table:
             run.to_screen(lambda found: print_table(sieve(verdict.row() for verdict in found)))
         else:
-            form_of = trl_row if to == "trl" else dict
-            run.to_screen(lambda found: print_lines(map(form_of, sieve(one.row() for one in found)), line_of))
+            line = (lambda row: line_of(trl_row(row))) if to == "trl" else line_of
+            run.to_screen(lambda found: print_lines(sieve(verdict.row() for verdict in found), line))
     finish(context, run)
 
 

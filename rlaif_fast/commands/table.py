@@ -9,7 +9,7 @@ from rlaif_fast.reports.console import stdout
 from rlaif_fast.reports.tables import framed
 
 _TITLE = "verdicts: p1 is the probability that response_0 is preferred"
-_COLUMNS = ("id", "p1", "by order", "consistent", "chosen")
+_COLUMNS: tuple[str, ...] = ("id", "p1", "by order", "consistent", "chosen")
 _SHORT = 64  # characters of a text that are shown
 
 
