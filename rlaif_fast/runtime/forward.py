@@ -14,7 +14,7 @@ from rlaif_fast.bundle.manifest import Manifest
 from rlaif_fast.errors import JudgeError
 from rlaif_fast.runtime import memory
 from rlaif_fast.runtime.engines import Engine
-from rlaif_fast.runtime.packing import PackedTree, pack
+from rlaif_fast.runtime.packing import PackedTree, canonical, pack
 from rlaif_fast.runtime.planning import alike, plan
 from rlaif_fast.runtime.vocabulary import Vocabulary
 
@@ -68,20 +68,21 @@ class ForwardPasses:
         for places in self._together(window):
             if places[-1] < done:
                 continue
-            sequences = (prompts(window[place]) for place in places)
+            given: list[npt.NDArray[np.int64]] = []  # where an item's prompts stand among those of its tree
+            sequences = _ordered((window[place] for place in places), prompts, given)
             for group in plan(sequences, prompt.prefix_ids, manifest.cost, limit, prompt.ending):
                 members = [places[member] for member in group.members]
                 if members[-1] < done:
                     continue
                 item = window[members[0]]
                 if group.tree.tokens > limit:  # one item, whose prompts together would take too much memory
-                    trees: Iterable[PackedTree] = (self._packed([tokens]) for tokens in prompts(item))
+                    trees: Iterable[PackedTree] = (self._packed([tokens]) for tokens in canonical(prompts(item))[0])
                 else:
                     trees = [group.tree.build()]
                 logits = self._run(trees, str(item))
-                for place, found in zip(members, np.split(logits, len(members)), strict=True):
-                    if place >= done:
-                        ready[place] = found
+                for member, found in zip(group.members, np.split(logits, len(members)), strict=True):
+                    if places[member] >= done:
+                        ready[places[member]] = found[given[member]]
             while done in ready:
                 yield window[done], ready.pop(done)
                 done += 1
@@ -117,6 +118,16 @@ class ForwardPasses:
         if self._exact:
             return alike(item.instruction for item in window)
         return [[place] for place in range(len(window))]
+
+
+def _ordered(
+    items: Iterable[T], prompts: Callable[[T], list[list[int]]], given: list[npt.NDArray[np.int64]]
+) -> Iterator[list[Sequence[int]]]:
+    """Each item's prompts in the order they are packed in; ``given`` gets where those it has stand in that order."""
+    for item in items:
+        sequences, places = canonical(prompts(item))
+        given.append(places)
+        yield sequences
 
 
 def largest_tree(manifest: Manifest) -> int:
