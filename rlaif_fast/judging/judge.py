@@ -62,7 +62,7 @@ class Judge(Session[Pair]):
             orders: ``both`` averages over the two orders; ``forward`` shows response_0 first only.
             window: pairs read ahead, at least 1; fewer where their texts are 16 MB together. With a float32 bundle
                 those among them on the same instruction share a pass; verdicts do not depend on it beyond rounding
-                (1e-4 in log-odds).
+                (1e-4 in log-odds). With int8 they share the pass of a long instruction; verdicts do not depend on it.
             done: how many pairs at the beginning have their verdicts already; the others get theirs in the same
                 company, so to the last digit what they would be had all been judged at once.
 
@@ -73,7 +73,7 @@ class Judge(Session[Pair]):
         """
         for ahead in windows(pairs, window):
             if done < len(ahead):
-                found = self._passes.of_window(ahead, lambda pair: self.prompt_tokens(pair, orders), done)
+                found = self._passes.of_window(ahead, lambda pair: self.prompt_tokens(pair, orders), self._head, done)
                 yield from (verdict_of(pair, logits) for pair, logits in found)
             done = max(0, done - len(ahead))
 
@@ -89,6 +89,9 @@ class Judge(Session[Pair]):
         if orders == "both":
             prompts.append(render(instruction, pair.response_1, pair.response_0))
         return self._tokenizer.encode_many(prompts)
+
+    def _head(self, item: Pair) -> list[int]:
+        return self._tokenizer.encode(self._template.before_responses(shown(item)))
 
     def log_odds_of(self, sequences: Sequence[Sequence[int]]) -> npt.NDArray[np.float64]:
         """log(p1/p2) [n] of token sequences as they are, packed into one tree: for tests and benchmarks."""

@@ -57,7 +57,9 @@ class Rater(Session[Sample]):
             JudgeError: the runtime failed.
         """
         for ahead in windows(samples, window):
-            for sample, found in self._passes.of_window(ahead, self.prompt_tokens, done) if done < len(ahead) else ():
+            for sample, found in (
+                self._passes.of_window(ahead, self.prompt_tokens, self._head, done) if done < len(ahead) else ()
+            ):
                 yield rating_of(sample, found.astype(np.float64))
             done = max(0, done - len(ahead))
 
@@ -68,3 +70,6 @@ class Rater(Session[Sample]):
     def _encode(self, sample: Sample) -> list[list[int]]:
         prompt = self._tokenizer.encode(self._template.render(shown(sample), sample.response))
         return answers_of(prompt, self._template, self.manifest.prompt.label_ids)
+
+    def _head(self, item: Sample) -> list[int]:
+        return self._tokenizer.encode(self._template.before_response(shown(item)))
