@@ -3,19 +3,27 @@
 from __future__ import annotations
 
 import random
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from rlaif_fast import Judge, Pair, Ranker
 from rlaif_fast.bundle.folder import Bundle
+from rlaif_fast.judging.rater import Rater
+from rlaif_fast.judging.session import Session
+from rlaif_fast.prompts.score_template import SCORE_TEMPLATES
+from rlaif_fast.rows.samples import Sample
 from rlaif_fast.runtime import forward
 from rlaif_fast.runtime.cache_outputs import cache_outputs
 from rlaif_fast.runtime.engines import variant, variants
 from rlaif_fast.runtime.packing import pack
+from rlaif_fast_export.adding import add_prompts
+from rlaif_fast_export.sources.source import find_source
 from tests.test_engines import judge_by, log_odds
 
 _WORDS = ("seven", "wizards", "brew", "hot", "jam", "The", "lazy", "dog", "jumps", "over", "a", "fox")
@@ -35,7 +43,7 @@ def pairs(n: int = 12) -> list[Pair]:
     ]
 
 
-def counted(judge: Judge, monkeypatch: pytest.MonkeyPatch) -> list[int]:
+def counted(judge: Session[Any], monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """Tokens of each pass that an instruction gets."""
     asked, real = [], judge._engine.keys_and_values
     monkeypatch.setattr(
@@ -112,6 +120,23 @@ def test_a_ranking_s_verdicts_are_the_judge_s(
             verdict.log_odds_by_order
             == judge_by("onnxruntime", tiny_int8("llama")).judge(verdict.pair).log_odds_by_order
         )
+
+
+def test_a_score_is_the_same_alone_and_in_company(
+    tiny_int8: Callable[[str], Path], tiny_folder: Callable[[str], Path], tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    folder = Path(shutil.copytree(tiny_int8("llama"), tmp_path / "int8"))
+    template = SCORE_TEMPLATES["score-summary"]
+    source = find_source(str(tiny_folder("llama")))
+    add_prompts(folder, source, [template], chat=False, progress=lambda what, share: None, max_delta=10.0)
+    rater = Rater(Bundle(folder, template.name))
+    asked = counted(rater, monkeypatch)
+    samples = [Sample(pair.instruction, pair.response_0) for pair in pairs()]
+    together = list(rater.rate_many(samples, window=len(samples)))
+    assert 2 <= len(asked) < 8
+    for sample, rating in zip(samples, together, strict=True):
+        assert Rater(Bundle(folder, template.name), beside=rater).rate(sample) == rating
 
 
 def test_float32_needs_no_keys(llama: Path) -> None:
