@@ -62,7 +62,7 @@ class ForwardPasses:
         self._bundle, self._engine, self._vocabulary = bundle, engine, vocabulary
         self._exact = bundle.manifest.precision == "fp32" and not rounds
         self._ending = bundle.manifest.prompt.ending
-        self._baked = self._kept = _Prefix(bundle.manifest.prompt.prefix_ids, bundle.arrays)
+        self._baked = _Prefix(bundle.manifest.prompt.prefix_ids, bundle.arrays)
         self._held = 0  # bytes the runtime keeps from its largest pass
 
     def logits(self, sequences: Sequence[Sequence[int]]) -> npt.NDArray[np.float64]:
@@ -126,10 +126,12 @@ class ForwardPasses:
         the other way, and a few layers on that is as large as the rounding error itself. So nothing is in an item's
         pass but the item, and the instruction's pass is the same whoever asks for it.
         """
+        shared = self._baked
         for place in places:
             item = window[place]
             sequences, given = canonical(prompts(item))
-            shared = self._shared(sequences, heads(item), str(item)) if self._engine.keeps else self._baked
+            if self._engine.keeps:
+                shared = self._shared(sequences, heads(item), shared, str(item))
             tree = TreeBuilder(shared.ids, self._ending)
             for tokens in sequences:
                 tree.add(tokens)
@@ -137,10 +139,11 @@ class ForwardPasses:
             trees = iter([tree.build()]) if whole else self._apart(sequences, shared.ids)
             yield place, self._run(trees, shared, str(item))[given]
 
-    def _shared(self, sequences: Sequence[Sequence[int]], head: Sequence[int], what: str) -> _Prefix:
+    def _shared(self, sequences: Sequence[Sequence[int]], head: Sequence[int], before: _Prefix, what: str) -> _Prefix:
         """What an item's prompts begin with, as far as its instruction decides, and is long enough to be shared.
 
-        It follows from the item alone: one that nobody shares it with goes the same way.
+        It follows from the item alone: one that nobody shares it with goes the same way. ``before`` is that of the item
+        before, and is taken where it is the same.
         """
         shortest = min(map(len, sequences))
         apart = (n for n, tokens in enumerate(zip(head, *sequences, strict=False)) if len({*tokens}) > 1)
@@ -148,12 +151,11 @@ class ForwardPasses:
         baked = self._baked
         if len(ids) - len(baked.ids) < SHARED or ids[: len(baked.ids)] != baked.ids:
             return baked
-        if self._kept.ids != ids:
-            self._kept = baked  # what is not needed any more makes room
-            tree = pack([ids], baked.ids, self._ending)
-            self._require(tree, baked, what, len(ids) * baked.bytes // len(baked.ids))
-            self._kept = _Prefix(ids, {**baked.arrays, **self._engine.keys_and_values(tree, baked.arrays)})
-        return self._kept
+        if before.ids == ids:
+            return before
+        tree = pack([ids], baked.ids, self._ending)
+        self._require(tree, baked, what, len(ids) * baked.bytes // len(baked.ids))
+        return _Prefix(ids, {**baked.arrays, **self._engine.keys_and_values(tree, baked.arrays)})
 
     @property
     def _limit(self) -> int:
