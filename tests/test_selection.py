@@ -21,8 +21,9 @@ from rlaif_fast.selection.ways import WAYS, right
 class Answers:
     """Made-up readings: log-odds of every pair through every prompt, which are there already."""
 
-    def __init__(self, odds: Mapping[str, Floats], too_long: Sequence[str] = ()) -> None:
-        self._all, self._too_long, self._read, self.count = odds, too_long, dict[str, Floats](), 0
+    def __init__(self, odds: Mapping[str, Floats]) -> None:
+        self._all, self._read, self.count = odds, dict[str, Floats](), 0
+        self.too_long: dict[str, int] = {}  # place of a pair that is too long for a prompt
 
     @property
     def prompts(self) -> list[str]:
@@ -34,9 +35,12 @@ class Answers:
     def odds(self, prompt: str) -> Floats:
         return self._read.setdefault(prompt, np.full_like(self._all[prompt], np.nan))
 
-    def read(self, prompt: str, places: Sequence[int]) -> Floats:
-        if prompt in self._too_long:
+    def check(self, prompt: str, places: Sequence[int]) -> None:
+        if self.too_long.get(prompt) in places:
             raise PairError("file, line 3: the prompt has 9 tokens, the model takes 8")
+
+    def read(self, prompt: str, places: Sequence[int]) -> Floats:
+        self.check(prompt, places)
         odds = self.odds(prompt)
         self.count += int(np.isnan(odds[list(places), 0]).sum())
         odds[list(places)] = self._all[prompt][list(places)]
@@ -194,9 +198,12 @@ def test_one_order_is_chosen_only_where_it_is_shown_to_be_better() -> None:
     assert recommended(chosen) == "odd"
 
 
-def test_a_prompt_that_a_pair_is_too_long_for_is_left_out_and_said() -> None:
+@pytest.mark.parametrize("tested", [False, True])
+def test_a_prompt_that_a_pair_is_too_long_for_is_left_out_and_said(tested: bool) -> None:
+    """Also where it is a pair of the test, which is read last."""
     pairs, answers = made_up(6, 300, {"current": 0.0, "good": 1.5, "long": 3.0})
-    answers._too_long = ["long"]
+    parts = split([pair.instruction for pair in pairs], 0)
+    answers.too_long["long"] = int((parts.tested_on if tested else parts.chosen_on)[-1])
     said: list[str] = []
     chosen = run(pairs, answers, said)
     assert recommended(chosen) == "good"

@@ -13,6 +13,7 @@ import numpy as np
 from rlaif_fast.bundle.home import READINGS, home
 from rlaif_fast.evaluation.records import Floats
 from rlaif_fast.judging.judge import Judge
+from rlaif_fast.judging.session import shown
 from rlaif_fast.rows.pairs import Pair
 from rlaif_fast.runtime.engines import variant
 from rlaif_fast.runtime.fingerprint import fingerprint
@@ -25,8 +26,8 @@ class Readings:
     """Log-odds of labelled pairs through several prompts.
 
     What is read is written at once into a file of the cache folder, one a judge: bundle, prompt, engine and machine.
-    An answer is known by the judge and by the texts of the pair, so a later run goes on from it, whatever stopped the
-    earlier one and whichever other pairs or labels it has.
+    An answer is known by the judge and by the texts of the pair as it was shown them, so a later run goes on from it,
+    whatever stopped the earlier one and whichever other pairs or labels it has.
     """
 
     def __init__(
@@ -54,6 +55,12 @@ class Readings:
         """[n, 2] log-odds of response_0 by order; nan for what was not read."""
         return self._odds.setdefault(prompt, np.full((len(self._pairs), 2), np.nan))
 
+    def check(self, prompt: str, places: Sequence[int]) -> None:
+        """Raise PairError where one of the pairs at ``places`` is too long for a prompt."""
+        judge = self._judge_of(prompt)
+        for place in places:
+            self._shown(judge, place)
+
     def read(self, prompt: str, places: Sequence[int]) -> Floats:
         """Read the pairs at ``places`` through a prompt, where that was not done yet; log-odds [places, 2].
 
@@ -70,7 +77,8 @@ class Readings:
         """Fill in the rows of ``found``, from the file where they are known."""
         path = _path(judge)
         known = dict(_lines(path))
-        keys = {place: _digest(self._pairs[place]) for place in places}
+        pairs = {place: self._shown(judge, place) for place in places}
+        keys = {place: _digest(pair) for place, pair in pairs.items()}
         for place in places:
             if (odds := known.get(keys[place])) is not None:
                 found[place] = odds
@@ -78,13 +86,20 @@ class Readings:
         left = [place for place in places if np.isnan(found[place, 0])]
         for start in range(0, len(left), _BATCH):
             batch = left[start : start + _BATCH]
-            pairs = [self._pairs[place] for place in batch]
-            shown = map(judge.shortened, pairs) if self._shorten else pairs
+            verdicts = judge.judge_many((pairs[place] for place in batch), window=_BATCH)
             with _appending(path) as write:
-                for place, verdict in zip(batch, judge.judge_many(shown, window=_BATCH), strict=True):
+                for place, verdict in zip(batch, verdicts, strict=True):
                     found[place] = verdict.log_odds_by_order
                     write([keys[place], list(verdict.log_odds_by_order)])
                     self._ticked(1, True)
+
+    def _shown(self, judge: Judge, place: int) -> Pair:
+        """The pair as the judge is shown it. Raises PairError where it is too long."""
+        pair = self._pairs[place]
+        if self._shorten:
+            return judge.shortened(pair)
+        judge.prompt_tokens(pair)
+        return pair
 
 
 def _path(judge: Judge) -> Path:
@@ -94,7 +109,7 @@ def _path(judge: Judge) -> Path:
 
 
 def _digest(pair: Pair) -> str:
-    texts = [pair.instruction, pair.response_0, pair.response_1]
+    texts = [shown(pair), pair.response_0, pair.response_1]
     return hashlib.sha256(json.dumps(texts).encode()).hexdigest()
 
 
