@@ -24,7 +24,7 @@ from rlaif_fast.selection.parts import split
 from rlaif_fast.selection.profile import Judging, Profile
 from rlaif_fast.selection.readings import Readings
 from rlaif_fast.selection.report import Selection
-from rlaif_fast.selection.trial import Trial
+from rlaif_fast.selection.trial import Trial, prompt_name
 
 Chat = Literal["both", "yes", "no"]
 _TIMED = 16  # pairs after which it is said how long the reading will take
@@ -128,7 +128,7 @@ class Selector:
         found: list[str] = []
         for in_chat in (False, True):
             if chat in ("both", "yes" if in_chat else "no"):
-                names = [f"{template_of(one).name}{'-chat' * in_chat}" for one in wordings]
+                names = [prompt_name(one, in_chat) for one in wordings]
                 missing = [file for name, file in zip(names, templates, strict=True) if name not in trial.there]
                 steps("making prompts", 0.5 * in_chat)
                 trial.make(missing, chat=in_chat)
