@@ -12,6 +12,7 @@ import numpy as np
 
 from rlaif_fast.bundle.home import READINGS, home
 from rlaif_fast.evaluation.records import Floats
+from rlaif_fast.files.targets import named
 from rlaif_fast.judging.judge import Judge
 from rlaif_fast.judging.session import shown
 from rlaif_fast.rows.pairs import Pair
@@ -90,7 +91,7 @@ class Readings:
             with _appending(path) as write:
                 for place, verdict in zip(batch, verdicts, strict=True):
                     found[place] = verdict.log_odds_by_order
-                    write([keys[place], list(verdict.log_odds_by_order)])
+                    write(json.dumps([keys[place], list(verdict.log_odds_by_order)]))
                     self._ticked(1, True)
 
     def _shown(self, judge: Judge, place: int) -> Pair:
@@ -114,15 +115,18 @@ def _digest(pair: Pair) -> str:
 
 
 @contextmanager
-def _appending(path: Path) -> Iterator[Callable[[object], None]]:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with open(path, "a", encoding="utf-8") as stream:
-        stream.write("\n")  # ends a line that was not finished
+def _appending(path: Path) -> Iterator[Callable[[str], None]]:
+    advice = "make room: what was read is kept, and the same command goes on"
+    with named(path, advice):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    with open(path, "ab", buffering=0) as stream:
 
-        def write(line: object) -> None:
-            stream.write(json.dumps(line) + "\n")
-            stream.flush()
+        def write(line: str) -> None:
+            with named(path, advice):
+                stream.write(line.encode() + b"\n")
 
+        write("")  # ends a line that was not finished
         yield write
 
 

@@ -13,6 +13,7 @@ from rlaif_fast.bundle.folder import read_manifest
 from rlaif_fast.bundle.home import READINGS, home
 from rlaif_fast.errors import BundleError, PairError
 from rlaif_fast.files.locking import locked
+from rlaif_fast.files.targets import named
 from rlaif_fast.judging.judge import Judge
 from rlaif_fast.prompts.built_in import template_of
 from rlaif_fast.prompts.template import Template, Wording
@@ -47,9 +48,10 @@ class Trial:
         """
         self._folder, self._model, self._trusted = folder, model, trusted
         lock = home() / READINGS / f"trial-{hashlib.sha256(bytes(folder.resolve())).hexdigest()[:16]}"
-        lock.parent.mkdir(parents=True, exist_ok=True)
         try:
-            self._lock = locked(lock, None)
+            with named(lock.parent, "what is read is kept there; RLAIF_FAST_HOME moves it to another folder"):
+                lock.parent.mkdir(parents=True, exist_ok=True)
+                self._lock = locked(lock, None)
         except PairError:
             raise BundleError(
                 f"{folder}: another select is trying prompts in it; wait for it (if there is none, remove {lock}.*)"
