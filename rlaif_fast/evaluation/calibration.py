@@ -100,11 +100,11 @@ def read_calibration(path: Path) -> Calibration:
     return checked(bundle, a, b, fitted, path)
 
 
-def checked(bundle: Any, a: Any, b: Any, fitted: Any, path: Path) -> Calibration:
-    """The calibration of values that were read from the file ``path``. Raises EvalError."""
+def checked(bundle: Any, a: Any, b: Any, fitted: Any, path: Path, advice: str = "fit it again") -> Calibration:
+    """The calibration of values that were read from the file ``path``. Raises EvalError, with the advice."""
     numbers = all(isinstance(x, int | float) and not isinstance(x, bool) and abs(x) <= _LARGEST for x in (a, b))
     if not (numbers and a > 0 and isinstance(bundle, str) and isinstance(fitted, dict)):
-        raise EvalError(f"{path}: no whole calibration (a must be above 0, b a number); fit it again")
+        raise EvalError(f"{path}: no whole calibration (a must be above 0, b a number); {advice}")
     return Calibration(bundle, float(a), float(b), fitted)
 
 
