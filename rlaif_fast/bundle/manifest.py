@@ -138,6 +138,8 @@ class Manifest:
     def _rest(self) -> str:
         raw = asdict(self)
         del raw["chosen"]
+        for prompt in raw["prompts"]:
+            prompt["template"].pop("reply", None)  # is in a bundle's text; here it would change every judge's digest
         return json.dumps(raw, indent=1, ensure_ascii=False, allow_nan=False).removeprefix("{\n") + "\n"
 
     @classmethod
