@@ -91,7 +91,11 @@ class Manifest:
                 return replace(self, chosen=number)
         there = ", ".join(prompt.name for prompt in self.prompts)
         if self.is_reward_model:
-            why = f"it has no prompt {name!r}; leave --template out" if name else "there are no prompts to choose from"
+            why = (
+                f"it has no prompt {name!r}; leave --template out"
+                if name
+                else "which shows one response, and this needs both"
+            )
             raise BundleError(
                 f"{self.model.id} ({self.precision}): a reward model reads conversations through its own chat template"
                 f" alone, {why}"

@@ -161,7 +161,7 @@ def _template(raw: Any) -> AnyTemplate:
     if labels in (SCORES, DIGITS):  # ten; a prompt for pairs has two or three
         return ScoreTemplate(name, text, labels)
     if labels == reward_template.LABELS:
-        return RewardTemplate(name, text, *(_place(raw[place]) for place in reward_template.PLACES))
+        return RewardTemplate(name, text, _place(raw["instruction"]), _place(raw["response"]))
     return Template(name, text, labels)
 
 

@@ -107,8 +107,8 @@ def checked(bundle: Any, a: Any, b: Any, fitted: Any, path: Path) -> Calibration
     return Calibration(bundle, float(a), float(b), fitted)
 
 
-def fit(sample: Sample) -> tuple[float, float]:
-    """(a, b) for pairs judged in both orders.
+def fit(sample: Sample, in_orders: bool = True) -> tuple[float, float]:
+    """(a, b) for pairs judged in both orders; of a reward model, which reads none (``in_orders``), b is 0.
 
     b / a is minus the mean log-odds of the response shown first, over all prompts; it needs no label. Then a is where
     the log loss of p1 is least, among 0.001 to 1,000.
@@ -117,6 +117,8 @@ def fit(sample: Sample) -> tuple[float, float]:
         EvalError: a pair was judged in one order only, where position and response cannot be told apart.
     """
     odds = sample.log_odds
+    if not in_orders:
+        return _least((odds * np.where(sample.human_0, 1.0, -1.0)[:, None])[:, :1]), 0.0
     if np.isnan(odds).any():
         raise EvalError("a calibration is fitted to both orders; judge with --orders both")
     lean = float((odds @ [0.5, -0.5]).mean())

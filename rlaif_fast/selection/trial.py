@@ -39,7 +39,7 @@ class Trial:
         Raises BundleError where there is no bundle or no such prompt in it, or this machine answers otherwise.
         """
         self._folder, self._model, self._trusted = folder, model, trusted
-        self.current = read_manifest(folder).through(against, Template).prompt.name
+        self.current = read_manifest(folder).through(against, (Template,)).prompt.name
         self.there, self.left_out, self.kept, self._made = self.prompts, list[str](), set[str](), set[str]()
         # What another engine would gain is less than what it would have to verify for every prompt.
         self._judge = Judge.load(folder, template=self.current, threads=threads, spin=spin, engine=DEFAULT)

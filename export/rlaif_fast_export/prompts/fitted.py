@@ -8,6 +8,7 @@ from tokenizers import Tokenizer
 
 from rlaif_fast.errors import ExportError
 from rlaif_fast.prompts.kinds import AnyTemplate
+from rlaif_fast.prompts.reward_template import RewardTemplate
 from rlaif_fast.prompts.score_template import ScoreTemplate
 from rlaif_fast.prompts.template import Template
 from rlaif_fast.prompts.tokenizer import PromptTokenizer
@@ -49,10 +50,10 @@ class Fitter:
             self._bare = BareTokenizer.of(self._own, source.name)
             require_text(self._bare, self._tokenizer)
 
-    def fit(self, template: Template | ScoreTemplate, *, chat: bool) -> FittedPrompt:
+    def fit(self, template: AnyTemplate, *, chat: bool) -> FittedPrompt:
         """Raises ExportError, and TemplateError where a label is not one token behind the prompt."""
         source, tokenizer = self._source, self._tokenizer
-        if source.is_reward_model:
+        if source.is_reward_model or isinstance(template, RewardTemplate):
             raise ExportError(
                 f"{source.name}: a reward model reads conversations through its own chat template alone; leave"
                 f" {template.name} out"

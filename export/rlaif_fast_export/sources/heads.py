@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -16,8 +17,8 @@ from rlaif_fast.errors import ExportError
 
 def is_reward_model(config: Any) -> bool:
     """Whether config.json names the class of its family that classifies: a reward model's, which has one label."""
-    named = getattr(config, "architectures", None) or ()
-    return bool(named) and named[0] == _classifier(config)
+    named: Sequence[str] = getattr(config, "architectures", None) or []
+    return next(iter(named), None) == _classifier(config) is not None
 
 
 def require_one_label(config: Any, model: str) -> None:
