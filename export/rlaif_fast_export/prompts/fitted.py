@@ -62,6 +62,8 @@ class Fitter:
             if isinstance(template, ScoreTemplate):
                 raise ExportError(f"template {template.name}: a score's prompt is not put into a chat template")
             template = freeze(template, self._fast, source.name)
+        elif isinstance(template, Template):
+            template = template.plain
         longest, prefix_ids = self._prefix_of(template)
         label_ids: tuple[int, ...]
         if isinstance(template, ScoreTemplate):
