@@ -8,6 +8,7 @@ from typing import Any
 import torch
 import transformers
 
+from tests.chat_templates import CHAT_OF
 from tests.families import FAMILIES, tiny_model, tiny_tokenizer
 
 # As published Qwen 3 reward models have it: a thought that is left empty, and line breaks taken off.
@@ -20,12 +21,14 @@ QWEN3 = (
     " + '<|im_end|>\n' }}{%- endif %}{%- endfor %}"
     "{%- if add_generation_prompt %}{{- '<|im_start|>assistant\n' }}{%- endif %}"
 )
-# family -> its chat template in tests.chat_templates
-CHATS = {"qwen3": "qwen3", "qwen2": "chatml", "llama": "llama3", "gemma2": "gemma"}
+_KIND = "ForSequenceClassification"
+_CLASSES = {"gpt2": f"GPT2{_KIND}", "gemma3": f"Gemma3Text{_KIND}"}  # that are not called as the causal one
+
+CHATS = CHAT_OF | {"gpt2": "zephyr"}  # family -> its chat template; GPT-2's own begins with a user's text
 
 
 def reward_tokenizer(name: str) -> Any:
-    tokenizer = tiny_tokenizer(chat=CHATS.get(name, "chatml"))
+    tokenizer = tiny_tokenizer(chat=CHATS[name])
     if name == "qwen3":
         tokenizer.chat_template = QWEN3
     return tokenizer
@@ -38,10 +41,13 @@ def reward_model(name: str, padding: str | None = None, labels: int = 1, scale: 
     """
     pad = None if padding is None else reward_tokenizer(name).convert_tokens_to_ids(padding)
     causal = tiny_model(name, pad_token_id=pad, num_labels=labels, **more)
-    kind = getattr(transformers, FAMILIES[name][2].replace("ForCausalLM", "ForSequenceClassification"))
+    kind = getattr(transformers, _CLASSES.get(name) or FAMILIES[name][2].replace("ForCausalLM", _KIND))
     torch.manual_seed(11)
     model = kind(causal.config).eval()
-    model.model.load_state_dict(causal.model.state_dict())
+    decoder, of_causal = (next(m for m in one.children() if m is not head) for one, head in (
+        (model, model.score), (causal, causal.get_output_embeddings())
+    ))  # fmt: skip
+    decoder.load_state_dict(of_causal.state_dict())
     model.score.weight.data = scale * torch.randn_like(model.score.weight)
     return model
 
@@ -58,7 +64,7 @@ class Oracle:
     def __init__(self, folder: Path) -> None:
         self.tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
         self.model = transformers.AutoModelForSequenceClassification.from_pretrained(folder).float().eval()
-        if self.model.config.model_type == "gemma2":
+        if self.model.config.model_type in ("gemma2", "gpt2"):
             self.model.set_attn_implementation("eager")
 
     def tokens(self, instruction: str, response: str) -> list[int]:

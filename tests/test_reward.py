@@ -107,7 +107,7 @@ def test_rewards_are_those_of_pytorch(name: str, folder: Callable[[str], Path], 
 
 
 def test_an_empty_response(folder: Callable[[str], Path], bundle: Callable[[str], Path]) -> None:
-    for name in CHATS:
+    for name in ("qwen3", "llama"):
         verdict = Judge.load(bundle(name)).judge(Pair("What is it?", "", "A fox."))
         assert verdict.rewards is not None
         assert verdict.rewards[0] == pytest.approx(Oracle(folder(name))("What is it?", ""), abs=1e-4)
@@ -271,6 +271,7 @@ def test_a_head_of_more_than_one_layer_is_refused(tmp_path: Path) -> None:
             "<|im_end|>{% for m in messages %}{{ m.content }} ({{ m.content | length }}){% endfor %}",
             "rewrites the instruction in a way that cannot be frozen",
         ),
+        ("{% for m in messages %}{{ m.content }}<|im_end|>{% endfor %}", "begins with the instruction itself"),
         ("{% if messages[1] %}{{ raise_exception('one turn only') }}{% endif %}", r"failed .*\(one turn only\)"),
     ],
 )

@@ -85,6 +85,11 @@ class Fitter:
     def _prefix_of(self, template: AnyTemplate) -> tuple[int, list[int]]:
         """(tokens a prompt may have, those of the head). Raises ExportError."""
         longest, prefix_ids = maximum_length(self._source.config()), self._tokenizer.prefix_ids(template)
+        if not prefix_ids and isinstance(template, RewardTemplate):
+            raise ExportError(
+                f"{self._source.name}: its chat template begins with the instruction itself; at least one token must"
+                " stand before it"
+            )
         if not prefix_ids:
             raise ExportError(f"template {template.name}: its head must be at least one token long")
         if len(prefix_ids) >= longest:
