@@ -56,7 +56,7 @@ class Trial:
             raise BundleError(
                 f"{folder}: another select is trying prompts in it; wait for it (if there is none, remove {lock}.*)"
             ) from None
-        self.current = read_manifest(folder).through(against, Template).prompt.name
+        self.current = read_manifest(folder).through(against, (Template,)).prompt.name
         self.there, self.left_out, self.kept, self._made = self.prompts, list[str](), set[str](), set[str]()
         # What another engine would gain is less than what it would have to verify for every prompt.
         self._judge = Judge.load(folder, template=self.current, threads=threads, spin=spin, engine=DEFAULT)
