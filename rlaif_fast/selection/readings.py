@@ -14,7 +14,7 @@ from rlaif_fast.bundle.home import READINGS, home
 from rlaif_fast.evaluation.records import Floats
 from rlaif_fast.files.targets import named
 from rlaif_fast.judging.judge import Judge
-from rlaif_fast.judging.session import shown
+from rlaif_fast.judging.pair_questions import shown
 from rlaif_fast.rows.pairs import Pair
 from rlaif_fast.runtime.engines import variant
 from rlaif_fast.runtime.fingerprint import fingerprint
