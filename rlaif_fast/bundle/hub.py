@@ -93,6 +93,12 @@ def downloads() -> Iterator[tuple[str, Path]]:
             yield f"{repository.name.replace('--', '/', 1)}@{path.name}", path
 
 
+def published_name(folder: Path) -> str | None:
+    """``owner/name@commit`` of a bundle that was downloaded; None of any other folder."""
+    inside = folder.resolve()
+    return next((name for name, path in downloads() if path.resolve() == inside), None)
+
+
 def forget_empty() -> None:
     """Take away what is remembered of repositories of which nothing is kept."""
     for repository in (home() / DOWNLOADS).glob("*"):
