@@ -27,7 +27,7 @@ from rlaif_fast.prompts.kinds import Kinds
 
 # Bytes. A manifest is a few kilobytes, a graph at most a few megabytes, the largest vocabularies take 40 MB; keys and
 # values of a prefix take megabytes, of thousands of tokens gigabytes.
-_LARGEST = {
+LARGEST = {
     MANIFEST: 16 << 20, MODEL: 256 << 20, HEAD: 16 << 20, TOKENIZER: 256 << 20, WEIGHTS: 1 << 40, HEAD_WEIGHTS: 1 << 36,
 }  # fmt: skip
 _LARGEST_PROMPT = 16 << 30
@@ -135,7 +135,7 @@ class Bundle:
 
     def _open(self, name: str) -> BinaryIO:
         path, entry = self.folder / name, self._entry(name)
-        stream, size = open_plain(path, _LARGEST.get(name, _LARGEST_PROMPT))
+        stream, size = open_plain(path, LARGEST.get(name, _LARGEST_PROMPT))
         if size != entry.bytes:
             stream.close()
             raise BundleError(f"{path}: {size:,} bytes, exported with {entry.bytes:,}; export the model again")
@@ -172,7 +172,7 @@ def read_manifest(folder: Path) -> Manifest:
         raise BundleError(f"{folder}: no such folder; give a bundle, `rlaif-fast export MODEL` makes one")
     if not path.is_symlink() and not path.is_file():
         raise BundleError(f"{folder}: no bundle (it has no {MANIFEST})")
-    stream, size = open_plain(path, _LARGEST[MANIFEST])
+    stream, size = open_plain(path, LARGEST[MANIFEST])
     with stream:
         return Manifest.from_json(stream.read(size), str(path))
 

@@ -142,6 +142,11 @@ class Manifest:
         return self.prompt.template
 
     @property
+    def all_files(self) -> dict[str, FileEntry]:
+        """Every file of the bundle but the manifest, by its path in the folder: those of all prompts too."""
+        return {**self.files, **{prompt.path: prompt.file for prompt in self.prompts}}
+
+    @property
     def maximum_tree(self) -> int:
         """Most new tokens S of a packed tree."""
         return TREE_PER_CONTEXT * self.maximum_length - len(self.prompt.prefix_ids)

@@ -39,8 +39,8 @@ class _Shots(click.ParamType):  # type: ignore[type-arg]  # generic in some vers
 
 @click.command(cls=Command)
 @click.argument("labelled", type=click.Path(allow_dash=True))
-@option("Judging", "-b", "--bundle", help="A bundle's folder or an exported model's id. [default: the embedded"
-        " default]")  # fmt: skip
+@option("Judging", "-b", "--bundle", help="A bundle's folder, an exported model's id, or a published bundle's"
+        " owner/name. [default: the embedded default]")  # fmt: skip
 @option("Judging", "--against", metavar="NAME", help="The prompt of the bundle that is to be beaten. [default: its"
         " first]")  # fmt: skip
 @option("Prompt", "--template", "templates", multiple=True, metavar="NAME|FILE", help="Try these: built-in ones, or"
