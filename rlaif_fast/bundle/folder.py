@@ -23,8 +23,7 @@ from rlaif_fast.bundle.manifest import (
 from rlaif_fast.bundle.plain_file import digest_of, open_plain
 from rlaif_fast.bundle.prompt import Arrays, BundlePrompt, FileEntry
 from rlaif_fast.errors import BundleError
-from rlaif_fast.prompts.score_template import ScoreTemplate
-from rlaif_fast.prompts.template import Template
+from rlaif_fast.prompts.kinds import Kinds
 
 # Bytes. A manifest is a few kilobytes, a graph at most a few megabytes, the largest vocabularies take 40 MB; keys and
 # values of a prefix take megabytes, of thousands of tokens gigabytes.
@@ -55,15 +54,15 @@ class Bundle:
 
     def __init__(
         self, folder: str | Path, template: str | None = None,
-        kind: type[Template] | type[ScoreTemplate] | None = None,
+        kinds: Kinds | None = None,
     ) -> None:  # fmt: skip
         """
         Args:
             template: name of the prompt; by default the first.
-            kind: of the template; by default either.
+            kinds: of the template; by default any.
         """
         self.folder = Path(folder)
-        self.manifest = read_manifest(self.folder).through(template, kind)
+        self.manifest = read_manifest(self.folder).through(template, kinds)
         for name in FILES:
             self._open(name).close()
         self.graph, self.tokenizer = self._read(MODEL), self._read(TOKENIZER)
@@ -95,13 +94,13 @@ class Bundle:
         self._checks += [self._checking(name) for name in weights[1:]]
         return graph
 
-    def through(self, template: str | None, kind: type[Template] | type[ScoreTemplate] | None = None) -> Bundle:
+    def through(self, template: str | None, kinds: Kinds | None = None) -> Bundle:
         """The same bundle, seen through another of its prompts; what was read and checked is not read again.
 
         Raises BundleError as opening it does.
         """
         found = copy(self)
-        found.manifest = self.manifest.through(template, kind)
+        found.manifest = self.manifest.through(template, kinds)
         found.arrays = found._arrays()
         return found
 
