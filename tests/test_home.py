@@ -85,9 +85,10 @@ def test_bundle_is_found_by_path_or_id(tmp_path: Path) -> None:
     assert find_bundle("owner/name") == Path("owner/name"), "what lies here comes first"
 
 
-def test_bundle_that_is_nowhere_stays_as_it_was_said() -> None:
-    """The message about it then names what the user gave."""
-    assert find_bundle("owner/none") == Path("owner/none")
+@pytest.mark.parametrize("name", ["none", "./owner/none", "owner/none/x"])
+def test_bundle_that_is_nowhere_stays_as_it_was_said(name: str) -> None:
+    """The message about it then names what the user gave. One of the hub: tests/test_published.py."""
+    assert find_bundle(name) == Path(name)
 
 
 def _bundle(name: str, model: str) -> Path:
@@ -112,13 +113,15 @@ def test_a_bundle_is_found_by_the_name_that_the_cache_lists() -> None:
         ("smollm2-135m-instuct", "no such bundle; did you mean smollm2-135m-instruct? (`rlaif-fast cache list` shows"
          " what there is)"),
         ("smollm2-135m-instruct", "not exported yet; `rlaif-fast export smollm2-135m-instruct` makes the bundle"),
-        ("microsoft/phi-2", "not exported yet; `rlaif-fast export microsoft/phi-2` makes the bundle (or did you mean"
-         " microsoft/phi-1_5?)"),
-        ("someone/else", "not exported yet; `rlaif-fast export someone/else` makes the bundle"),
+        ("microsoft/phi-2", "no folder, not exported yet (`rlaif-fast export microsoft/phi-2` makes the bundle), not"
+         " downloaded yet, and HF_HUB_OFFLINE is set"),
         ("nowhere", "no such folder; give a bundle, `rlaif-fast export MODEL` makes one"),
     ],
 )  # fmt: skip
-def test_a_name_that_leads_nowhere(name: str, said: str) -> None:
+def test_a_name_that_leads_nowhere(name: str, said: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    from huggingface_hub import constants
+
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
     _bundle("microsoft-phi-1_5-int8", "microsoft/phi-1_5")
     with pytest.raises(BundleError) as caught:
         read_manifest(find_bundle(name))

@@ -230,13 +230,13 @@ def test_the_command(
         return [[row[key] for key in ("id", "ranking") if key in row] + [row.get("chosen")] for row in found]
 
     for options in ((), ("--to", "pairs"), ("--to", "pairs", "--pairs", "all")):
-        done, by_float32 = rlaif_fast(*exact, *options), rlaif_fast(*float32, *options)
+        done, by_float32 = (rlaif_fast(*run, "--restart", *options) for run in (exact, float32))
         assert done.status == by_float32.status == 0, done.err
         assert order(out) == order(wanted)
         assert " rows decided by int8, " in done.err.splitlines()[-1] and "exact: " not in by_float32.err
-    by_itself = rlaif_fast(*float32, "--exact")
+    by_itself = rlaif_fast(*float32, "--exact", "--restart")
     assert by_itself.status == 0 and "exact: " not in by_itself.err
-    assert rlaif_fast(*exact).status == 0
+    assert rlaif_fast(*exact, "--restart").status == 0
     whole = out.read_bytes()
     out.unlink()
     broken = b"".join(rows.read_bytes().splitlines(keepends=True)[:36]) + b'{"instruction": "i"}\n'

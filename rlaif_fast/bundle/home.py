@@ -8,9 +8,13 @@ from pathlib import Path
 
 import platformdirs
 
+from rlaif_fast.reports.terminal import say
+
 DEFAULT_MODEL = "smollm2-135m-instruct"
-# In the cache folder: bundles by name, which passed their self-test, what `select` read, what made finished files.
-BUNDLES, CHECKED, READINGS, FINISHED = "bundles", "checked", "readings", "finished"
+# In the cache folder: bundles by name, those of the hub, which passed their self-test, what `select` read, and what
+# made finished files.
+BUNDLES, DOWNLOADS, CHECKED, READINGS = "bundles", "downloads", "checked", "readings"
+FINISHED = "finished"
 PRECISIONS = ("int8", "fp32")  # in the order that bundles of one model are looked for
 
 
@@ -35,10 +39,27 @@ def default_bundle() -> Path | None:
 
 
 def find_bundle(path_or_id: str | Path) -> Path:
-    """A bundle's folder: the path itself where it exists, else where an exported model of that id, or name, lies."""
+    """A bundle's folder.
+
+    That is the path itself where it exists, else where an exported model of that id lies, or a bundle that the cache
+    folder lists under that name; else a published bundle's (``owner/name``, ``owner/name@revision``), which is
+    downloaded where it is not here yet.
+
+    Raises BundleError where the hub was asked and did not give it, or only case or dashes of a local name differ.
+    """
     path = Path(path_or_id)
     if path.exists():
         return path
     names = (bundle_folder(str(path_or_id), precision).name for precision in PRECISIONS)
-    folders = (home() / BUNDLES / name for name in (*names, str(path_or_id)))  # the last as `cache list` has it
-    return next((folder for folder in folders if folder.exists()), path)
+    folders = (home() / BUNDLES / name for name in (*names, str(path_or_id)))
+    if (found := next((folder for folder in folders if folder.exists()), None)) is not None:
+        return found
+    from rlaif_fast.bundle.download import downloaded  # it reads manifests, which need this module
+    from rlaif_fast.bundle.hub import Published
+    from rlaif_fast.bundle.names import require_no_slip
+
+    published = Published.named(path_or_id) if isinstance(path_or_id, str) else None
+    if published is None:
+        return path
+    require_no_slip(str(path_or_id))
+    return downloaded(published, say)

@@ -9,6 +9,7 @@ from difflib import get_close_matches
 from pathlib import Path
 
 from rlaif_fast.bundle.home import BUNDLES, DEFAULT_MODEL, home
+from rlaif_fast.errors import BundleError
 
 _LIKE = 0.75  # of difflib's ratio, from which on a name is worth suggesting
 _HUB_ID = re.compile(r"[\w][\w.-]*/[\w][\w.-]*")
@@ -25,6 +26,13 @@ def no_such_bundle(path: Path) -> str:
     if near:
         return f"{name}: no such bundle; did you mean {near}? (`rlaif-fast cache list` shows what there is)"
     return f"{name}: no such folder; give a bundle, `rlaif-fast export MODEL` makes one"
+
+
+def require_no_slip(name: str) -> None:
+    """Raise BundleError where only case or dashes tell ``name`` from one that is at hand: the hub need not be asked."""
+    near = nearest(name, (one for one in at_hand() if one != name))
+    if near is not None and _plain(near) == _plain(name):
+        raise BundleError(f"{name}: no such bundle; did you mean {near}? (`rlaif-fast cache list` shows what there is)")
 
 
 def nearest(name: str, names: Iterable[str]) -> str | None:

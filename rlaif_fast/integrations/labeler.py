@@ -14,7 +14,7 @@ from rlaif_fast.errors import BundleError, PairError
 from rlaif_fast.integrations.batch import OnLong, judged
 from rlaif_fast.judging.judge import Judge, Orders
 from rlaif_fast.judging.verdict import COLUMNS, TIE
-from rlaif_fast.prompts.template import Template
+from rlaif_fast.prompts.kinds import FOR_PAIRS
 from rlaif_fast.rows.pairs import TEXTS, Pair, pair_from_row
 from rlaif_fast.schemas.known import OWN
 from rlaif_fast.schemas.question_columns import is_looked_at
@@ -59,9 +59,9 @@ class Labeler:
         arguments.optional_text("template", template)
         threads = arguments.whole("threads", threads, 0)
         self._folder = find_bundle(arguments.path("path_or_id", path_or_id)).resolve()
-        manifest = read_manifest(self._folder).through(template, Template)
+        manifest = read_manifest(self._folder).through(template, FOR_PAIRS)
         self._template, self._digest = manifest.prompt.name, manifest.digest
-        self._columns = (*COLUMNS, TIE) if manifest.pair_template.ties else COLUMNS  # of its rows
+        self._columns = (*COLUMNS, TIE) if manifest.ties else COLUMNS  # of its rows
         self._orders, self._on_long, self._threads = orders, on_long, threads
         self._judges: dict[int, Judge] = {}  # by process
 

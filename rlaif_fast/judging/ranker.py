@@ -6,7 +6,6 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
-from typing import get_args
 
 from rlaif_fast import arguments
 from rlaif_fast.errors import ArgumentError
@@ -14,6 +13,7 @@ from rlaif_fast.judging.exact import ExactJudge
 from rlaif_fast.judging.exact_ranking import ExactRankings
 from rlaif_fast.judging.judge import Judge, Orders
 from rlaif_fast.judging.ranking import Ranking, ranking_by
+from rlaif_fast.judging.reward_ranking import RewardRankings
 from rlaif_fast.judging.verdict import Calibration
 from rlaif_fast.rows.candidates import HOW, Candidates
 
@@ -50,6 +50,7 @@ class Ranker:
         if calibration is not None:
             calibration.require_bundle(judge.digest, "calibration")
         self.judge, self.calibration = judge, calibration
+        self._by_rewards = RewardRankings(judge, calibration) if judge.manifest.is_reward_model else None
 
     @classmethod
     def load(
@@ -69,7 +70,8 @@ class Ranker:
         log-odds): with a float32 bundle pairs share passes. Then it is calibrated.
 
         Args:
-            orders: ``both`` averages over the two orders of each pair; ``forward`` shows the earlier response first.
+            orders: ``both`` averages over the two orders of each pair; ``forward`` shows the earlier response first. A
+                reward model, which reads each response once and no pairs, takes ``both`` only.
             done: how many at the beginning have their rankings already.
 
         Raises:
@@ -77,8 +79,10 @@ class Ranker:
             PairError: a prompt is longer than the model's context.
             JudgeError: the runtime failed.
         """
-        arguments.one_of("orders", orders, get_args(Orders))
+        self.judge.require_orders(orders)
         many, done = arguments.items("many", many, Candidates, HOW), arguments.whole("done", done, 0)
+        if self._by_rewards is not None and self.exact is None:
+            return map(self._by_rewards.rank, islice(many, done, None))
         if self.exact is None:
             return (ranking_by(self.judge, row, orders, self.calibration) for row in islice(many, done, None))
         if orders != "both":
