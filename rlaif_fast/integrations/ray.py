@@ -199,7 +199,7 @@ def _plan(
     if cpus < 1:
         raise ArgumentError(f"cpus: {cpus!r} is no number of CPUs that an actor can have")
     folder = find_bundle(bundle)
-    manifest = read_manifest(folder).through(template, kind._kind)
+    manifest = read_manifest(folder).through(template, kind.kinds)
     name = published_name(folder) or str(folder.resolve())
     return Plan(name, manifest.prompt.name, manifest.digest, orders, on_long, engine, cpus)
 
