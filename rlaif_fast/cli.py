@@ -22,6 +22,7 @@ from rlaif_fast.commands.prompt import prompt
 from rlaif_fast.commands.rank import rank
 from rlaif_fast.commands.score import score
 from rlaif_fast.commands.select import select
+from rlaif_fast.commands.serve import serve
 from rlaif_fast.commands.template import template
 from rlaif_fast.commands.tune import tune
 from rlaif_fast.errors import REMEDY, RlaifFastError, lacks_memory
@@ -43,7 +44,7 @@ def cli(debug: bool) -> None:
 
 
 for command in (
-    export, prompt, judge, rank, score, evaluate, select, diff, inspect, tune, bench, template, doctor, cache,
+    export, prompt, judge, rank, score, serve, evaluate, select, diff, inspect, tune, bench, template, doctor, cache,
 ):  # fmt: skip
     cli.add_command(command)
 
