@@ -13,6 +13,7 @@ from typing import Any
 
 from rlaif_fast.errors import PairError
 from rlaif_fast.integrations.server.bodies import NAME, BodyError
+from rlaif_fast.integrations.texts import checked
 from rlaif_fast.rows.samples import Sample
 from rlaif_fast.schemas.chat_text import asked_in, without_end
 
@@ -37,25 +38,13 @@ def samples_of(value: Any) -> list[Sample]:
 
 def _sample(place: int, query: Any, prompt: Any) -> Sample:
     where = f"{NAME}, query {place}"
-    for text in (query, prompt):
-        if not isinstance(text, str):
-            raise PairError(f"{where}: a {type(text).__name__} where query and prompt are texts")
-        if "\0" in text or not _is_unicode(text):
-            raise PairError(f"{where}: a NUL or a lone surrogate in a text, not valid Unicode")
+    query, prompt = checked(query, where), checked(prompt, where)
     if not prompt.strip():
         raise PairError(f"{where}: the prompt is empty")
     at = query.find(prompt)
     if at < 0 or _BEGINNING.fullmatch(query, 0, at) is None:
         raise PairError(f"{where}: does not begin with its prompt; was it cut or decoded otherwise?")
     return Sample(asked_in(prompt), without_end(query[at + len(prompt) :]), id=place, where=where)
-
-
-def _is_unicode(text: str) -> bool:
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
 
 
 def answer_of(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
