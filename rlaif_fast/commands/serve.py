@@ -45,9 +45,9 @@ def serve(
     bundle: str | None, templates: tuple[str, ...], host: str, port: int, token: str | None, timeout: float,
     queue: int, max_body: int, threads: int, engine: str, nice: int | None, window: int, verbose: bool,
 ) -> None:  # fmt: skip
-    """Serve a bundle over HTTP: POST /judge, /score and /rank take one row or a list, as their commands do.
+    """Serve a bundle over HTTP: judge, score and rank, rows in and rows out.
 
-    Rows out are those that the commands write. /get_reward has the form of OpenRLHF's remote reward models. GET
+    POST /judge, /score and /rank take one row or a list, and answer with what the commands write. /get_reward has the form of OpenRLHF's remote reward models. GET
     /health, /metrics (Prometheus) and /openapi.json. SIGTERM and Ctrl-C answer what was accepted, then end.
     """
     from rlaif_fast.commands.default import bundle_folder_of

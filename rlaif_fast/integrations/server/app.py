@@ -11,6 +11,7 @@ from functools import partial
 from json import dumps
 from typing import Any, TypeVar
 
+from prometheus_client import CONTENT_TYPE_LATEST
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
@@ -23,7 +24,7 @@ from rlaif_fast.integrations.server import openrlhf
 from rlaif_fast.integrations.server.access import Access
 from rlaif_fast.integrations.server.bodies import BodyError, items_of, parsed
 from rlaif_fast.integrations.server.lanes import KINDS, Answer, Lane, Lanes
-from rlaif_fast.integrations.server.metrics import CONTENT_TYPE, Counted, Metrics
+from rlaif_fast.integrations.server.metrics import Counted, Metrics
 from rlaif_fast.integrations.server.openapi import document
 from rlaif_fast.integrations.server.worker import Job, QueueFullError, Worker
 from rlaif_fast.reports.terminal import say
@@ -177,7 +178,7 @@ class Service:
 
     async def _text(self, request: Request) -> Response:  # noqa: ARG002
         """``GET /metrics``."""
-        return Response(self._metrics.text(), headers={"Content-Type": CONTENT_TYPE})
+        return Response(self._metrics.text(), headers={"Content-Type": CONTENT_TYPE_LATEST})
 
     async def _document(self, request: Request) -> Response:  # noqa: ARG002
         """``GET /openapi.json``."""
