@@ -15,8 +15,8 @@ import pytest
 
 from tests.conftest import ROOT, Run
 
-HEAVY = {"starlette", "uvicorn", "torch", "transformers", "optimum", "onnx", "onnx_ir", "accelerate", "gguf", "rlaif_fast_export", "openvino",
-         "scipy", "matplotlib"}  # fmt: skip
+HEAVY = {"torch", "transformers", "optimum", "onnx", "onnx_ir", "accelerate", "gguf", "rlaif_fast_export", "openvino",
+         "scipy", "matplotlib", "starlette", "uvicorn"}  # fmt: skip
 
 
 def _modules(code: str) -> set[str]:

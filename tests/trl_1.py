@@ -47,7 +47,8 @@ def main(folder: str, bundle: str, preferences: str, report: str) -> None:
     plain = datasets.Dataset.from_list([{"prompt": text, "note": n} for n, text in enumerate(PROMPTS)])
     talk = datasets.Dataset.from_list([{"prompt": [{"role": "user", "content": text}]} for text in PROMPTS])
     for name, trainer_class, config_class, rows in (
-        ("grpo", trl.GRPOTrainer, trl.GRPOConfig, plain), ("grpo of conversations", trl.GRPOTrainer, trl.GRPOConfig, talk),
+        ("grpo", trl.GRPOTrainer, trl.GRPOConfig, plain),
+        ("grpo of conversations", trl.GRPOTrainer, trl.GRPOConfig, talk),
         ("rloo", trl.RLOOTrainer, trl.RLOOConfig, plain),
     ):  # fmt: skip
         rewards = [Kept(RewardFunction.load(bundle)), Kept(GroupRewardFunction.load(bundle))]

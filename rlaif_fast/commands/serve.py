@@ -47,8 +47,9 @@ def serve(
 ) -> None:  # fmt: skip
     """Serve a bundle over HTTP: judge, score and rank, rows in and rows out.
 
-    POST /judge, /score and /rank take one row or a list, and answer with what the commands write. /get_reward has the form of OpenRLHF's remote reward models. GET
-    /health, /metrics (Prometheus) and /openapi.json. SIGTERM and Ctrl-C answer what was accepted, then end.
+    POST /judge, /score and /rank take one row or a list, and answer with what the commands write. /get_reward has the
+    form of OpenRLHF's remote reward models. GET /health, /metrics (Prometheus) and /openapi.json. SIGTERM and Ctrl-C
+    answer what was accepted, then end.
     """
     from rlaif_fast.commands.default import bundle_folder_of
     from rlaif_fast.commands.extra import require

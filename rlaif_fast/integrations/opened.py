@@ -29,7 +29,8 @@ class Opened(Generic[S]):
         self, kind: type[S], path_or_id: str | Path, template: str | None, threads: int, digest: str | None = None
     ) -> None:
         """Raises BundleError: there is no bundle, no such prompt in it, or it is not the one of ``digest``."""
-        self.kind, self.threads = kind, threads
+        self.kind: type[S] = kind
+        self.threads = threads
         self.folder = find_bundle(path_or_id).resolve()
         self.manifest: Manifest = read_manifest(self.folder).through(template, kind._kind)
         if digest is not None:

@@ -39,7 +39,8 @@ class _Rewards(ABC, Generic[S]):
 
     def __init__(self, opened: Opened[S], on_long: OnLong, name: str) -> None:
         one_of("on_long", on_long, get_args(OnLong))
-        self._opened, self._on_long, self.__name__ = opened, on_long, name
+        self._opened: Opened[S] = opened
+        self._on_long, self.__name__ = on_long, name
 
     def __call__(
         self, prompts: Sequence[Any], completions: Sequence[Any], **columns: Any  # noqa: ARG002
