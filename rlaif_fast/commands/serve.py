@@ -89,30 +89,24 @@ def _lanes(folder: Path, templates: tuple[str, ...], threads: int, spin: bool, e
     from rlaif_fast.integrations.server.lanes import Lanes
     from rlaif_fast.judging.judge import Judge
     from rlaif_fast.judging.rater import Rater
-    from rlaif_fast.prompts.score_template import ScoreTemplate
     from rlaif_fast.runtime import selftest
 
     manifest = read_manifest(folder)
-    if templates:
-        prompts = [manifest.through(name).prompt for name in dict.fromkeys(templates)]
-    else:
-        scores = [isinstance(prompt.template, ScoreTemplate) for prompt in manifest.prompts]
-        prompts = [manifest.prompts[scores.index(kind)] for kind in (False, True) if kind in scores]
-    judges: list[Judge] = []
-    raters: list[Rater] = []
+    prompts = [manifest.through(name).prompt for name in dict.fromkeys(templates)] or manifest.prompts
+    sessions: list[Judge | Rater] = []
 
-    def open_one(kind: type[J], name: str) -> J:
-        """The first is loaded, and the others stand beside it."""
-        others: list[Judge | Rater] = [*judges, *raters]
-        if not others:
-            return opened(kind, folder, engine, template=name, threads=threads, spin=spin)
-        session = kind.beside(others[0], name)
-        selftest.run_once(session.manifest, session.answer, session.engine)
-        return session
+    def of(kind: type[J]) -> list[J]:
+        """The first of all is loaded, and the others stand beside it."""
+        found: list[J] = []
+        names = [prompt.name for prompt in prompts if isinstance(prompt.template, kind._kind)]
+        for name in names if templates else names[:1]:
+            if sessions:
+                session = kind.beside(sessions[0], name)
+                selftest.run_once(session.manifest, session.answer, session.engine)
+            else:
+                session = opened(kind, folder, engine, template=name, threads=threads, spin=spin)
+            sessions.append(session)
+            found.append(session)
+        return found
 
-    for prompt in prompts:
-        if isinstance(prompt.template, ScoreTemplate):
-            raters.append(open_one(Rater, prompt.name))
-        else:
-            judges.append(open_one(Judge, prompt.name))
-    return Lanes(judges, raters)
+    return Lanes(of(Judge), of(Rater))
