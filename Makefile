@@ -2,10 +2,11 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
+PYTHONS ?= python3.10 python3.11 python3.12 python3.13
 READY = $(VENV)/.ready
 SITE ?= $(or $(TMPDIR),/tmp)/rlaif-fast-docs
 
-.PHONY: demo test test-trl lint docs help-text clean
+.PHONY: demo test test-pythons test-trl lint docs help-text clean
 
 # Judge the example pairs with the embedded default model (exported on the first run, which takes a few minutes).
 demo: $(READY)
@@ -14,6 +15,10 @@ demo: $(READY)
 # A worker a CPU, four at most: each holds PyTorch and what it exports.
 test: lint
 	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile
+
+# The wheel alone, under every Python that is named: an environment each, which judges as this one does.
+test-pythons: $(READY)
+	RLAIF_FAST_PYTHONS="$(PYTHONS)" $(BIN)/python -m pytest tests/test_pythons.py
 
 # TRL 1.x in an environment of its own: its trainers load what `judge --to trl` writes, and learn from reward functions.
 test-trl: $(READY) $(VENV)-trl/.ready
