@@ -17,6 +17,7 @@ from rlaif_fast.errors import ExportError, TemplateError
 from rlaif_fast.files.targets import folder_of
 
 if TYPE_CHECKING:
+    from rlaif_fast.prompts.kinds import AnyTemplate
     from rlaif_fast.rows.pairs import Pair
 
 _CALIBRATION = 256  # pairs of a file: each takes a forward and a backward pass or two
@@ -63,6 +64,7 @@ def export(
     from rlaif_fast.reports.console import Steps
 
     named = named_templates(names or [DEFAULT], exemplars, shots, chat)
+    first: AnyTemplate | None
     first, *more = named.templates
     along = [] if names else other_templates([first.name])
     if calibrate or max_delta or quality != "auto":
@@ -96,6 +98,13 @@ def export(
     quiet_libraries()
     with Steps().shown() as steps:
         source = find_source(model, revision, trusted=trust_remote_code)
+        if source.is_reward_model:
+            if names or exemplars or shots:
+                raise click.UsageError(
+                    f"{source.name} is a reward model: it reads conversations through its own chat template alone;"
+                    " leave --template, --exemplars and --shots out"
+                )
+            first, more, along = None, [], []
         in_chat = exporter.in_chat(chat, source)
         wanted, settled = precision, True  # settled: where it is refused, nothing else will do
         if precision == "auto":

@@ -66,7 +66,7 @@ def serve(
     with bound(host, port, token) as listening:
         lanes = _lanes(bundle_folder_of(bundle), templates, threads, not give_way(nice), engine)
         first = lanes.sessions[0]
-        manifest, names = first.manifest, [session.manifest.prompt.name for session in lanes.sessions]
+        manifest, names = first.manifest, list(dict.fromkeys([*lanes.judges, *lanes.raters]))
         if verbose:
             say(first.describe())
         about = {
@@ -98,7 +98,7 @@ def _lanes(folder: Path, templates: tuple[str, ...], threads: int, spin: bool, e
     def of(kind: type[J]) -> list[J]:
         """The first of all is loaded, and the others stand beside it."""
         found: list[J] = []
-        names = [prompt.name for prompt in prompts if isinstance(prompt.template, kind._kind)]
+        names = [prompt.name for prompt in prompts if isinstance(prompt.template, kind.kinds)]
         for name in names if templates else names[:1]:
             if sessions:
                 session = kind.beside(sessions[0], name)

@@ -53,7 +53,7 @@ class Labeler:
         one_of("orders", orders, get_args(Orders))
         one_of("on_long", on_long, get_args(OnLong))
         self._opened = Opened(Judge, path_or_id, template, threads)
-        self._columns = (*COLUMNS, TIE) if self._opened.manifest.pair_template.ties else COLUMNS  # of its rows
+        self._columns = (*COLUMNS, TIE) if self._opened.manifest.ties else COLUMNS  # of its rows
         self._orders, self._on_long = orders, on_long
 
     def __call__(self, batch: Columns, indices: Sequence[int] | None = None) -> dict[str, list[Any]]:

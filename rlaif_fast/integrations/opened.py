@@ -32,7 +32,7 @@ class Opened(Generic[S]):
         self.kind: type[S] = kind
         self.threads = threads
         self.folder = find_bundle(path_or_id).resolve()
-        self.manifest: Manifest = read_manifest(self.folder).through(template, kind._kind)
+        self.manifest: Manifest = read_manifest(self.folder).through(template, kind.kinds)
         if digest is not None:
             self._require(digest)
         self._sessions: dict[int, S] = {}  # by process

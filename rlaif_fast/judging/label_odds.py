@@ -18,7 +18,12 @@ Floats = npt.NDArray[np.float64]
 
 
 def first_odds(logits: Floats) -> Floats:
-    """[n] log-odds that the response shown first is preferred, from label logits [n, 2] or [n, 3]."""
+    """[n] log-odds that the response shown first is preferred, from label logits [n, 2] or [n, 3].
+
+    From a reward model's [n, 1] the rewards, of which log-odds are differences.
+    """
+    if logits.shape[1] == 1:
+        return logits[:, 0]
     odds: Floats = logits[:, 0] - logits[:, 1]  # of a softmax over two, without its rounding
     if logits.shape[1] == 3:
         over_half = logits[:, :2] - (logits[:, 2:] - math.log(2))

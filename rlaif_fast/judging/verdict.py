@@ -25,11 +25,14 @@ class Verdict:
         log_odds_by_order: log(p1/p2) in the forward order, then swapped; one entry where only one was judged.
         p_tie_by_order: probability that neither is better, half of which p1 and p2 have each; None where the prompt has
             no label for it.
+        rewards: of response_0 and of response_1, by a reward model. It reads them in no order: ``log_odds_by_order``
+            has one entry, their difference. None for another judge.
     """
 
     pair: Pair
     log_odds_by_order: tuple[float, ...]
     p_tie_by_order: tuple[float, ...] | None = None
+    rewards: tuple[float, float] | None = None
 
     @property
     def item(self) -> Pair:

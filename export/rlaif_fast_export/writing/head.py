@@ -14,6 +14,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from rlaif_fast.bundle.manifest import HEAD, HEAD_WEIGHTS, MODEL
 from rlaif_fast_export.graph.trace import OPSET
+from rlaif_fast_export.sources.heads import is_reward_model
 
 _TABLE, _FLOAT = "head.weight", TensorProto.FLOAT
 
@@ -24,7 +25,9 @@ def has_tied_head(lm: Any) -> bool:
 
 
 def softcap_of(lm: Any) -> float | None:
-    """What the model caps its logits by (Gemma 2); None where it does not."""
+    """What the model caps its logits by (Gemma 2); None where it does not, as no reward model does its reward."""
+    if is_reward_model(lm.config):
+        return None
     found: float | None = getattr(lm.config, "final_logit_softcapping", None)
     return found
 
