@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import multiprocessing
 import pickle
 import shutil
@@ -18,8 +19,10 @@ from rlaif_fast.integrations import GroupRewardFunction, RewardFunction
 from rlaif_fast.judging.rater import Rater
 from rlaif_fast.prompts.template import SUMMARY
 from rlaif_fast.rows.samples import Sample
+from tests.reward_models import Oracle, save_reward
 from tests.rows import reply, user
 from tests.test_bundle_prompts import SCORE, export
+from tests.test_reward import export as export_reward
 
 PROMPTS = ["A fox jumps."] * 3 + ["1\n2\n"] * 3
 COMPLETIONS = ["The fox.", "", "Jam é", "2", "2", "A dog sleeps."]
@@ -106,6 +109,17 @@ def test_a_group_is_ranked_among_itself(bundle: Path) -> None:
     forward = GroupRewardFunction.load(bundle, orders="forward")(prompts=PROMPTS[:2], completions=COMPLETIONS[::2][:2])
     wanted = Ranker(one).rank(PROMPTS[0], COMPLETIONS[::2][:2], "forward").wins
     assert forward == pytest.approx([wanted[0][1], wanted[1][0]], abs=1e-4)
+
+
+def test_a_reward_models_rewards(tmp_path: Path) -> None:
+    """Against transformers' own answers; two completions of a group differ by the sigmoid of their difference."""
+    folder = save_reward("qwen3", tmp_path / "model")
+    own = export_reward(folder, tmp_path / "bundle")
+    asked = {"prompts": PROMPTS[:2], "completions": ["The fox.", "Jam é"]}
+    wanted = [Oracle(folder)(*texts) for texts in zip(*asked.values(), strict=True)]
+    assert RewardFunction.load(own)(**asked) == pytest.approx(wanted, abs=1e-4)
+    share = 1 / (1 + math.exp(wanted[1] - wanted[0]))
+    assert GroupRewardFunction.load(own)(**asked) == pytest.approx([share, 1 - share], abs=1e-4)
 
 
 def _in_another(reward: Any, answers: Any) -> None:

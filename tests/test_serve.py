@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import http.client
 import json
+import math
 import signal
 import socket
 import statistics
@@ -23,8 +24,10 @@ from rlaif_fast.prompts.template import SUMMARY
 from rlaif_fast.rows.pairs import pair_from_row
 from rlaif_fast.rows.samples import Sample
 from tests.conftest import Run
+from tests.reward_models import Oracle, save_reward
 from tests.servers import Reply, Server, serving
 from tests.test_bundle_prompts import HELPFUL, SCORE, export
+from tests.test_reward import export as export_reward
 from tests.verdicts import write_rows
 
 pytest.importorskip("starlette", reason="the extra serve is not installed")
@@ -144,6 +147,26 @@ def test_openrlhf_gets_the_raters_scores(server: Server, bundle: Path) -> None:
     assert found.json["extra_logs"] == {"mass": pytest.approx([rating.mass for rating in wanted], abs=1e-4)}
     one = {name: values[:1] for name, values in sent.items()}
     assert server.client().post("/get_reward", one).json["rewards"] == [wanted[0].score]
+
+
+def test_a_reward_model_is_served(tmp_path: Path) -> None:
+    """One prompt for all there is: scores, pairs and ranks are of the same rewards."""
+    folder = save_reward("qwen3", tmp_path / "model")
+    wanted = [Oracle(folder)("Why?", text) for text in ("Because.", "No.")]
+    with serving(export_reward(folder, tmp_path / "bundle")) as server:
+        client = server.client()
+        sent = {"query": ["Why?Because.", "Why?No."], "prompts": ["Why?", "Why?"], "labels": ["", ""]}
+        found = client.post("/get_reward", sent).json
+        assert found["rewards"] == pytest.approx(wanted, abs=1e-4) and found["extra_logs"] == {}
+        rows = [{"instruction": "Why?", "response": text} for text in ("Because.", "No.")]
+        assert [row["score"] for row in client.post("/score", rows).json] == pytest.approx(wanted, abs=1e-4)
+        pair = {"instruction": "Why?", "response_0": "Because.", "response_1": "No."}
+        p1 = 1 / (1 + math.exp(wanted[1] - wanted[0]))
+        assert client.post("/judge", pair).json["p1"] == pytest.approx(p1, abs=1e-4)
+        refused = client.post("/judge?orders=forward", pair)
+        assert refused.status == 400 and "is a reward model" in refused.json["error"]
+        ranked = client.post("/rank", {"instruction": "Why?", "responses": ["Because.", "No."]}).json
+        assert ranked["wins"][0][1] == pytest.approx(p1, abs=1e-4)
 
 
 def test_the_document_is_what_is_served(server: Server) -> None:

@@ -69,7 +69,7 @@ class _Rewards(ABC, Generic[S]):
 
 
 class RewardFunction(_Rewards[Rater]):
-    """The score of each completion, by a prompt for scores of a bundle: in [-1, 1] for the built-in ones.
+    """The score of each completion, by a bundle's prompt for scores, in [-1, 1] for the built-in ones; or its reward.
 
     ::
 
