@@ -157,7 +157,7 @@ class PairWorker(Worker):
 
     def __init__(self, plan: Plan) -> None:
         super().__init__(plan)
-        self.columns = (*COLUMNS, TIE) if self._session.manifest.pair_template.ties else COLUMNS
+        self.columns = (*COLUMNS, TIE) if self._session.manifest.ties else COLUMNS
         self._shape = OWN
 
     def _look_at(self, rows: list[dict[str, Any]]) -> tuple[str, ...]:
@@ -178,8 +178,12 @@ class SampleWorker(Worker):
     """Single responses in, ratings out."""
 
     kind = Rater
-    columns = ("id", "instruction", "response", "score", "rating", "distribution", "mass", "truncated")
     _TEXTS = ("instruction", "response")
+
+    def __init__(self, plan: Plan) -> None:
+        super().__init__(plan)
+        of_a_prompt = () if self._session.manifest.is_reward_model else ("rating", "distribution", "mass")
+        self.columns = ("id", *self._TEXTS, "score", *of_a_prompt, "truncated")
 
     def _look_at(self, rows: list[dict[str, Any]]) -> tuple[str, ...]:
         return _used(SAMPLES, rows, self._TEXTS)
@@ -199,7 +203,7 @@ def _plan(
     if cpus < 1:
         raise ArgumentError(f"cpus: {cpus!r} is no number of CPUs that an actor can have")
     folder = find_bundle(bundle)
-    manifest = read_manifest(folder).through(template, kind._kind)
+    manifest = read_manifest(folder).through(template, kind.kinds)
     name = published_name(folder) or str(folder.resolve())
     return Plan(name, manifest.prompt.name, manifest.digest, orders, on_long, engine, cpus)
 
