@@ -12,10 +12,11 @@ from rlaif_fast.bundle.folder import Bundle
 from rlaif_fast.bundle.prompt import Probe
 from rlaif_fast.judging.label_odds import first_odds
 from rlaif_fast.judging.lookahead import windows
-from rlaif_fast.judging.pair_questions import Orders, questions_of
+from rlaif_fast.judging.pair_questions import Orders, questions_of, shown
 from rlaif_fast.judging.session import Session
 from rlaif_fast.judging.verdict import Verdict
 from rlaif_fast.prompts.kinds import FOR_PAIRS
+from rlaif_fast.prompts.template import Template
 from rlaif_fast.rows.pairs import Pair
 from rlaif_fast.runtime.engines import DEFAULT, EngineOptions
 
@@ -64,7 +65,7 @@ class Judge(Session[Pair]):
                 each response by itself, and takes ``both`` only.
             window: pairs read ahead, at least 1; fewer where their texts are 16 MB together. With a float32 bundle
                 those among them on the same instruction share a pass; verdicts do not depend on it beyond rounding
-                (1e-4 in log-odds).
+                (1e-4 in log-odds). With int8 they share the pass of a long instruction; verdicts do not depend on it.
             done: how many pairs at the beginning have their verdicts already; the others get theirs in the same
                 company, so to the last digit what they would be had all been judged at once.
 
@@ -76,7 +77,7 @@ class Judge(Session[Pair]):
         self.require_orders(orders)
         for ahead in windows(pairs, window):
             if done < len(ahead):
-                found = self._passes.of_window(ahead, lambda pair: self.prompt_tokens(pair, orders), done)
+                found = self._passes.of_window(ahead, lambda pair: self.prompt_tokens(pair, orders), self._head, done)
                 yield from (self._questions.verdict(pair, logits) for pair, logits in found)
             done = max(0, done - len(ahead))
 
@@ -90,6 +91,12 @@ class Judge(Session[Pair]):
 
     def _encode(self, pair: Pair, orders: Orders = "both") -> list[list[int]]:
         return self._tokenizer.encode_many(self._questions.prompts(pair, orders))
+
+    def _head(self, item: Pair) -> list[int]:
+        template = self.manifest.prompt.template
+        if not isinstance(template, Template):
+            return []
+        return self._tokenizer.encode(template.before_responses(shown(item)))
 
     def log_odds_of(self, sequences: Sequence[Sequence[int]]) -> npt.NDArray[np.float64]:
         """log(p1/p2) [n] of token sequences as they are, packed into one tree: for tests and benchmarks."""

@@ -11,11 +11,13 @@ from rlaif_fast.bundle.folder import Bundle
 from rlaif_fast.bundle.prompt import Probe
 from rlaif_fast.judging.judge import WINDOW
 from rlaif_fast.judging.lookahead import windows
+from rlaif_fast.judging.pair_questions import shown
 from rlaif_fast.judging.rating import Rating
 from rlaif_fast.judging.reward import Reward
 from rlaif_fast.judging.sample_questions import questions_of
 from rlaif_fast.judging.session import Session
 from rlaif_fast.prompts.kinds import FOR_SCORES
+from rlaif_fast.prompts.score_template import ScoreTemplate
 from rlaif_fast.rows.pairs import Pair
 from rlaif_fast.rows.samples import Sample
 from rlaif_fast.runtime.engines import DEFAULT, EngineOptions
@@ -61,7 +63,9 @@ class Rater(Session[Sample]):
             JudgeError: the runtime failed.
         """
         for ahead in windows(samples, window):
-            for sample, found in self._passes.of_window(ahead, self.prompt_tokens, done) if done < len(ahead) else ():
+            for sample, found in (
+                self._passes.of_window(ahead, self.prompt_tokens, self._head, done) if done < len(ahead) else ()
+            ):
                 yield self._questions.answer(sample, found.astype(np.float64))
             done = max(0, done - len(ahead))
 
@@ -76,7 +80,7 @@ class Rater(Session[Sample]):
         def sequences(_: Sample) -> list[list[int]]:
             return [ids for sample in samples for ids in self.prompt_tokens(sample)]
 
-        ((_, found),) = self._passes.of_window(samples[:1], sequences)
+        ((_, found),) = self._passes.of_window(samples[:1], sequences, self._head)
         shares = np.split(found.astype(np.float64), len(samples))
         return [self._questions.answer(sample, share) for sample, share in zip(samples, shares, strict=True)]
 
@@ -86,3 +90,9 @@ class Rater(Session[Sample]):
 
     def _encode(self, sample: Sample) -> list[list[int]]:
         return self._questions.sequences(sample, self._tokenizer)
+
+    def _head(self, item: Sample) -> list[int]:
+        template = self.manifest.prompt.template
+        if not isinstance(template, ScoreTemplate):
+            return []
+        return self._tokenizer.encode(template.before_response(shown(item)))

@@ -139,6 +139,10 @@ class Session(ABC, Generic[I]):
     def _encode(self, item: I) -> list[list[int]]:
         """Token ids of all prompts an item has."""
 
+    @abstractmethod
+    def _head(self, item: I) -> list[int]:
+        """Token ids of the text that all items on one instruction begin with, as it is tokenised by itself; or none."""
+
     def _fitting(self, item: I, sequences: list[list[int]]) -> list[list[int]]:
         """The sequences. Raises PairError where one is too long."""
         longest, limit = max(map(len, sequences)), self.manifest.maximum_length

@@ -19,6 +19,7 @@ from rlaif_fast.errors import TemplateError
 
 PLACES = ("instruction", "first", "second")
 _PLACE = re.compile(rf"\{{({'|'.join(PLACES)})\}}")
+_RESPONSE = re.compile(r"\{(?:first|second)\}")
 
 
 def parts_of(places: Iterable[str]) -> re.Pattern[str]:
@@ -91,6 +92,10 @@ class Template:
     def head(self) -> Prompt:
         """The constant text before the first place: what the baked prefix is made of."""
         return filled(_PLACE.split(self.text, maxsplit=1)[0], {})
+
+    def before_responses(self, instruction: str) -> Prompt:
+        """The prompt's text up to the response that stands first: what all pairs on an instruction begin with."""
+        return filled(_RESPONSE.split(self.text, maxsplit=1)[0], {"instruction": instruction})
 
     def render(self, instruction: str, first: str, second: str) -> Prompt:
         """The prompt. What the texts contain is never read as a place or a control token."""

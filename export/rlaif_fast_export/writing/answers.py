@@ -21,7 +21,7 @@ from rlaif_fast.rows.pairs import Pair
 from rlaif_fast.runtime import memory
 from rlaif_fast.runtime.engines import EngineOptions
 from rlaif_fast.runtime.engines.base import feed_of
-from rlaif_fast.runtime.packing import pack
+from rlaif_fast.runtime.packing import canonical, pack
 from rlaif_fast.runtime.vocabulary import Vocabulary
 from rlaif_fast_export.reference.pytorch import RewardAsker, ScoreAsker, asker_of
 from rlaif_fast_export.writing.segments import run_in_segments
@@ -66,8 +66,14 @@ def in_segments(folder: Path, manifest: Manifest) -> Ask:
         prompt: BundlePrompt, arrays: Arrays, pairs: Sequence[Pair], tick: Callable[[float], None]
     ) -> npt.NDArray[np.float64]:
         asker = asker_of(tokenizer, prompt.template, prompt.label_ids, manifest.maximum_length)
-        trees = [pack(asker.prompts(pair), prompt.prefix_ids, prompt.ending) for pair in pairs]
-        outputs = run_in_segments(folder, [{**arrays, **feed_of(tree)} for tree in trees], tick)
+        given = [canonical(asker.prompts(pair)) for pair in pairs]
+        trees = [pack(ordered, prompt.prefix_ids, prompt.ending) for ordered, _ in given]
+        outputs = [
+            (logits[places], hidden[places])
+            for (_, places), (logits, hidden) in zip(
+                given, run_in_segments(folder, [{**arrays, **feed_of(tree)} for tree in trees], tick), strict=True
+            )
+        ]
         if isinstance(asker, RewardAsker):
             return np.array([logits[:, 0].astype(np.float64) for logits, _ in outputs])
         if not isinstance(asker, ScoreAsker):
