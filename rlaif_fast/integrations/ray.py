@@ -251,6 +251,6 @@ def _table(rows: list[dict[str, Any]], columns: tuple[str, ...], table: pa.Table
     out = {name: ids if name == "id" else column(name) for name in columns}
     carried = [name for name in table.column_names if name not in (*used, "id")]
     first = table.slice(0, 1).to_pylist()
-    names = free_names({name: first[0][name] if first else None for name in carried}, (*COLUMNS, *columns, TIE, ERROR))
+    names = free_names({name: first[0][name] if first else None for name in carried}, (*columns, TIE, ERROR))
     out.update((names[name], table[name]) for name in carried)
     return pa.table({**out, ERROR: column(ERROR)})
