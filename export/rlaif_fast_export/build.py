@@ -19,9 +19,11 @@ from rlaif_fast.bundle.manifest import FILES, HEADS, MODEL, TOKENIZER, WEIGHTS, 
 from rlaif_fast.bundle.prompt import PROMPTS, BundlePrompt
 from rlaif_fast.errors import ExportError
 from rlaif_fast.prompts.score_template import ScoreTemplate
+from rlaif_fast_export.graph.head_form import head_form
 from rlaif_fast_export.graph.prefix import as_cache, bake_prefix
 from rlaif_fast_export.graph.trace import TreeDecoder, trace
-from rlaif_fast_export.graph.weights import UnsupportedModule, Weights
+from rlaif_fast_export.graph.forms import UnsupportedModule
+from rlaif_fast_export.graph.weights import Weights
 from rlaif_fast_export.int8.calibration import WEIGHED, Texts
 from rlaif_fast_export.int8.gradients import Behind, gradients_behind
 from rlaif_fast_export.int8.mix import Mix
@@ -41,7 +43,7 @@ from rlaif_fast_export.reference.texts import shipped_pairs
 from rlaif_fast_export.sources.source import Source
 from rlaif_fast_export.writing.draft import draft, draft_prompt
 from rlaif_fast_export.writing.graph_file import write_graph
-from rlaif_fast_export.writing.head import softcap_of, write_head
+from rlaif_fast_export.writing.head import write_head
 from rlaif_fast_export.writing.prompt_file import PromptArrays, entry_of, write_prompt
 
 Progress = Callable[[str, float], None]  # (what is being done, share of it done in [0, 1])
@@ -121,7 +123,7 @@ class Build:
             self._choose_mix(self.int8.max_delta)
             self._work.remove()
         if any(isinstance(one.template, ScoreTemplate) for one in (prompt, *(one.prompt for one in self.asked))):
-            write_head(lm, self._folder, softcap_of(lm))
+            write_head(lm, self._folder, head_form(lm))
 
     def _ask_for_int8(self, asker: Asker) -> None:
         """Find PyTorch's answers, what the blocks are fed, and the gradients behind them; or take up what was found."""
@@ -215,7 +217,7 @@ class Build:
             longest, lm = self._prompt.longest, self._model.lm
             counts = passes.run(
                 graph, weights, self._prefix, longest, lm.config.hidden_size, choose if self.int8 else None,
-                softcap_of(lm),
+                head_form(lm).softcap,
             )  # fmt: skip
         except (passes.PassError, UnsupportedModule) as error:
             raise ExportError(f"{self._source.name}: {error}; please report the model") from error

@@ -138,6 +138,8 @@ def _of_another_head(config: Any, written: dict[str, Any], name: str) -> None:
     named = written.get("architectures") or []
     if not isinstance(named, list) or not all(isinstance(a, str) for a in named):
         raise ExportError(f"{name}: config.json says architectures = {_short(named)}, which is no list; correct it")
+    if type(config) not in MODEL_FOR_CAUSAL_LM_MAPPING:
+        raise ExportError(f"{name}: a {config.model_type} model is no causal language model")
     own = MODEL_FOR_CAUSAL_LM_MAPPING[type(config)].__name__
     bare = re.sub(r"ForCausalLM|LMHeadModel", "Model", own)
     good = {c.casefold() for c in (own, bare, own.replace("Text", ""), "AutoModelForCausalLM", "PeftModelForCausalLM")}
