@@ -10,11 +10,11 @@ import onnx_ir as ir
 import pytest
 import torch
 
+from rlaif_fast_export.graph.forms import UnsupportedModule
 from rlaif_fast_export.graph.leaves import DOMAIN, leaves
 from rlaif_fast_export.graph.nodes import PassError, emit, leaves_of, remove_dead
 from rlaif_fast_export.graph.prefix import bake_prefix
 from rlaif_fast_export.graph.trace import TreeDecoder, trace
-from rlaif_fast_export.graph.forms import UnsupportedModule
 from rlaif_fast_export.graph.weights import Weights
 from rlaif_fast_export.passes import pipeline as passes
 from rlaif_fast_export.passes.judged_only import judged_only

@@ -19,10 +19,10 @@ from rlaif_fast.bundle.manifest import FILES, HEADS, MODEL, TOKENIZER, WEIGHTS, 
 from rlaif_fast.bundle.prompt import PROMPTS, BundlePrompt
 from rlaif_fast.errors import ExportError
 from rlaif_fast.prompts.score_template import ScoreTemplate
+from rlaif_fast_export.graph.forms import UnsupportedModule
 from rlaif_fast_export.graph.head_form import head_form
 from rlaif_fast_export.graph.prefix import as_cache, bake_prefix
 from rlaif_fast_export.graph.trace import TreeDecoder, trace
-from rlaif_fast_export.graph.forms import UnsupportedModule
 from rlaif_fast_export.graph.weights import Weights
 from rlaif_fast_export.int8.calibration import WEIGHED, Texts
 from rlaif_fast_export.int8.gradients import Behind, gradients_behind
@@ -114,7 +114,7 @@ class Build:
             self._model, self._others, self._needed, int8=self.int8 is not None, progress=self._progress, say=self._say
         )  # fmt: skip
         if self.int8 is None:
-            self.oracle = ask(self._model, asker, self._progress)
+            self.oracle = ask(self._model, asker, self._progress, longest=not self._source.listed)
             self._make(0.0, 0.0)
         else:
             assert isinstance(asker, Asker)

@@ -52,6 +52,10 @@ def export_bundle(
     progress(f"reading the configuration of {source.name}", 0)
     with refused(f"{source.name}: its configuration cannot be used"):
         source.config()  # what cannot be exported is said before anything else
+    if int8 is not None and not source.listed:
+        raise ExportError(
+            f"{source.name}: a family that is not listed is verified at --precision fp32 alone; give that"
+        )
     with refused(f"{source.name}: cannot be exported", _REPORT, passing=OSError):  # a full disk says so itself
         fitter = Fitter(source)
         prompt, *others = fit_all(fitter, [template, *more], chat)

@@ -86,9 +86,7 @@ def normal_attention(model: ir.Model, weights: Weights) -> int:
     return len(found)
 
 
-def _normed(
-    before: ir.Node, value: ir.Value, norm: ir.Node, count: int, width: int, weights: Weights
-) -> ir.Value:
+def _normed(before: ir.Node, value: ir.Value, norm: ir.Node, count: int, width: int, weights: Weights) -> ir.Value:
     """``value`` [1, S, width] through a norm over each of its ``count`` heads, or over all of them."""
     graph, module = before.graph, text(norm, "module")
     shape = weights.norm(module).scale.shape

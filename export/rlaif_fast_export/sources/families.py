@@ -101,7 +101,9 @@ def _reasons(config: Any) -> Iterator[str]:
         yield f"architecture {kind!r} cannot be exported: {_LATENT}"
     odd = sorted({str(layer) for layer in getattr(config, "layer_types", None) or ()} - _KINDS_OF_LAYERS)
     if odd:
-        recurrent = f": {_RECURRENT}" if any(word in odd[0] for word in ("linear", "mamba", "recurrent", "conv")) else ""
+        recurrent = (
+            f": {_RECURRENT}" if any(word in odd[0] for word in ("linear", "mamba", "recurrent", "conv")) else ""
+        )
         yield f"it has layers of the kind {odd[0]!r}, which the runtime has not{recurrent}"
     if getattr(config, "quantization_config", None) is not None:
         yield "the weights are quantized already; export the full-precision model"

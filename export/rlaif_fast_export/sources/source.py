@@ -22,7 +22,7 @@ from rlaif_fast_export.sources.checkpoint import open_checkpoint, require_conten
 from rlaif_fast_export.sources.completeness import check_complete, require_floats, stored_dtype
 from rlaif_fast_export.sources.config_keys import apply_keys, readable
 from rlaif_fast_export.sources.failures import refused
-from rlaif_fast_export.sources.families import check_supported, context_note, needs_eager, require_known
+from rlaif_fast_export.sources.families import SUPPORTED, check_supported, context_note, needs_eager, require_known
 from rlaif_fast_export.sources.gguf_config import gguf_config
 from rlaif_fast_export.sources.gguf_file import GgufFile, check_gguf, open_gguf, scale_rotary
 from rlaif_fast_export.sources.gguf_reader import lent
@@ -92,6 +92,11 @@ class Source:
                 apply_keys(config, found, self.name)
         self.notes.extend(filter(None, [context_note(config)]))
         return config
+
+    @property
+    def listed(self) -> bool:
+        """Whether its family is. Raises ExportError as :meth:`config` does."""
+        return self.config().model_type in SUPPORTED
 
     @cache  # noqa: B019 (as above)
     def _written(self) -> dict[str, Any]:
@@ -220,9 +225,7 @@ class Source:
                 ) from error
 
 
-def find_source(
-    model: str, revision: str | None = None, *, trusted: bool = False, unlisted: bool = False
-) -> Source:
+def find_source(model: str, revision: str | None = None, *, trusted: bool = False, unlisted: bool = False) -> Source:
     """What ``model`` names. Raises ExportError where it names nothing.
 
     Args:

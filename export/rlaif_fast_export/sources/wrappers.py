@@ -38,7 +38,9 @@ def text_part(written: dict[str, Any], name: str) -> dict[str, Any]:
     for key, value in outer.items():
         if key in text and text[key] != value and key not in ("dtype", "torch_dtype", "transformers_version"):
             if not key.endswith(("_token_id", "initializer_range", "use_cache")):
-                raise ExportError(f"{name}: config.json says {key} in two places, {value!r} and {text[key]!r}; correct it")
+                raise ExportError(
+                    f"{name}: config.json says {key} in two places, {value!r} and {text[key]!r}; correct it"
+                )
     inner = {key: value for key, value in text.items() if key != "architectures"}
     return {**outer, **inner, "model_type": wanted}
 
