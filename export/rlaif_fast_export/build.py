@@ -220,7 +220,10 @@ class Build:
                 head_form(lm).softcap,
             )  # fmt: skip
         except (passes.PassError, UnsupportedModule) as error:
-            raise ExportError(f"{self._source.name}: {error}; please report the model") from error
+            advice = "please report the model"
+            if not self._source.listed:
+                advice = f"so a {lm.config.model_type} model, which is of no listed family, cannot be exported"
+            raise ExportError(f"{self._source.name}: {error}; {advice}") from error
 
         def writing(done: float) -> None:
             self._mapped.let_go()

@@ -54,7 +54,7 @@ def export_bundle(
         source.config()  # what cannot be exported is said before anything else
     if int8 is not None and not source.listed:
         raise ExportError(
-            f"{source.name}: a family that is not listed is verified at --precision fp32 alone; give that"
+            f"{source.name}: a family that is not listed is exported at fp32 alone; give --precision fp32"
         )
     with refused(f"{source.name}: cannot be exported", _REPORT, passing=OSError):  # a full disk says so itself
         fitter = Fitter(source)

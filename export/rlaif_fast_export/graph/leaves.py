@@ -152,7 +152,7 @@ def _attention(
 
 
 def _window(config: Any, layer: int, given: int | None) -> int:
-    """The layer's sliding window, 0 for none: the mask that PyTorch makes goes by the layer's kind, where it has one."""
+    """The layer's sliding window, 0 for none: PyTorch's mask goes by the layer's kind, where it has one."""
     kinds = getattr(config, "layer_types", None)
     if not kinds or kinds[layer] == "attention":
         return int(given or 0)
@@ -195,9 +195,10 @@ class _Scores:
 def _rotary_like(function: Callable[..., Any]) -> Callable[..., Any]:
     of_halves, of_pairs = rotation_of(function)
 
-    def rotary(
-        q: torch.Tensor, k: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor, *_: Any, **__: Any
-    ) -> tuple[torch.Tensor, torch.Tensor]:
+    def rotary(*given: Any, **_: Any) -> tuple[torch.Tensor, torch.Tensor]:
+        if len(given) < 4 or not all(isinstance(one, torch.Tensor) for one in given[:4]):
+            raise UnsupportedModule("it rotates its keys in a way that the exporter does not know")
+        q, k, cos, sin = given[:4]
         return _Rotary.apply(q, cos, sin, of_halves, of_pairs), _Rotary.apply(k, cos, sin, of_halves, of_pairs)
 
     return rotary

@@ -18,8 +18,9 @@ from rlaif_fast_export.graph.nodes import PassError, emit, is_leaf, is_op, leave
 # Operators that treat every token alike: Gather on the token axis commutes with them.
 _TOKENWISE_LEAVES = ("Linear", "LayerNorm", "RMSNorm", "Activation", "Rotate")
 _TOKENWISE_OPS = (
-    "Add", "Sub", "Mul", "Div", "Neg", "Abs", "Min", "Max", "Clip", "Pow", "Sqrt", "Exp", "Log", "Erf", "Tanh", "Sigmoid",
-    "Softplus", "Relu", "LeakyRelu", "Elu", "Greater", "Less", "GreaterOrEqual", "LessOrEqual", "Where", "Cast", "Reshape",
+    "Add", "Sub", "Mul", "Div", "Neg", "Abs", "Min", "Max", "Clip", "Pow", "Sqrt", "Exp", "Log", "Erf", "Tanh",
+    "Sigmoid", "Softplus", "Relu", "LeakyRelu", "Elu", "Greater", "Less", "GreaterOrEqual", "LessOrEqual", "Where", "Cast",
+    "Reshape",
 )  # fmt: skip
 
 

@@ -167,6 +167,6 @@ def context_note(config: Any) -> str | None:
             " 'longrope' depends on the prompt's length"
         )
     return (
-        f"context: {longest:,} of the model's {config.max_position_embeddings:,} tokens, as many as a family that is not"
-        " listed is verified with"
+        f"context: {longest:,} of the model's {config.max_position_embeddings:,} tokens, as many as a family that is"
+        " not listed is verified with"
     )

@@ -174,6 +174,7 @@ class Source:
             )  # fmt: skip
         if wrapped:
             report["unexpected_keys"] = [n for n in report["unexpected_keys"] if not is_of_images(n)]
+            self.notes.append("left out: what the model sees images with; its text decoder judges")
         model.config.output_attentions = model.config.output_hidden_states = False  # nobody asks for them
         if dtype != torch.float32:
             _compute_in_float32(model)

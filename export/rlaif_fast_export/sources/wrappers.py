@@ -10,18 +10,16 @@ from rlaif_fast.errors import ExportError
 from rlaif_fast_export.sources.checkpoint import Checkpoint
 
 # model_type of the whole -> that of its text decoder, where its own file does not say it
-_DECODERS = {"gemma3": "gemma3_text", "mistral3": "mistral"}
-# What a language model alone calls its tensors; the files of older and newer transformers differ.
-RENAMED = {
-    r"^language_model\.model\.": "model.",
-    r"^language_model\.lm_head\.": "lm_head.",
-    r"^model\.language_model\.": "model.",
-}
+_DECODERS = {"gemma3": "gemma3_text"}
+# Names that transformers 5 writes, as the decoder alone has them; "language_model." in front it takes off by itself.
+RENAMED = {r"^model\.language_model\.": "model."}
 _OF_IMAGES = re.compile(r"(model\.)?(vision_tower|multi_modal_projector)\.")
 _KEYS_OF_IMAGES = re.compile(
     r"vision_config|mm_tokens_per_image|image_token_(id|index)|[be]oi_token_index|projector_.*|spatial_merge_size"
     r"|multimodal_projector_bias|vision_feature_layer|text_config|model_type|architectures"
 )
+
+_MUTE = re.compile(r"(torch_)?dtype|transformers_version|.*_token_id|initializer_range|use_cache|_name_or_path")
 
 
 def is_wrapper(written: dict[str, Any]) -> bool:
@@ -35,12 +33,10 @@ def text_part(written: dict[str, Any], name: str) -> dict[str, Any]:
     if not isinstance(text, dict) or text.get("model_type", wanted) != wanted:
         raise ExportError(f"{name}: config.json has no text_config of a {wanted} model")
     outer = {key: value for key, value in written.items() if not _KEYS_OF_IMAGES.fullmatch(key)}
-    for key, value in outer.items():
-        if key in text and text[key] != value and key not in ("dtype", "torch_dtype", "transformers_version"):
-            if not key.endswith(("_token_id", "initializer_range", "use_cache")):
-                raise ExportError(
-                    f"{name}: config.json says {key} in two places, {value!r} and {text[key]!r}; correct it"
-                )
+    for key in sorted(set(outer) & set(text)):
+        if text[key] != outer[key] and not _MUTE.fullmatch(key):
+            both = f"{outer[key]!r} and {text[key]!r}"
+            raise ExportError(f"{name}: config.json says {key} in two places, {both}; correct it")
     inner = {key: value for key, value in text.items() if key != "architectures"}
     return {**outer, **inner, "model_type": wanted}
 
