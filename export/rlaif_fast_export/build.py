@@ -198,6 +198,7 @@ class Build:
         """Write graph, weights and a draft of the manifest; int8 with the mix for ``target`` and ``steady``."""
         self._progress("tracing", 0)
         weights, chosen = Weights(self._decoder), Mix({}, 0.0, 0.0, ())
+        longest, lm = self._prompt.longest, self._model.lm
 
         def choose(graph: ir.Model) -> Int8:
             nonlocal chosen
@@ -214,7 +215,6 @@ class Build:
         try:
             with tempfile.TemporaryDirectory(dir=self._folder) as scratch_folder:
                 graph = trace(self._decoder, Path(scratch_folder))
-            longest, lm = self._prompt.longest, self._model.lm
             counts = passes.run(
                 graph, weights, self._prefix, longest, lm.config.hidden_size, choose if self.int8 else None,
                 head_form(lm).softcap,

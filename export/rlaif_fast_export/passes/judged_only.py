@@ -19,8 +19,8 @@ from rlaif_fast_export.graph.nodes import PassError, emit, is_leaf, is_op, leave
 _TOKENWISE_LEAVES = ("Linear", "LayerNorm", "RMSNorm", "Activation", "Rotate")
 _TOKENWISE_OPS = (
     "Add", "Sub", "Mul", "Div", "Neg", "Abs", "Min", "Max", "Clip", "Pow", "Sqrt", "Exp", "Log", "Erf", "Tanh",
-    "Sigmoid", "Softplus", "Relu", "LeakyRelu", "Elu", "Greater", "Less", "GreaterOrEqual", "LessOrEqual", "Where", "Cast",
-    "Reshape",
+    "Sigmoid", "Softplus", "Relu", "LeakyRelu", "Elu", "Greater", "Less", "GreaterOrEqual", "LessOrEqual",
+    "Where", "Cast", "Reshape",
 )  # fmt: skip
 
 

@@ -88,12 +88,12 @@ def check_supported(config: Any, model: str, *, unlisted: bool = False) -> None:
 
 
 def _reasons(config: Any) -> Iterator[str]:
-    kind = config.model_type
+    kind, own = config.model_type, type(config)()  # what else config.json says is config_keys' to refuse
     if kind in _LACKING:
         yield f"architecture {kind!r} cannot be exported: {_LACKING[kind]}"
     if getattr(config, "is_encoder_decoder", False):
         yield f"architecture {kind!r} has an encoder; a judge must be a decoder alone"
-    if any(_more_than_one(getattr(config, name, None)) for name in _COUNTS_OF_EXPERTS):
+    if any(hasattr(own, name) and _more_than_one(getattr(config, name)) for name in _COUNTS_OF_EXPERTS):
         yield f"architecture {kind!r} cannot be exported: {_EXPERTS}"
     if getattr(config, "num_kv_shared_layers", None):
         yield f"architecture {kind!r} cannot be exported: {_SHARING}"
@@ -113,7 +113,7 @@ def _reasons(config: Any) -> Iterator[str]:
         yield "it has cross attention; a judge must be a decoder alone"
     if getattr(config, "alibi", False):
         yield "its positions are a bias on the scores (ALiBi), which the runtime has not"
-    if not isinstance(getattr(config, "max_position_embeddings", None), int):
+    if not hasattr(config, "max_position_embeddings"):
         yield f"architecture {kind!r} says no max_position_embeddings, so its longest prompt is not known"
 
 
