@@ -80,7 +80,7 @@ def test_a_window_that_is_passed_over_is_seen(tmp_path: Path, monkeypatch: pytes
     save_tiny("mistral", tmp_path / "m", sliding_window=800)
     _export(tmp_path / "m", tmp_path / "good")
     monkeypatch.setattr(leaves, "_window", lambda *_: 0)
-    with pytest.raises(FidelityError, match="deviates from PyTorch .* on a pair of 1,024 tokens, all that it may have"):
+    with pytest.raises(FidelityError, match=r"deviates from PyTorch .* on a pair of 1,024 tokens, all that it may have"):
         _export(tmp_path / "m", tmp_path / "bad")
     assert not (tmp_path / "bad").exists()
 
