@@ -53,6 +53,9 @@ MORE_FAMILIES: dict[str, tuple[str, str, str, dict[str, Any]]] = {
         "max_position_embeddings": 4 * CONTEXT, "original_max_position_embeddings": CONTEXT, **_PADDED,
         "rope_scaling": {"type": "longrope", "short_factor": [1.0 + 0.1 * n for n in range(8)],
                          "long_factor": [2.0 + n for n in range(8)]}}),
+    "llama-dynamic": ("llama", "LlamaConfig", "LlamaForCausalLM", {
+        "rope_scaling": {"rope_type": "dynamic", "factor": 4.0}, **_GROUPED}),
+    "apertus": ("apertus", "ApertusConfig", "ApertusForCausalLM", {**_PADDED, **_GROUPED}),
     "granite": ("granite", "GraniteConfig", "GraniteForCausalLM", {
         "embedding_multiplier": 3.0, "residual_multiplier": 0.4, "attention_multiplier": 0.1, "logits_scaling": 4.0,
         "attention_bias": True, "mlp_bias": True, **_GROUPED}),
@@ -100,7 +103,7 @@ def tiny_model(name: str, **more: Any) -> Any:
     _, config_class, model_class, particular = ALL_FAMILIES[name]
     torch.manual_seed(7)
     settings = _COMMON | {"vocab_size": VOCABULARY, "bos_token_id": 0, "eos_token_id": 1} | particular | more
-    model = getattr(transformers, model_class)(getattr(transformers, config_class)(**settings)).eval()
+    model = getattr(transformers, model_class)(getattr(transformers, config_class)(**settings)).float().eval()
     if needs_eager(model.config):
         model.set_attn_implementation("eager")
     for name_, parameter in model.named_parameters():

@@ -86,6 +86,11 @@ PUBLISHED: dict[str, dict[str, Any]] = {
         "mlp_bias": False, "original_max_position_embeddings": 1024, "pad_token_id": 3, "partial_rotary_factor": 0.75,
         "resid_pdrop": 0.0, "rope_scaling": {"long_factor": [1.0] * 6, "short_factor": [1.0] * 6, "type": "longrope"},
         "sliding_window": 262144},
+    "Apertus 8B": _LLAMA | {
+        "model_type": "apertus", "architectures": ["ApertusForCausalLM"], "attention_bias": False,
+        "hidden_act": "xielu", "mlp_bias": False, "pad_token_id": 3, "post_norm": False, "qk_norm": True,
+        "rope_scaling": LLAMA3 | {"original_max_position_embeddings": 512, "factor": 8.0, "type": "llama3"},
+        "tie_word_embeddings": False},
     "Granite 3.3": _LLAMA | {
         "model_type": "granite", "architectures": ["GraniteForCausalLM"], "attention_bias": False,
         "attention_multiplier": 0.015625, "embedding_multiplier": 12.0, "logits_scaling": 8.0, "mlp_bias": False,

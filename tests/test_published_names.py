@@ -43,6 +43,9 @@ _BOTH_NORMS = {f"{norm}_layernorm.{what}" for norm in ("input", "post_attention"
 LAYERS: dict[str, set[str]] = {
     "phi3": {"self_attn.qkv_proj.weight", "self_attn.o_proj.weight", "input_layernorm.weight",
              "post_attention_layernorm.weight"} | _FUSED,
+    "apertus": _QKVO | _QK_NORMS | {
+        "mlp.up_proj.weight", "mlp.down_proj.weight", "mlp.act_fn.alpha_p", "mlp.act_fn.alpha_n", "mlp.act_fn.beta",
+        "mlp.act_fn.eps", "attention_layernorm.weight", "feedforward_layernorm.weight"},
     "granite": _LLAMA | {n.replace("weight", "bias") for n in _QKVO | _GATED},
     "granite4": _QKVO | {"shared_mlp.input_linear.weight", "shared_mlp.output_linear.weight", "input_layernorm.weight",
                          "post_attention_layernorm.weight"},

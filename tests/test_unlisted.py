@@ -80,7 +80,9 @@ def test_a_window_that_is_passed_over_is_seen(tmp_path: Path, monkeypatch: pytes
     save_tiny("mistral", tmp_path / "m", sliding_window=800)
     _export(tmp_path / "m", tmp_path / "good")
     monkeypatch.setattr(leaves, "_window", lambda *_: 0)
-    with pytest.raises(FidelityError, match=r"deviates from PyTorch .* on a pair of 1,024 tokens, all that it may have"):
+    with pytest.raises(
+        FidelityError, match=r"deviates from PyTorch .* on a pair of 1,024 tokens, all that it may have"
+    ):
         _export(tmp_path / "m", tmp_path / "bad")
     assert not (tmp_path / "bad").exists()
 
@@ -132,10 +134,30 @@ def test_a_rotation_of_another_kind_is_refused(tmp_path: Path, monkeypatch: pyte
 
 
 @pytest.mark.parametrize(
+    ("name", "more", "length", "note"),
+    [
+        ("phi3-long", {}, 1024, "context: 1,024 of the model's 4,096 tokens; beyond, its rope scaling 'longrope' depends"),
+        ("llama-dynamic", {}, 1024, "context: 1,024 tokens; beyond, its rope scaling 'dynamic' depends"),
+        ("llama-dynamic", {"max_position_embeddings": 65536}, 32768, None),
+        ("llama", {}, 1024, None),
+    ],
+)
+def test_the_context_ends_where_the_rotation_goes_by_the_length(
+    name: str, more: dict[str, Any], length: int, note: str | None
+) -> None:
+    config = tiny_model(name).config
+    for key, value in more.items():
+        setattr(config, key, value)
+    assert families.maximum_length(config) == length
+    assert (families.context_note(config) or "").startswith(note or "")
+    assert (families.context_note(config) is None) == (note is None)
+
+
+@pytest.mark.parametrize(
     ("model_type", "reason"),
     [
         ("qwen3_5", "its layers are recurrent"), ("gemma4", "its layers share keys and values"),
-        ("not_yet_known", "it is newer, or comes with code of its own"),
+        ("not_yet_known", "it is newer, or known under another name"),
     ],
 )  # fmt: skip
 def test_what_transformers_does_not_know(model_type: str, reason: str, tmp_path: Path) -> None:

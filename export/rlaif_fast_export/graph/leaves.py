@@ -237,6 +237,7 @@ def leaves(model: nn.Module) -> Iterator[None]:
     config: Any = model.config
     before = config._attn_implementation
     replaced: list[nn.Module] = []
+    stored: list[tuple[torch.Tensor, torch.Tensor]] = []
     functions: list[tuple[Any, str, Any]] = []
 
     def put(code: Any, name: str, function: Any) -> None:
@@ -251,12 +252,19 @@ def leaves(model: nn.Module) -> Iterator[None]:
             if op is not None:
                 module.forward = _leaf_forward(op, name, module)
                 replaced.append(module)
+            else:  # what is traced as it is has its own few numbers in the graph, in float32 as all that is computed
+                own = itertools.chain(module.parameters(recurse=False), module.buffers(recurse=False))
+                halves = [tensor for tensor in own if tensor.dtype in (torch.float16, torch.bfloat16)]
+                stored.extend((tensor, tensor.data) for tensor in halves)
+                for tensor in halves:
+                    tensor.data = tensor.data.float()
         for file in {type(m).__module__ for m in model.modules()}:
             code: Any = sys.modules[file]
             if hasattr(code, "apply_rotary_pos_emb"):
                 put(code, "apply_rotary_pos_emb", _rotary_like(code.apply_rotary_pos_emb))
             if hasattr(code, "repeat_kv"):  # the leaf takes as many heads of keys as there are
                 put(code, "repeat_kv", lambda states, _: states)
+        put(torch, "expm1", lambda x: torch.exp(x) - 1)  # ONNX has none; 1e-7 apart near zero
         put(nn.functional, "scaled_dot_product_attention", _Scores())
         yield
     finally:
@@ -264,4 +272,6 @@ def leaves(model: nn.Module) -> Iterator[None]:
             setattr(code, name, function)
         for module in replaced:
             del module.forward
+        for tensor, data in stored:
+            tensor.data = data
         config._attn_implementation = before

@@ -20,7 +20,7 @@ _TOKENWISE_LEAVES = ("Linear", "LayerNorm", "RMSNorm", "Activation", "Rotate")
 _TOKENWISE_OPS = (
     "Add", "Sub", "Mul", "Div", "Neg", "Abs", "Min", "Max", "Clip", "Pow", "Sqrt", "Exp", "Log", "Erf", "Tanh",
     "Sigmoid", "Softplus", "Relu", "LeakyRelu", "Elu", "Greater", "Less", "GreaterOrEqual", "LessOrEqual",
-    "Where", "Cast", "Reshape",
+    "Where", "Cast", "Reshape", "Identity",
 )  # fmt: skip
 
 
@@ -97,4 +97,4 @@ def _fixed(value: ir.Value | None) -> bool:
     if value is None or value.is_initializer():
         return True
     node = value.producer()
-    return is_op(node, "Constant", "Cast") and all(_fixed(i) for i in node.inputs)
+    return is_op(node, "Constant", "Cast", "Identity") and all(_fixed(i) for i in node.inputs)

@@ -56,6 +56,7 @@ _READ = {
 }  # fmt: skip
 # Keys of published files that their classes do not read: what they say where it is what the class does.
 _SAID: dict[str, dict[str, tuple[Any, ...]]] = {
+    "apertus": {"post_norm": (False,), "qk_norm": (True,)},
     "cohere2": {
         "order_of_interleaved_layers": ("local_attn_first",), "rotary_pct": (1,),
         "position_embedding_type": ("rope_gptj",), "use_embedding_sharing": (True,), "use_gated_activation": (True,),

@@ -14,6 +14,7 @@ from rlaif_fast.errors import ExportError
 # transformers' model_type -> what users call it. A family stands here once the tests hold a tiny
 # random model of it against PyTorch (tests/families.py); CONTRIBUTING.md shows how to add one.
 SUPPORTED = {
+    "apertus": "Apertus",
     "arcee": "Arcee (AFM)",
     "cohere": "Cohere (Command R, Aya Expanse)",
     "cohere2": "Cohere 2 (Command R7B, Command A)",
@@ -66,7 +67,7 @@ _COUNTS_OF_EXPERTS = ("num_experts", "num_local_experts", "n_routed_experts", "m
 def require_known(model_type: str, model: str) -> None:
     """Raise ExportError unless transformers has this kind of model."""
     if model_type not in CONFIG_MAPPING:
-        why = _LACKING.get(model_type, "it is newer, or comes with code of its own (--trust-remote-code)")
+        why = _LACKING.get(model_type, "it is newer, or known under another name")
         raise ExportError(
             f"{model}: architecture {model_type!r} is not in transformers {version('transformers')}: {why}"
         )

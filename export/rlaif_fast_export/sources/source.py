@@ -78,7 +78,7 @@ class Source:
         found = written = self._written()
         if is_wrapper(written):
             found = text_part(written, self.name)
-        elif not (self.trusted and "auto_map" in written):
+        elif "auto_map" not in written:
             require_known(written["model_type"], self.name)
         mended = readable(found, self.name)
         if mended != written and mended["model_type"] in CONFIG_MAPPING:

@@ -107,7 +107,9 @@ def _rotary(node: Any) -> list[Any]:
     size = width.get_length() // heads if heads else rotated
     cos, sin = (op.gather(table, positions, np.int64(0)) for table in (cos, sin))
     parts = op.reshape(x, np.array([1, 0, -1, size]), True)
-    out = _rotated(op.transpose(parts, np.array([0, 2, 1, 3])), cos, sin, size, bool(node.get_attribute("interleaved", 0)))
+    out = _rotated(
+        op.transpose(parts, np.array([0, 2, 1, 3])), cos, sin, size, bool(node.get_attribute("interleaved", 0))
+    )
     return [op.reshape(op.transpose(out, np.array([0, 2, 1, 3])), op.shape_of(x), False).output(0)]
 
 
