@@ -103,7 +103,7 @@ def tiny_model(name: str, **more: Any) -> Any:
     _, config_class, model_class, particular = ALL_FAMILIES[name]
     torch.manual_seed(7)
     settings = _COMMON | {"vocab_size": VOCABULARY, "bos_token_id": 0, "eos_token_id": 1} | particular | more
-    model = getattr(transformers, model_class)(getattr(transformers, config_class)(**settings)).float().eval()
+    model = getattr(transformers, model_class)(getattr(transformers, config_class)(**settings)).eval()
     if needs_eager(model.config):
         model.set_attn_implementation("eager")
     for name_, parameter in model.named_parameters():
@@ -111,7 +111,7 @@ def tiny_model(name: str, **more: Any) -> Any:
             parameter.data.add_(0.1 * torch.randn_like(parameter))
         elif name_.endswith("wpe.weight"):  # GPT-2's positions would drown the tokens
             parameter.data.mul_(0.3)
-    return model
+    return model.float()  # Apertus makes some in bfloat16, and loads them so
 
 
 def tiny_tokenizer(kind: str = "bytes", chat: str | None = None) -> Any:

@@ -17,6 +17,7 @@ from rlaif_fast_export.graph.prefix import bake_prefix
 from rlaif_fast_export.graph.trace import TreeDecoder, trace
 from rlaif_fast_export.graph.weights import Weights
 from rlaif_fast_export.passes import pipeline as passes
+from rlaif_fast_export.passes.cut_linears import cut_linears
 from rlaif_fast_export.passes.judged_only import judged_only
 from rlaif_fast_export.passes.normal_attention import normal_attention
 from rlaif_fast_export.reference.blockwise import Blockwise
@@ -124,6 +125,7 @@ def test_fused_layers_are_cut_into_the_right_rows(tmp_path: Path) -> None:
     for name, first_k_row in (("gpt-neox", 16), ("gpt2", 64)):
         judge, graph = _traced(name, tmp_path)
         weights = Weights(judge)
+        assert cut_linears(graph, weights) == (9 if name == "gpt2" else 0)
         assert normal_attention(graph, weights) == 3
         q, k, v = (pieces(i.producer())[0] for i in leaves_of(graph.graph, "Attention")[0].inputs[:3])
         assert q.rows is not None and k.rows is not None and v.rows is not None

@@ -136,7 +136,12 @@ def test_a_rotation_of_another_kind_is_refused(tmp_path: Path, monkeypatch: pyte
 @pytest.mark.parametrize(
     ("name", "more", "length", "note"),
     [
-        ("phi3-long", {}, 1024, "context: 1,024 of the model's 4,096 tokens; beyond, its rope scaling 'longrope' depends"),
+        (
+            "phi3-long",
+            {},
+            1024,
+            "context: 1,024 of the model's 4,096 tokens; beyond, its rope scaling 'longrope' depends",
+        ),
         ("llama-dynamic", {}, 1024, "context: 1,024 tokens; beyond, its rope scaling 'dynamic' depends"),
         ("llama-dynamic", {"max_position_embeddings": 65536}, 32768, None),
         ("llama", {}, 1024, None),
