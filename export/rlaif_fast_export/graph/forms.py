@@ -15,8 +15,8 @@ import numpy as np
 import torch
 from torch import nn
 
-_CLOSE = {"rtol": 1e-5, "atol": 1e-6}
-_ROUNDED = {"rtol": 2e-2, "atol": 1e-6}  # of what a module computes in half precision
+_CLOSE = (1e-5, 1e-6)  # relative, absolute
+_ROUNDED = (2e-2, 1e-6)  # of what a module computes in half precision
 _EPSILONS = (1e-5, 1e-6)  # of norms that do not say theirs
 NONE, HALVES, PAIRS = -1, 0, 1  # which features a rotation turns together: i and i + R/2, or 2i and 2i + 1
 
@@ -62,7 +62,7 @@ def norm_of(module: Any, name: str) -> Norm:
             rest = x - x.mean(-1, keepdim=True) if centred else x
             normed = rest * torch.rsqrt(rest.pow(2).mean(-1, keepdim=True) + epsilon)
             for scale in (weight, 1 + weight):
-                if torch.allclose(normed * scale + (0 if bias is None else bias.detach()), wanted, **_CLOSE):
+                if torch.allclose(normed * scale + (0 if bias is None else bias.detach()), wanted, *_CLOSE):
                     shift = None if bias is None else bias.detach().numpy()
                     return Norm(centred, scale.numpy(), shift, epsilon)
     raise UnsupportedModule(f"{name} ({type(module).__name__}) is no norm this exporter knows")
@@ -79,7 +79,7 @@ def activation_of(module: Any, name: str) -> str:
     """``silu``, ``gelu`` or ``gelu_tanh``. Raises UnsupportedModule."""
     x = torch.linspace(-6, 6, 97)
     for kind, function in _ACTIVATIONS.items():
-        if torch.allclose(module(x), function(x), **_CLOSE):
+        if torch.allclose(module(x), function(x), *_CLOSE):
             return kind
     raise UnsupportedModule(f"{name} ({type(module).__name__}) is no activation this exporter knows")
 
@@ -97,7 +97,7 @@ def embedding_scale(module: Any, name: str) -> float:
         raise UnsupportedModule(f"{name} ({type(module).__name__}) does not embed token ids alone") from error
     close = _CLOSE if weight.dtype == torch.float32 else _ROUNDED
     if found.shape != (*ids.shape, weight.shape[1]) or not torch.allclose(
-        found.float(), weight[ids].float() * scale, **close
+        found.float(), weight[ids].float() * scale, *close
     ):
         raise UnsupportedModule(f"{name} ({type(module).__name__}) does more than look up rows")
     return scale
@@ -135,6 +135,6 @@ def _turns(found: Any, given: tuple[torch.Tensor, ...], angles: torch.Tensor, ki
             first, second = x[..., : 2 * half : 2], x[..., 1 : 2 * half : 2]
         a, b = first * cos - second * sin, second * cos + first * sin
         turned = torch.cat((a, b), -1) if kind == HALVES else torch.stack((a, b), -1).flatten(-2)
-        if got.shape != x.shape or not torch.allclose(got, torch.cat((turned, x[..., 2 * half :]), -1), **_CLOSE):
+        if got.shape != x.shape or not torch.allclose(got, torch.cat((turned, x[..., 2 * half :]), -1), *_CLOSE):
             return False
     return True

@@ -11,7 +11,7 @@ from transformers.modeling_outputs import MoeModelOutputWithPast
 from rlaif_fast_export.graph.forms import UnsupportedModule
 from rlaif_fast_export.reference.blockwise import decoder_of
 
-_CLOSE = {"rtol": 1e-5, "atol": 1e-6}
+_CLOSE = (1e-5, 1e-6)  # relative, absolute
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ def head_form(lm: Any) -> HeadForm:
     decoder, head = decoder_of(lm), lm.get_output_embeddings()
     products = torch.linspace(-60, 60, int(head.weight.shape[0]))[None, None]  # [1, 1, V]
     states = torch.zeros(1, 1, int(head.weight.shape[1]))
-    given = _States(last_hidden_state=states)  # type: ignore[arg-type]
+    given = _States(last_hidden_state=states)
     try:
         decoder.forward = lambda *_, **__: given
         head.forward = lambda *_, **__: products
@@ -49,9 +49,9 @@ def head_form(lm: Any) -> HeadForm:
         for module in (decoder, head):
             module.__dict__.pop("forward", None)
     scale = float(logits[0, 0, -1] / products[0, 0, -1])
-    if scale and torch.allclose(logits, scale * products, **_CLOSE):
+    if scale and torch.allclose(logits, scale * products, *_CLOSE):
         return HeadForm(scale=1.0 if abs(scale - 1) < 1e-6 else scale)
     cap = getattr(lm.config, "final_logit_softcapping", None)
-    if cap and torch.allclose(logits, cap * torch.tanh(products / cap), **_CLOSE):
+    if cap and torch.allclose(logits, cap * torch.tanh(products / cap), *_CLOSE):
         return HeadForm(softcap=float(cap))
     raise UnsupportedModule(f"{type(lm).__name__} makes logits of its head in a way the runtime has not")

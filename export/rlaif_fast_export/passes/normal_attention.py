@@ -122,7 +122,7 @@ def _joined(node: ir.Node) -> ir.Value:
 
 
 def _walk(value: ir.Value | None, weights: Weights) -> _Path:
-    path = _Path(linear=None)  # type: ignore[arg-type]  # until it is found
+    path = _Path(linear=None)  # until it is found
     sliced = False
     while True:
         node = value.producer() if value is not None else None

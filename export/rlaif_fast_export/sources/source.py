@@ -156,12 +156,12 @@ class Source:
         files, and nothing of its files is left out but ``unused``. Raises ExportError.
         """
         config = self.config()
-        attention = {"attn_implementation": "eager"} if needs_eager(config) else {}
+        more: dict[str, Any] = {"attn_implementation": "eager"} if needs_eager(config) else {}
         is_gguf = "gguf_file" in self.arguments
         checkpoint = None if is_gguf else open_checkpoint(self.name, self.path, self.arguments)
         wrapped = checkpoint is not None and is_wrapper(self._written())
-        if wrapped:
-            checkpoint, attention = text_tensors(checkpoint), attention | {"key_mapping": RENAMED}
+        if checkpoint is not None and wrapped:
+            checkpoint, more["key_mapping"] = text_tensors(checkpoint), RENAMED
         if checkpoint:
             require_floats(checkpoint, config.model_type)
         # An adapter is added in float32, and what a class of its own computes from its buffers nobody knows.
@@ -170,7 +170,7 @@ class Source:
         with lent(self._gguf().reader) if is_gguf else nullcontext():
             model, report = self._load(
                 AutoModelForCausalLM.from_pretrained, config=config, dtype=dtype, output_loading_info=True,
-                ignore_mismatched_sizes=True, **attention,
+                ignore_mismatched_sizes=True, **more,
             )  # fmt: skip
         if wrapped:
             report["unexpected_keys"] = [n for n in report["unexpected_keys"] if not is_of_images(n)]
