@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from rlaif_fast.errors import PairError
 from rlaif_fast.prompts.built_in import BUILT_IN, template_of
 from rlaif_fast.prompts.few_shot import balance_line, read_labelled, with_exemplars, worked
+from rlaif_fast.prompts.template import Wording
+from rlaif_fast.prompts.template_file import read_template, to_toml
+from rlaif_fast.rows.pairs import Pair
 from rlaif_fast.schemas.human_labels import LeftOut
 from tests.conftest import ROOT
 
@@ -78,3 +86,19 @@ def test_the_shipped_ones() -> None:
     fewer = template_of(with_exemplars(BUILT_IN["summary"], worked(pairs[1:])))
     assert fewer.name != template.name
     assert "the right answers are 1, 2, 1, 2, 1, 2, 1, 2;" in balance_line(wording, "x")
+
+
+@settings(deadline=None, max_examples=60)
+@given(st.lists(st.tuples(*[st.text(min_size=1).filter(lambda t: t.strip() and "\0" not in t)] * 3), max_size=4),
+       st.booleans())  # fmt: skip
+def test_a_template_with_examples_reads_back(texts: list[tuple[str, str, str]], first: bool) -> None:
+    rows: list[Pair] = []
+    for k, (instruction, a, b) in enumerate(texts):
+        if a != b:
+            carried: dict[str, Any] = {"label": (k + first) % 2}
+            rows.append(Pair(instruction, a, b, k, carried))
+    wording: Wording = replace(with_exemplars(BUILT_IN["helpful"], worked(rows)), reply="[[" * first)
+    with TemporaryDirectory() as made:
+        path = Path(made, "t.toml")
+        path.write_text(to_toml(wording), encoding="utf-8", newline="")
+        assert read_template(str(path)).wording == wording

@@ -135,6 +135,9 @@ def test_a_profile_is_held_to_its_bundle(
     from rlaif_fast.judging.verdict import sigmoid
 
     assert [row["p1"] for row in found] == pytest.approx([sigmoid(x) for x in by_hand], abs=1e-6)
+    shown = rlaif_fast("judge", pairs, "--profile", path, "--show", "1", home=tmp_path)
+    wanted = rlaif_fast("judge", pairs, "-b", bundle, "--orders", "forward", "--show", "1", home=tmp_path)
+    assert shown.status == 0 and shown.out == wanted.out and wanted.out
     moved = tmp_path / "moved"
     shutil.move(bundle, moved)
     done = rlaif_fast("judge", pairs, "--profile", path, "-b", moved, home=tmp_path)

@@ -4,33 +4,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from itertools import pairwise
-from pathlib import Path
-from typing import Any, Literal
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
-from rlaif_fast import Judge
 from rlaif_fast.errors import EvalError, PairError
-from rlaif_fast.evaluation.calibration import Calibration
 from rlaif_fast.evaluation.records import Floats, half
-from rlaif_fast.prompts.built_in import BUILT_IN
-from rlaif_fast.prompts.few_shot import with_exemplars, worked
-from rlaif_fast.prompts.template import Wording
-from rlaif_fast.prompts.template_file import read_template, to_toml
 from rlaif_fast.rows.pairs import Pair
 from rlaif_fast.selection import race as races
 from rlaif_fast.selection.choosing import Chosen, choose, require_enough, sample_of_pairs
 from rlaif_fast.selection.comparison import against
 from rlaif_fast.selection.parts import split
-from rlaif_fast.selection.profile import Judging, Profile, read_profile
-from rlaif_fast.selection.readings import Readings
-from rlaif_fast.selection.ways import BOTH, ONE, WAYS, Way, right
-
-FORWARD = Way("forward")
+from rlaif_fast.selection.ways import WAYS, right
 
 
 class Answers:
@@ -49,7 +34,7 @@ class Answers:
     def odds(self, prompt: str) -> Floats:
         return self._read.setdefault(prompt, np.full_like(self._all[prompt], np.nan))
 
-    def read(self, prompt: str, places: Sequence[int], orders: Literal["both", "forward"] = "both") -> Floats:
+    def read(self, prompt: str, places: Sequence[int]) -> Floats:
         if prompt in self._too_long:
             raise PairError("file, line 3: the prompt has 9 tokens, the model takes 8")
         odds = self.odds(prompt)
@@ -88,58 +73,7 @@ def recommended(chosen: Chosen) -> str | None:
     return chosen.best.prompt if chosen.best.better and chosen.tested.better else None
 
 
-@settings(deadline=None, max_examples=50)
-@given(st.lists(st.integers(0, 60), min_size=1, max_size=200), st.integers(0, 8))
-def test_parts_share_no_instruction_and_lose_no_pair_but_those_of_the_examples(kinds: list[int], shown: int) -> None:
-    texts = [f"text {kind}" for kind in kinds]
-    parts = split(texts, shown)
-    examples, chosen_on, tested_on = ({texts[k] for k in places} for places in vars(parts).values())
-    assert not examples & chosen_on and not chosen_on & tested_on and not examples & tested_on
-    assert examples | chosen_on | tested_on == set(texts)
-    assert len(parts.examples) == len(examples) <= shown
-    assert len(examples) * 10 <= len(examples) + len(chosen_on), "most are left to choose on"
-    assert all(half(text) for text in tested_on) and not any(half(text) for text in examples | chosen_on)
-    for places, texts_of in ((parts.chosen_on, chosen_on), (parts.tested_on, tested_on)):
-        assert sorted(places) == [k for k, text in enumerate(texts) if text in texts_of], "each pair once"
-
-
-def test_pairs_on_one_instruction_stand_together() -> None:
-    texts = [f"text {k % 17}" for k in range(200)]
-    order = [texts[k] for k in split(texts, 0).chosen_on]
-    changes = sum(a != b for a, b in pairwise(order))
-    assert changes == len(set(order)) - 1
-
-
-@settings(deadline=None, max_examples=80)
-@given(st.integers(1, 14), st.integers(0, 3), st.integers(1, 500))
-def test_a_race_reads_what_was_foretold_and_the_best_one_wins(prompts: int, entering: int, pairs: int) -> None:
-    names = [f"p{k}" for k in range(prompts)]
-    read: dict[str, int] = {}
-
-    def share(name: str, size: int) -> float:
-        read[name] = max(size, read.get(name, 0))
-        return 1.0 if name == "p0" else 0.5
-
-    entered: list[str] = []
-
-    def enter(best: str) -> list[str]:
-        assert best == "p0"
-        entered.extend(f"e{k}" for k in range(entering))
-        return entered
-
-    left = races.race(names, pairs, share, enter)
-    assert left[0] == "p0" and read["p0"] == pairs
-    assert len(entered) == entering, "once"
-    assert sum(read.values()) == races.readings(prompts, entering, pairs)
-
-
-def test_losers_cost_little() -> None:
-    assert races.sizes(400) == [50, 100, 200, 400]
-    assert races.sizes(40) == [40] and races.sizes(100) == [50, 100], "a few pairs say nothing"
-    assert races.readings(12, 0, 400) < 0.4 * 12 * 400
-
-
-def test_ways_are_what_the_verdicts_say() -> None:
+def test_labels_in_both_orders_and_in_one_are_what_the_verdicts_say() -> None:
     """Against arithmetic on single numbers: the mean probability of two orders, or one order less its leaning."""
     draw = np.random.RandomState(3)
     odds, human_0 = draw.normal((0.9, -0.9), 2, (50, 2)), draw.randint(0, 2, 50) > 0
@@ -149,11 +83,11 @@ def test_ways_are_what_the_verdicts_say() -> None:
         return 1 / (1 + math.exp(-x))
 
     both = [(p(f) + p(s) > 1) == bool(y) for (f, s), y in zip(odds, human_0, strict=True)]
-    assert right(odds, human_0, BOTH).tolist() == both
+    assert right(odds, human_0, "both").tolist() == both
     one = [
         sum((p(x) > 0.5) == bool(y) for x in (f - lean, s + lean)) / 2 for (f, s), y in zip(odds, human_0, strict=True)
     ]
-    assert right(odds, human_0, ONE).tolist() == one
+    assert right(odds, human_0, "forward").tolist() == one
 
 
 def test_a_judge_of_the_position_is_no_better_than_chance_whatever_the_order_of_the_file() -> None:
@@ -202,7 +136,7 @@ def test_a_judge_that_never_differs_is_not_better() -> None:
 
 
 def test_labels_drawn_at_random_recommend_nothing() -> None:
-    """Eight prompts in three ways each, and one with examples; the labels have nothing to do with any of them."""
+    """Eight prompts in both orders and in one, and one with examples; the labels say nothing of any of them."""
     wrong, first_part = 0, 0
     for seed in range(100):
         names = ["current", *(f"p{k}" for k in range(8)), "shown"]
@@ -242,7 +176,7 @@ def test_a_better_prompt_is_found_and_what_is_said_of_it_can_be_computed_again()
             label = by_id[key].carried["label"]
             if number >= chosen.tested.pairs:  # one order, the responses exchanged
                 forward, swapped, label = -swapped, -forward, 1 - label
-            orders = [a * forward + b, a * swapped - b][: 1 if chosen.best.way == ONE else 2]
+            orders = [a * forward + b, a * swapped - b][: 1 if chosen.best.orders == "forward" else 2]
             assert p1 == pytest.approx(sum(1 / (1 + math.exp(-x)) for x in orders) / len(orders), abs=1e-12)
             rights.append((p1 > 0.5) == (label == 0))
         assert np.mean(rights) == pytest.approx(float(chosen.tested.sample.right.mean()), abs=1e-12)
@@ -256,7 +190,7 @@ def test_one_order_is_chosen_only_where_it_is_shown_to_be_better() -> None:
     pairs, answers = made_up(5, 1200, {"current": 0.0, "odd": 2.5}, lean=0.0)
     answers._all["odd"][::2, 0] *= 0.05  # type: ignore[index]
     chosen = run(pairs, answers)
-    assert chosen.best is not None and (chosen.best.prompt, chosen.best.way) == ("odd", BOTH)
+    assert chosen.best is not None and (chosen.best.prompt, chosen.best.orders) == ("odd", "both")
     assert recommended(chosen) == "odd"
 
 
@@ -276,74 +210,3 @@ def test_too_few_pairs_are_refused() -> None:
     sample, parts = sample_of_pairs(pairs), split([pair.instruction for pair in pairs], 0)
     with pytest.raises(EvalError, match=r"x\.jsonl: choosing needs 10 instructions in each half, here are \d and \d"):
         require_enough(sample, parts, "x.jsonl")
-
-
-def _profile() -> Profile:
-    calibration = Calibration("d" * 64, 1.5, -0.25, {"source": "x", "pairs": 9, "groups": 8})
-    return Profile(Judging("microsoft/phi-1_5", "int8", "d" * 64), "summary-chat", ONE, calibration, {"pairs": 3})
-
-
-def test_a_profile_reads_back(tmp_path: Path) -> None:
-    for profile in (_profile(), Profile(_profile().judge, "p", BOTH, None, {}), Profile(_profile().judge, "p", FORWARD,
-                                                                                         None, {})):  # fmt: skip
-        path = tmp_path / "p.json"
-        path.write_text(profile.to_json())
-        assert read_profile(path) == profile
-    assert _profile().folder.name == "microsoft-phi-1_5-int8"
-    with pytest.raises(EvalError, match="was made for another judge than microsoft/phi-1_5"):
-        profile.require_judge("e" * 64, path)
-
-
-@pytest.mark.parametrize(
-    "change",
-    [
-        ('"schema": 1', '"schema": 2'), ('"orders": "forward"', '"orders": "prior"'), ('"a": 1.5', '"a": -1'),
-        ('"a": 1.5', '"a": NaN'), ('"digest"', '"other"'), ('"prompt": "summary-chat"', '"prompt": 3'), ("{", "["),
-    ],
-)  # fmt: skip
-def test_a_damaged_profile_is_refused_in_one_line(change: tuple[str, str], tmp_path: Path) -> None:
-    path = tmp_path / "p.json"
-    path.write_text(_profile().to_json().replace(*change))
-    with pytest.raises(EvalError) as caught:
-        read_profile(path)
-    assert str(caught.value).startswith(f"{path}: ") and "\n" not in str(caught.value)
-
-
-@settings(deadline=None, max_examples=60)
-@given(st.lists(st.tuples(*[st.text(min_size=1).filter(lambda t: t.strip() and "\0" not in t)] * 3), max_size=4),
-       st.booleans())  # fmt: skip
-def test_a_template_with_examples_reads_back(texts: list[tuple[str, str, str]], first: bool) -> None:
-    rows: list[Pair] = []
-    for k, (instruction, a, b) in enumerate(texts):
-        if a != b:
-            carried: dict[str, Any] = {"label": (k + first) % 2}
-            rows.append(Pair(instruction, a, b, k, carried))
-    wording: Wording = with_exemplars(BUILT_IN["helpful"], worked(rows))
-    import tempfile
-
-    with tempfile.TemporaryDirectory() as made:
-        path = Path(made, "t.toml")
-        path.write_text(to_toml(wording), encoding="utf-8", newline="")
-        assert read_template(str(path)).wording == wording
-
-
-def test_what_was_read_is_not_read_again(llama: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nor in another run, on other pairs too; a line that was cut off is read again, another prompt's is not taken."""
-    monkeypatch.setenv("RLAIF_FAST_HOME", str(tmp_path))
-    pairs = [Pair(f"text {k}", "one response", "another one", k) for k in range(6)]
-    told: list[tuple[int, bool]] = []
-
-    def readings(of: Sequence[Pair]) -> Readings:
-        told.clear()
-        return Readings(of, lambda prompt: Judge.load(llama), lambda count, now: told.append((count, now)))
-
-    first = readings(pairs).read("summary", [0, 1, 2])
-    wanted = [verdict.log_odds_by_order for verdict in Judge.load(llama).judge_many(pairs[:3])]
-    assert np.abs(first - wanted).max() < 1e-4 and sum(count for count, now in told if now) == 3
-    (file,) = (tmp_path / "readings").iterdir()
-    file.write_text(file.read_text()[:-9])
-    again = readings([pairs[5], *pairs[:3]]).read("summary", [1, 2, 3, 0])
-    assert np.abs(again[:3] - first).max() < 1e-4 and (again[:2] == first[:2]).all()
-    assert sum(count for count, now in told if now) == 2, "what was cut off, and the new pair"
-    one_order = readings(pairs).read("summary", [0], "forward")
-    assert np.isnan(one_order[0, 1]) and sum(count for count, now in told if now) == 1

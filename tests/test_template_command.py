@@ -27,7 +27,7 @@ def test_list(rlaif_fast: Cli) -> None:
     assert done.status == 0
     assert [line.split()[0] for line in done.out.splitlines()] == [
         "summary", "summary-detailed", "helpful", "helpful-detailed", "harmless", "harmless-detailed",
-        "score-summary", "score-helpful", "score-harmless",
+        "score-summary", "score-helpful", "score-harmless", "pandalm", "prometheus", "skywork-critic",
     ]  # fmt: skip
 
 
@@ -100,7 +100,11 @@ def test_score_templates(rlaif_fast: Cli, chat_model: Path) -> None:
         (("export", "x", "--exemplars", ROWS), 2, "--exemplars FILE and --shots N go together"),
         (("export", "x", "--exemplars", ROWS, "--shots", 9), 1, "8 rows have a label, 9 are to be shown"),
         (("export", "x", "--exemplars", ROWS, "--shots", 1, "--template", EXAMPLE), 1, "has exemplars of its own"),
-        (("export", "x", "--template", "haiku"), 1, "harmless-detailed, score-summary, score-helpful, score-harmless;"),
+        (
+            ("export", "x", "--template", "haiku"),
+            1,
+            "harmless-detailed, score-summary, score-helpful, score-harmless, pandalm,",
+        ),
         (("export", "x", "--template", "score-helpful", "--exemplars", ROWS, "--shots", 1), 2, "is a score template"),
         (("template", "check", "score-helpful", "--model", "x", "--chat", "yes"), 2, "is a score template"),
     ],

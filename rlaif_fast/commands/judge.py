@@ -84,7 +84,7 @@ def judge(
     _check_usage(context.params)
     profile = _profile(context, profile_file)
     if profile is not None:
-        template, orders = profile.prompt, profile.way.orders
+        template, orders = profile.prompt, profile.orders
         engine = "onnxruntime" if engine == "auto" else engine  # auto may take the other bundle of the model
     check_exact(context.params, orders)
     keep = Keep(min_margin, only_consistent, mark)
@@ -93,7 +93,8 @@ def judge(
     with open_pairs(pairs, kind, fields, say, split=split, carry=carry) as intake:
         if show is not None:
             count = show if limit is None else min(show, limit)
-            if show_pairs(intake, bundle, template, count, orders, on_error == "skip"):
+            shown = bundle if bundle or profile is None else str(profile.folder)
+            if show_pairs(intake, shown, template, count, orders, on_error == "skip"):
                 context.exit(1)
             return
         rows = RunInput(intake.pairs, intake.restartable, limit=limit, skip=on_error == "skip", output=output)
@@ -149,14 +150,13 @@ def _profile(context: click.Context, path: Path | None) -> Profile | None:
 
 def _form(to: str, keep: Keep) -> Callable[[Verdict], str | None]:
     """A verdict as the line that standard output gets; None where it gets none."""
-    import json
-
+    from rlaif_fast.commands.lines import line_of
     from rlaif_fast.files.writing import trl_row
 
     def form(verdict: Verdict) -> str | None:
         row: dict[str, Any] | None = keep(verdict.row())
         if row is None:
             return None
-        return json.dumps(trl_row(row) if to == "trl" else row, ensure_ascii=False, allow_nan=False)
+        return line_of(trl_row(row) if to == "trl" else row)
 
     return form

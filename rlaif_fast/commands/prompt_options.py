@@ -97,7 +97,7 @@ class Named:
     def located(self, error: TemplateError) -> TemplateError:
         """What was said of one of them, with the line of its file where it has one."""
         for read, template in self.pairs:
-            texts = read.wording.head, read.wording.body, read.wording.ending
+            texts = read.wording.head, read.wording.body, read.wording.ending, read.wording.reply
             if any(error.part in text for text in texts) if error.part else f"template {template.name}" in str(error):
                 return read.located(error)
         return error
@@ -109,6 +109,7 @@ def named_templates(names: Sequence[str], exemplars: str | None, shots: int | No
     Raises:
         TemplateError, PairError: naming file and line.
     """
+    from rlaif_fast.prompts.judge_models import JUDGE_MODELS
     from rlaif_fast.prompts.score_template import SCORE_TEMPLATES
 
     alone = all(name in SCORE_TEMPLATES for name in names)  # else --chat is for the others
@@ -125,6 +126,9 @@ def named_templates(names: Sequence[str], exemplars: str | None, shots: int | No
         raise click.UsageError(f"--template {again[0]} is given twice")
     for line in told:
         say(line)
+    for name in names:
+        if chat == "no" and name in JUDGE_MODELS and JUDGE_MODELS[name].chat:
+            say(f"warning: {JUDGE_MODELS[name].models} are asked through their chat template; add --chat yes")
     return found
 
 

@@ -31,14 +31,20 @@ def template() -> None:
 
 @template.command("list")
 def list_() -> None:
-    """The built-in templates and the first line of each; those that begin with score- rate a single response."""
+    """The built-in templates and the first line of each; those that begin with score- rate a single response.
+
+    Behind them those for models that were trained to judge, with the models.
+    """
     from rlaif_fast.prompts.built_in import BUILT_IN
+    from rlaif_fast.prompts.judge_models import JUDGE_MODELS
     from rlaif_fast.prompts.score_template import SCORE_TEMPLATES
 
     texts = {name: wording.head for name, wording in BUILT_IN.items()}
     texts |= {name: score.text for name, score in SCORE_TEMPLATES.items()}
     for name, text in texts.items():
         echo(f"{name:18} {text.splitlines()[0]}")
+    for name, judge in JUDGE_MODELS.items():
+        echo(f"{name:18} for {judge.models}{', with --chat yes' * judge.chat}")
 
 
 @template.command()
@@ -55,8 +61,7 @@ def show(name: str, exemplars: str | None, shots: int | None, model: str | None,
         say("\nanswered with a score from 1 to 10")
         return
     read, chosen = chosen_template(name, exemplars, shots)
-    if model is not None:
-        chosen = _fitted(read, chosen, _source(model), chat).pair_template
+    chosen = chosen.plain if model is None else _fitted(read, chosen, _source(model), chat).pair_template
     echo(str(chosen.render(*_PAIR)))
     *others, last = map(repr, chosen.labels)
     say(f"\nanswered with {', '.join(others)} or {last}")

@@ -97,15 +97,20 @@ def record(row: Mapping[str, Any]) -> Record:
     label = _number(row["label"], "label")
     if label != (1 if p1 > 1.0 - p1 else 2):
         raise ValueError(f"label {label:g} does not follow from p1 {p1:g}")
-    preferred, task = read_label(row.get("human_label")), row.get("task")
+    preferred = read_label(row.get("human_label"))
     if preferred is None:  # in a table every row has both columns
         preferred = read_label(row.get("file_label"))
     instruction, chosen, rejected = texts
     return Record(
         row["id"], instruction, *((chosen, rejected) if label == 1 else (rejected, chosen)), p1, by_order,
-        preferred, task if task and isinstance(task, str) else None,
-        said_maker(row),
+        preferred, task_of(row), said_maker(row),
     )  # fmt: skip
+
+
+def task_of(row: Mapping[str, Any]) -> str | None:
+    """What kind of pair a row says it is."""
+    task = row.get("task")
+    return task if task and isinstance(task, str) else None
 
 
 def _number(value: Any, name: str) -> float:

@@ -11,6 +11,7 @@ import json
 from dataclasses import replace
 
 from rlaif_fast.errors import TemplateError
+from rlaif_fast.prompts.judge_models import JUDGE_MODELS
 from rlaif_fast.prompts.score_template import SCORE_TEMPLATES
 from rlaif_fast.prompts.template import BASE, Template, Wording
 
@@ -77,15 +78,20 @@ BUILT_IN = {wording.name: wording for wording in _ALL}
 
 
 def wording_named(name: str) -> Wording:
-    """A built-in template.
+    """A built-in template, or one for a judge model.
 
     Raises:
         TemplateError: there is none of that name.
     """
-    if name not in BUILT_IN:
-        names = ", ".join([*BUILT_IN, *SCORE_TEMPLATES])
+    found = _named(name)
+    if found is None:
+        names = ", ".join([*BUILT_IN, *SCORE_TEMPLATES, *JUDGE_MODELS])
         raise TemplateError(f"no template {name!r}, there is: {names}; a file's name ends in .toml")
-    return BUILT_IN[name]
+    return found
+
+
+def _named(name: str) -> Wording | None:
+    return JUDGE_MODELS[name].wording if name in JUDGE_MODELS else BUILT_IN.get(name)
 
 
 def template_of(wording: Wording) -> Template:
@@ -94,7 +100,8 @@ def template_of(wording: Wording) -> Template:
     So no two different prompts share a name, nor a bundle's folder. Raises TemplateError.
     """
     template = wording.template()
-    if BUILT_IN.get(wording.name) == wording:
+    if _named(wording.name) == wording:
         return template
-    digest = hashlib.sha256(json.dumps([template.text, *template.labels]).encode()).hexdigest()
+    parts = [template.text, *template.labels, *([f"\n{template.reply}"] if template.reply else [])]
+    digest = hashlib.sha256(json.dumps(parts).encode()).hexdigest()
     return replace(template, name=f"{template.name}-{digest[:8]}")

@@ -12,7 +12,7 @@ Other braces are text.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from rlaif_fast.errors import TemplateError
 
@@ -53,11 +53,14 @@ class Template:
         text: the prompt, with ``{instruction}``, ``{first}`` and ``{second}`` once each.
         labels: what the judge answers for the first and for the second response, and maybe, third, where neither is
             better: a tie. One token each behind the prompt.
+        reply: how the model's answer begins, up to the label. In a chat template it stands in the model's turn; a
+            bundle's prompts have it in their text.
     """
 
     name: str
     text: str
     labels: tuple[str, ...] = ("1", "2")
+    reply: str = ""
 
     def __post_init__(self) -> None:
         if sorted(_PLACE.findall(self.text)) != sorted(PLACES):
@@ -66,6 +69,11 @@ class Template:
             raise TemplateError(
                 f"template {self.name}: needs two different labels, or three with one for ties, has {self.labels}"
             )
+
+    @property
+    def plain(self) -> Template:
+        """The prompt without a chat template: the beginning of the answer follows the text."""
+        return replace(self, text=self.text + self.reply, reply="")
 
     @property
     def ties(self) -> bool:
@@ -136,6 +144,7 @@ class Wording:
         head: text before everything else, without places.
         body: the sample, with the three places; worked examples are written in it too.
         ending: what the label follows.
+        reply: see :class:`Template`.
     """
 
     name: str
@@ -144,18 +153,19 @@ class Wording:
     ending: str
     labels: tuple[str, ...] = ("1", "2")
     exemplars: tuple[Exemplar, ...] = ()
+    reply: str = ""
 
     def template(self) -> Template:
         """The prompt as one text. Raises TemplateError where it is none."""
         worked = [self._worked(exemplar) for exemplar in self.exemplars]
-        return Template(self.name, "".join([self.head, *worked, self.body, self.ending]), self.labels)
+        return Template(self.name, "".join([self.head, *worked, self.body, self.ending]), self.labels, self.reply)
 
     def _worked(self, exemplar: Exemplar) -> str:
         body = Template(self.name, self.body, self.labels)
         shown = body.render(exemplar.instruction, exemplar.first, exemplar.second)
         if exemplar.rationale:
             shown += f"Rationale: {exemplar.rationale}\n"
-        return f"{written(shown)}{self.ending}{quoted(self.labels[exemplar.right])}\n\n"
+        return f"{written(shown)}{self.ending}{self.reply}{quoted(self.labels[exemplar.right])}\n\n"
 
 
 # The prompt of the RLAIF paper's base preamble (arXiv 2309.00267, appendix), as the seed notebook has it.

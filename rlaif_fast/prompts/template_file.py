@@ -20,7 +20,8 @@ else:
     import tomli as tomllib
 
 _LARGEST = 1 << 16  # bytes; a template is a page or two
-_KEYS = ("name", "head", "body", "ending", "labels", "exemplars")
+_KEYS = ("name", "head", "body", "ending", "reply", "labels", "exemplars")
+_REQUIRED = _KEYS[:4]
 _EXEMPLAR = ("instruction", "response_0", "response_1", "label", "rationale")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,39}")
 _AT = re.compile(r" ?\(at (?:line (\d+), column (\d+)|end of document)\)$")
@@ -41,7 +42,7 @@ class TemplateSource:
         """What a tokenizer said of a label or another part, with the line that stands on."""
         if self.file is None:
             return error
-        texts = {"head": self.wording.head, "body": self.wording.body, "ending": self.wording.ending}
+        texts = {key: getattr(self.wording, key) for key in ("head", "body", "ending", "reply")}
         key = next((key for key, text in texts.items() if error.part and error.part in text), "labels")
         return TemplateError(f"{self.file.at(key)}: {error}")
 
@@ -66,7 +67,9 @@ def to_toml(wording: Wording) -> str:
         # JSON's strings are TOML's, but for a character that TOML wants escaped.
         return f"{key} = {json.dumps(value, ensure_ascii=False)}\n".replace("\x7f", "\\u007f")
 
-    parts = [line(key, getattr(wording, key)) for key in _KEYS[:4]] + [line("labels", list(wording.labels))]
+    parts = [line(key, getattr(wording, key)) for key in _REQUIRED]
+    parts += [line("reply", wording.reply)] if wording.reply else []
+    parts.append(line("labels", list(wording.labels)))
     for shown in wording.exemplars:
         first, second = reversed((shown.first, shown.second)) if shown.right else (shown.first, shown.second)
         values = shown.instruction, first, second, 0, shown.rationale
@@ -150,19 +153,20 @@ def _wording(file: _File) -> Wording:
     for key in file.data:
         if key not in _KEYS:
             file.fail(f"unknown key {key!r}, a template has {', '.join(_KEYS)}", key)
-    name, head, body, ending = (_text(file, key) for key in _KEYS[:4])
+    name, head, body, ending = (_text(file, key) for key in _REQUIRED)
+    reply = _text(file, "reply") if "reply" in file.data else ""
     if not _NAME.fullmatch(name):
         file.fail(f"name is {name!r}, use up to 40 letters, digits and . _ -, beginning with a letter or digit", "name")
     for place in PLACES:
         count = body.count(f"{{{place}}}")
         if count != 1:
             file.fail(f"body needs {{{place}}} once, it has it {count} times", "body")
-        for key, text in (("head", head), ("ending", ending)):
+        for key, text in (("head", head), ("ending", ending), ("reply", reply)):
             if f"{{{place}}}" in text:
                 file.fail(f"{key} has {{{place}}}, the places belong into body", key)
     labels = _labels(file)
     rows = [_row(file, number, row) for number, row in enumerate(_tables(file))]
-    return Wording(name, head, body, ending, labels, worked(rows))
+    return Wording(name, head, body, ending, labels, worked(rows), reply)
 
 
 def _text(file: _File, key: str) -> str:

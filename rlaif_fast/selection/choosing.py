@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -10,14 +11,14 @@ import numpy as np
 from rlaif_fast.errors import EvalError, PairError
 from rlaif_fast.evaluation.calibration import Calibration
 from rlaif_fast.evaluation.labelled import label_of
-from rlaif_fast.evaluation.records import Sample, by_appearance
+from rlaif_fast.evaluation.records import Record, Sample, sample_of, task_of
 from rlaif_fast.rows.pairs import Pair
-from rlaif_fast.schemas.human_labels import maker, said_maker
+from rlaif_fast.schemas.human_labels import said_maker
 from rlaif_fast.selection.decision import Tested, Tried, best_of, compare, tested
 from rlaif_fast.selection.parts import Parts
 from rlaif_fast.selection.race import race
 from rlaif_fast.selection.readings import Readings
-from rlaif_fast.selection.ways import BOTH, WAYS, both_ways, calibration_of, right, with_odds
+from rlaif_fast.selection.ways import WAYS, both_ways, calibration_of, right, with_odds
 
 LEAST = 10  # instructions in each part
 
@@ -64,7 +65,7 @@ def choose(
             failed.add(prompt)
             left_out(f"left out: {prompt}; {error}")
             return -1.0
-        return max(float(right(odds, human_0[:size], way).mean()) for way in WAYS)
+        return max(float(right(odds, human_0[:size], orders).mean()) for orders in WAYS)
 
     read(current, len(chosen_on))
     race(prompts, len(chosen_on), read, enter)
@@ -74,28 +75,23 @@ def choose(
     best = best_of(tried, on, odds)
     if best is None:
         return Chosen(tried, None, None, None)
-    calibration = calibration_of(with_odds(on, odds[best.prompt]), best.way, readings.digest(best.prompt), source)
+    calibration = calibration_of(with_odds(on, odds[best.prompt]), best.orders, readings.digest(best.prompt), source)
     test = sample.take(parts.tested_on)
     places = parts.tested_on.tolist()
     found = with_odds(test, readings.read(best.prompt, places))
     found = calibration.on(found) if calibration else found
     before = with_odds(test, readings.read(current, places))
-    if best.way != BOTH:
-        found, before = both_ways(found, best.way), both_ways(before, BOTH)
+    if best.orders == "forward":
+        found, before = both_ways(found, "forward"), both_ways(before, "both")
     return Chosen(tried, best, tested(len(test), found, before), calibration)
 
 
 def sample_of_pairs(pairs: Sequence[Pair]) -> Sample:
     """Labelled pairs as arrays, without a verdict: p1 is nan."""
-    labels = [label_of(pair) for pair in pairs]
-    lengths = np.array([(len(pair.response_0), len(pair.response_1)) for pair in pairs])
-    tasks = [pair.carried.get("task") for pair in pairs]
-    return Sample(
-        tuple(pair.id for pair in pairs), np.full(len(pairs), np.nan), np.full((len(pairs), 2), np.nan),
-        np.array([label == 0 for label in labels]), by_appearance([pair.instruction for pair in pairs]),
-        np.sign(lengths[:, 0] - lengths[:, 1]).astype(np.int64),
-        tuple(task if task and isinstance(task, str) else None for task in tasks),
-        maker(labels, [said_maker(pair.carried) for pair in pairs]),
+    return sample_of(
+        Record(pair.id, pair.instruction, pair.response_0, pair.response_1, math.nan, (math.nan, math.nan),
+               label_of(pair), task_of(pair.carried), said_maker(pair.carried))
+        for pair in pairs
     )  # fmt: skip
 
 

@@ -12,7 +12,6 @@ from rlaif_fast.reports.html import figure, page
 from rlaif_fast.reports.plots import MUTED, ONE, Plot, plot
 from rlaif_fast.selection.decision import Tried
 from rlaif_fast.selection.report import Selection
-from rlaif_fast.selection.ways import BOTH
 
 _ROW = 34  # height of a prompt in the plot
 
@@ -20,7 +19,7 @@ _ROW = 34  # height of a prompt in the plot
 def to_html(found: Selection) -> str:
     """See :func:`rlaif_fast.reports.html.page`."""
     return page(
-        found.title, made_by="rlaif-fast select", where=found.where, warnings=[found.conclusion, *found.warnings],
+        found.title, made_by="rlaif-fast select", where=f"{found.conclusion}. {found.where}", warnings=found.warnings,
         tiles=_tiles(found), figures=_figures(found), tables=found.tables(), command=found.command,
     )  # fmt: skip
 
@@ -36,7 +35,7 @@ def _tiles(found: Selection) -> Iterator[tuple[str, str]]:
 
 
 def _figures(found: Selection) -> Iterator[str]:
-    shown = [one for one in found.tried if one.way == BOTH and one.found.interval is not None]
+    shown = [one for one in found.tried if one.orders == "both" and one.found.interval is not None]
     if shown:
         yield figure(
             f"Alignment above {found.current}", _differences_plot(shown),

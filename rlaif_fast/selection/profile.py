@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from rlaif_fast.bundle.home import bundle_folder
 from rlaif_fast.bundle.typed_json import no_constant, record, typed
 from rlaif_fast.errors import EvalError
 from rlaif_fast.evaluation.calibration import Calibration, checked
-from rlaif_fast.selection.ways import Way
+from rlaif_fast.judging.judge import Orders
 
 SCHEMA = 1
 _LONGEST = 1 << 20  # bytes of a file; what is cut off is no JSON
@@ -37,7 +37,7 @@ class Profile:
 
     judge: Judging
     prompt: str
-    way: Way
+    orders: Orders
     calibration: Calibration | None
     selected: dict[str, Any]
 
@@ -51,7 +51,7 @@ class Profile:
         """The file's text."""
         calibration = self.calibration and {key: getattr(self.calibration, key) for key in ("a", "b", "fitted")}
         raw = {
-            "schema": SCHEMA, "judge": asdict(self.judge), "prompt": self.prompt, "orders": self.way.orders,
+            "schema": SCHEMA, "judge": asdict(self.judge), "prompt": self.prompt, "orders": self.orders,
             "calibration": calibration, "selected": self.selected,
         }  # fmt: skip
         return json.dumps(raw, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
@@ -77,7 +77,7 @@ def read_profile(path: Path) -> Profile:
         if orders not in ("both", "forward"):
             raise ValueError(f"orders {orders!r}")
         return Profile(
-            judge, typed(raw["prompt"], "str"), Way(orders, offset=orders == "forward" and fitted is not None),
+            judge, typed(raw["prompt"], "str"), cast(Orders, orders),
             None if fitted is None else checked(judge.digest, fitted["a"], fitted["b"], fitted["fitted"], path),
             dict(raw["selected"]),
         )  # fmt: skip

@@ -40,20 +40,16 @@ def race(
 
 
 def readings(prompts: int, entering: int, pairs: int) -> int:
-    """Pairs that a race reads, over all its prompts."""
-    rounds = sizes(pairs)
-    at = _entry(rounds)
-    total, left, before = 0, 0, rounds[at - 1] if at else 0
-    for field in (prompts, entering):
-        for size, earlier in zip(rounds[:at], [0, *rounds], strict=False):
-            total, field = total + field * (size - earlier), -(-field // 2)
-        left += field
-    if not at:  # the best one is known by the first round
-        total, before = total + prompts * rounds[0], rounds[0]
-        total += entering * rounds[0]
-    for size in rounds[at:]:
-        total, left, before = total + left * (size - before), -(-left // 2), size
-    return total
+    """Pairs that a race of so many prompts reads, over all of them."""
+    read: dict[str, int] = {}
+
+    def count(prompt: str, size: int) -> float:
+        read[prompt] = size
+        return 0.0
+
+    later = [f"later {k}" for k in range(entering)]
+    race([f"first {k}" for k in range(prompts)], pairs, count, lambda _: later)
+    return sum(read.values())
 
 
 def _entry(rounds: Sequence[int]) -> int:

@@ -15,7 +15,6 @@ from rlaif_fast.reports.tables import Table
 from rlaif_fast.schemas.human_labels import LeftOut, whose
 from rlaif_fast.selection.comparison import LEVEL
 from rlaif_fast.selection.decision import Tested, Tried
-from rlaif_fast.selection.ways import BOTH
 
 SCHEMA = 1
 _FEW = 100  # pairs of a part
@@ -127,7 +126,7 @@ class Selection:
         rows = [
             [_name(one), str(one.found.pairs), percent(one.found.accuracy), f"{100 * one.found.difference:+.1f}",
              _points(one.found.interval), f"{one.found.p:.2g}"]
-            for one in self.tried if one.way == BOTH or one.found.pairs == whole
+            for one in self.tried if one.orders == "both" or one.found.pairs == whole
         ]  # fmt: skip
         columns = ["pairs", "alignment", "points more", "95 % interval", "p"]
         tables = [Table(f"against {self.current}", columns, rows)]
@@ -162,8 +161,7 @@ def _method() -> dict[str, Any]:
 
 
 def _row(one: Tried) -> dict[str, Any]:
-    way = {"orders": one.way.orders, "position_offset": one.way.offset}
-    return {"prompt": one.prompt, **way, **asdict(one.found), "better": one.better}
+    return {"prompt": one.prompt, "orders": one.orders, **asdict(one.found), "better": one.better}
 
 
 def _test(tested: Tested) -> dict[str, Any]:
@@ -196,7 +194,7 @@ def _test_table(tested: Tested, name: str, current: str) -> Table:
 
 
 def _name(one: Tried) -> str:
-    return one.prompt if one.way == BOTH else f"{one.prompt}, {one.way}"
+    return one.prompt if one.orders == "both" else f"{one.prompt}, one order"
 
 
 def _points(interval: list[float] | None) -> str:

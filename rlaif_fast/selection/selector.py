@@ -116,7 +116,7 @@ class Selector:
             "difference": chosen.tested.difference, "interval": chosen.tested.interval,
         }  # fmt: skip
         of = Judging(bundle, judge.manifest.precision, judge.digest)
-        return Profile(of, chosen.best.prompt, chosen.best.way, chosen.calibration, selected)
+        return Profile(of, chosen.best.prompt, chosen.best.orders, chosen.calibration, selected)
 
     def _ids(self, places: Any) -> list[Any]:
         return [self._pairs[place].id for place in places]

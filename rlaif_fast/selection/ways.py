@@ -1,48 +1,31 @@
-"""Ways to take a verdict from the log-odds of a prompt's two orders."""
+"""Verdicts in both orders or in one, from the log-odds of a prompt's two orders.
+
+One order is tried without the judge's leaning to a position only, which a calibration takes out. With it, a judge that
+looks at nothing but the position is as good as the file's own order: where response_0 is preferred in most rows, it
+would be the best of all. With both orders the leaning changes no label.
+"""
 
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Literal, NamedTuple
 
 import numpy as np
 
 from rlaif_fast.evaluation.calibration import Calibration, fit
 from rlaif_fast.evaluation.records import Bools, Floats, Sample, by_appearance
+from rlaif_fast.judging.judge import Orders
+
+WAYS: tuple[Orders, ...] = ("both", "forward")
 
 
-class Way(NamedTuple):
-    """How a pair is read through a prompt.
-
-    One order is tried without the judge's leaning to a position only, which a calibration takes out. With it, a judge
-    that looks at nothing but the position is as good as the file's own order: where response_0 is preferred in most
-    rows, it would be the best of all.
-
-    Attributes:
-        orders: as ``judge --orders``.
-        offset: whether the position's leaning is taken out. With both orders that changes no label, so there it is not
-            told apart.
-    """
-
-    orders: Literal["both", "forward"]
-    offset: bool = False
-
-    def __str__(self) -> str:
-        return "both orders" if self.orders == "both" else "one order"
-
-
-BOTH, ONE = Way("both"), Way("forward", offset=True)
-WAYS = (BOTH, ONE)
-
-
-def right(odds: Floats, human_0: Bools, way: Way) -> Floats:
+def right(odds: Floats, human_0: Bools, orders: Orders) -> Floats:
     """[n] 1.0 where the label is people's, 0.0 where it is not, from log-odds [n, 2] of response_0 by order.
 
     A tie is response_1's, as in every verdict. One order is the mean of the pair as it stands and with its responses
     exchanged, so the order they have in the file is worth nothing. The offset is fitted to these pairs; it needs no
     label.
     """
-    if way.orders == "both":
+    if orders == "both":
         averaged: Floats = ((odds.sum(1) > 0) == human_0).astype(np.float64)
         return averaged
     centred = odds - position_offset(odds) * np.array([1.0, -1.0])
@@ -69,15 +52,15 @@ def exchanged(sample: Sample) -> Sample:
     )
 
 
-def both_ways(sample: Sample, way: Way) -> Sample:
+def both_ways(sample: Sample, orders: Orders) -> Sample:
     """Verdicts on each pair as it stands, and behind them with its responses exchanged; [2 n].
 
     Args:
         sample: judged in both orders.
-        way: for one order, of each only the order in which the pair then stands is looked at.
+        orders: of "forward", only the order in which the pair then stands is looked at.
     """
     there, back = sample, exchanged(sample)
-    if way.orders == "forward":
+    if orders == "forward":
         there, back = (
             replace(one, p1=one.by_order[:, 0], by_order=one.by_order * [1.0, np.nan]) for one in (there, back)
         )
@@ -88,12 +71,12 @@ def both_ways(sample: Sample, way: Way) -> Sample:
     )  # fmt: skip
 
 
-def calibration_of(sample: Sample, way: Way, digest: str, source: str) -> Calibration | None:
-    """The calibration for a way, fitted to pairs judged in both orders; None where there is none to apply.
+def calibration_of(sample: Sample, orders: Orders, digest: str, source: str) -> Calibration | None:
+    """The calibration for these orders, fitted to pairs judged in both orders; None where there is none to apply.
 
     With both orders none is taken whose temperature is at its limit: it would say nothing but that the log-odds do
     not tell how sure the judge may be.
     """
     a, b = fit(sample)
     found = Calibration(digest, a, b, {"source": source, "pairs": len(sample), "groups": sample.groups})
-    return None if way == BOTH and found.at_limit else found
+    return None if orders == "both" and found.at_limit else found

@@ -56,6 +56,8 @@ def has_chat_template(tokenizer: Any) -> bool:
 def freeze(template: Template, tokenizer: Any, model: str) -> Template:
     """``template`` as the message of a user to the model that ``tokenizer`` (of transformers) belongs to.
 
+    The beginning of the answer, where the template has one, stands in the model's turn.
+
     Raises:
         ExportError: there is no chat template, or it does more than write something around a message.
     """
@@ -65,7 +67,7 @@ def freeze(template: Template, tokenizer: Any, model: str) -> Template:
         raise ExportError(f"template {template.name}: names control tokens itself, it cannot be put into a chat")
     names = _control_names(tokenizer)
     # Held to transformers without the names a worked example may spell out: it would read them as control tokens.
-    innocent = replace(template, text=names.sub("-", template.text))
+    innocent = replace(template, text=names.sub("-", template.text), reply="")
     switch = _not_thinking(innocent, tokenizer, model)
     _check(innocent, _put_into_chat(innocent, tokenizer, names, model, switch), tokenizer, model, switch)
     return _put_into_chat(template, tokenizer, names, model, switch)
@@ -101,7 +103,8 @@ def _put_into_chat(
         raise ExportError(f"{model}: its chat template rewrites a message; judge it with --chat no")
     before, after = (_with_controls(part, names) for part in around.split(message))
     text = template.text if message == shown else template.text.strip()
-    return replace(template, name=f"{template.name}-chat", text=written(before) + text + written(after))
+    text = written(before) + text + written(after) + template.reply
+    return replace(template, name=f"{template.name}-chat", text=text, reply="")
 
 
 def _chat(tokenizer: Any, message: str, model: str, **more: Any) -> Any:

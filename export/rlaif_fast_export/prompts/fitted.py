@@ -54,6 +54,8 @@ class Fitter:
             if isinstance(template, ScoreTemplate):
                 raise ExportError(f"template {template.name}: a score's prompt is not put into a chat template")
             template = freeze(template, self._fast, source.name)
+        elif isinstance(template, Template):
+            template = template.plain
         longest, prefix_ids = maximum_length(source.config()), tokenizer.prefix_ids(template)
         if not prefix_ids:
             raise ExportError(f"template {template.name}: its head must be at least one token long")

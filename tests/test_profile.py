@@ -1,0 +1,41 @@
+"""Profiles: what select chose, written and read."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from rlaif_fast.errors import EvalError
+from rlaif_fast.evaluation.calibration import Calibration
+from rlaif_fast.selection.profile import Judging, Profile, read_profile
+
+
+def _profile() -> Profile:
+    calibration = Calibration("d" * 64, 1.5, -0.25, {"source": "x", "pairs": 9, "groups": 8})
+    return Profile(Judging("microsoft/phi-1_5", "int8", "d" * 64), "summary-chat", "forward", calibration, {"pairs": 3})
+
+
+def test_a_profile_reads_back(tmp_path: Path) -> None:
+    for profile in (_profile(), Profile(_profile().judge, "p", "both", None, {})):
+        path = tmp_path / "p.json"
+        path.write_text(profile.to_json())
+        assert read_profile(path) == profile
+    assert _profile().folder.name == "microsoft-phi-1_5-int8"
+    with pytest.raises(EvalError, match="was made for another judge than microsoft/phi-1_5"):
+        profile.require_judge("e" * 64, path)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        ('"schema": 1', '"schema": 2'), ('"orders": "forward"', '"orders": "prior"'), ('"a": 1.5', '"a": -1'),
+        ('"a": 1.5', '"a": NaN'), ('"digest"', '"other"'), ('"prompt": "summary-chat"', '"prompt": 3'), ("{", "["),
+    ],
+)  # fmt: skip
+def test_a_damaged_profile_is_refused_in_one_line(change: tuple[str, str], tmp_path: Path) -> None:
+    path = tmp_path / "p.json"
+    path.write_text(_profile().to_json().replace(*change))
+    with pytest.raises(EvalError) as caught:
+        read_profile(path)
+    assert str(caught.value).startswith(f"{path}: ") and "\n" not in str(caught.value)
