@@ -139,12 +139,17 @@ def static_length(config: Any) -> int | None:
 
     Beyond, transformers gives the same position other angles in a longer prompt, which one graph cannot hold.
     """
-    scaling = getattr(config, "rope_scaling", None)
-    kind = scaling.get("rope_type", scaling.get("type")) if isinstance(scaling, dict) else None  # else: config_keys
+    kind = _scaling(config)
     if kind == "longrope":
         said = (getattr(config, "original_max_position_embeddings", None), config.max_position_embeddings)
         return int(next(length for length in said if length))
     return int(config.max_position_embeddings) if kind == "dynamic" else None
+
+
+def _scaling(config: Any) -> str | None:
+    """The kind of rope scaling."""
+    scaling = getattr(config, "rope_scaling", None)
+    return scaling.get("rope_type", scaling.get("type")) if isinstance(scaling, dict) else None  # else: config_keys
 
 
 def maximum_length(config: Any) -> int:
@@ -156,7 +161,7 @@ def maximum_length(config: Any) -> int:
 def context_note(config: Any) -> str | None:
     """Why the longest prompt is shorter than the model's context, where it is; None where it is not."""
     longest = maximum_length(config)
-    if longest == static_length(config) and config.rope_scaling["rope_type"] == "dynamic":
+    if longest == static_length(config) and _scaling(config) == "dynamic":
         if longest >= LONGEST_CONTEXT:
             return None
         return f"context: {longest:,} tokens; beyond, its rope scaling 'dynamic' depends on the prompt's length"
