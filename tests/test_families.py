@@ -63,5 +63,5 @@ def test_every_layer_is_fused(tiny_bundle: Callable[[str], Path]) -> None:
         assert manifest.passes["attention_of_judged"] == 1
         assert manifest.operators["com.microsoft.GroupQueryAttention"] == 2 * CHUNKS
         assert not {"Sigmoid", "Pow", "ReduceMean", "Erf", "Where"} & set(manifest.operators) - (
-            {"Where"} if "window" in str(ALL_FAMILIES[name][3]) else set()
+            {"Where"} if name == "apertus" or "window" in str(ALL_FAMILIES[name][3]) else set()
         )
