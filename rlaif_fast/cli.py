@@ -19,6 +19,7 @@ from rlaif_fast.commands.export import export
 from rlaif_fast.commands.inspect import inspect
 from rlaif_fast.commands.judge import judge
 from rlaif_fast.commands.prompt import prompt
+from rlaif_fast.commands.push import push
 from rlaif_fast.commands.rank import rank
 from rlaif_fast.commands.score import score
 from rlaif_fast.commands.select import select
@@ -43,7 +44,7 @@ def cli(debug: bool) -> None:
 
 
 for command in (
-    export, prompt, judge, rank, score, evaluate, select, diff, inspect, tune, bench, template, doctor, cache,
+    export, prompt, judge, rank, score, evaluate, select, diff, inspect, tune, bench, template, doctor, cache, push,
 ):  # fmt: skip
     cli.add_command(command)
 

@@ -1,4 +1,4 @@
-"""A Hugging Face hub on the loopback: as much of its protocol as downloading a model takes.
+"""A Hugging Face hub on the loopback: as much of its protocol as downloading and uploading takes.
 
 The answers are what the real hub gives, seen from huggingface_hub: an unknown repository is 401 for who sends
 no token, files have an ETag and the repository's commit, a missing file is told from a missing revision by
@@ -10,12 +10,19 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+import select
+import shutil
+import tempfile
 import threading
+from contextlib import suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from types import TracebackType
 from typing import Any
+from urllib.parse import unquote
+
+from tests.hub_uploads import taken
 
 _REPOSITORY = r"(?P<repository>[^/]+/[^/]+)"
 _RESOLVE = re.compile(rf"/{_REPOSITORY}/resolve/(?P<revision>[^/]+)/(?P<file>.+)")
@@ -29,6 +36,7 @@ class Repository:
     folders: dict[str, Path] = field(default_factory=dict)  # commit -> folder
     branches: dict[str, str] = field(default_factory=dict)  # branch -> commit
     gated: bool = False  # readable with a token only
+    private: bool = False  # seen with a token only
 
     def commit(self, revision: str) -> str | None:
         return revision if revision in self.folders else self.branches.get(revision)
@@ -42,6 +50,7 @@ class Seen:
     path: str
     authorization: str | None
     status: int
+    range: str | None = None
 
     @property
     def file(self) -> str | None:
@@ -56,6 +65,9 @@ class HubServer:
     def __init__(self) -> None:
         self.repositories: dict[str, Repository] = {}
         self.seen: list[Seen] = []
+        self.objects: dict[str, bytes] = {}  # large files that were uploaded, by sha256
+        self.stall: dict[str, int] = {}  # files that stop coming, once, behind so many bytes
+        self.root = Path(tempfile.mkdtemp(prefix="hub-"))
         self._http = ThreadingHTTPServer(("127.0.0.1", 0), type("Handler", (_Handler,), {"hub": self}))
         self._http.daemon_threads = True
 
@@ -72,6 +84,7 @@ class HubServer:
     ) -> None:
         self._http.shutdown()
         self._http.server_close()
+        shutil.rmtree(self.root)
 
     def put(self, name: str, folder: Path, branch: str = "main", gated: bool = False) -> str:
         """Push a folder to a branch of a repository; its commit."""
@@ -96,6 +109,30 @@ class _Handler(BaseHTTPRequestHandler):
     def do_HEAD(self) -> None:
         self._answer()
 
+    def do_POST(self) -> None:
+        self._take()
+
+    def do_PUT(self) -> None:
+        self._take()
+
+    def _take(self) -> None:
+        """What changes something needs a token; see tests/hub_uploads.py."""
+        path, body = self.path.partition("?")[0], self._body()
+        if self.headers.get("Authorization") is None and not path.startswith("/objects/"):
+            return self._refuse(401, None, "Invalid username or password.")
+        status, found = taken(self.hub, path, body)
+        return self._send(status, json.dumps(found).encode(), {"Content-Type": "application/json"})
+
+    def _body(self) -> bytes:
+        if self.headers.get("Transfer-Encoding") != "chunked":
+            return self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        parts = []
+        while size := int(self.rfile.readline(), 16):
+            parts.append(self.rfile.read(size))
+            self.rfile.readline()
+        self.rfile.readline()
+        return b"".join(parts)
+
     def log_message(self, format: str, *arguments: Any) -> None:
         pass
 
@@ -106,11 +143,11 @@ class _Handler(BaseHTTPRequestHandler):
             return self._refuse(404, None)
         repository = self.hub.repositories.get(found["repository"])
         known = self.headers.get("Authorization") is not None
-        if repository is None:
+        if repository is None or (repository.private and not known):
             return self._refuse(404 if known else 401, "RepoNotFound")
         if repository.gated and not known and found.re is _RESOLVE:
             return self._refuse(401, "GatedRepo", f"Access to model {found['repository']} is restricted.")
-        commit = repository.commit(found["revision"] or "main")
+        commit = repository.commit(unquote(found["revision"] or "main"))
         if commit is None:
             return self._refuse(404, "RevisionNotFound", f"Invalid rev id: {found['revision']}")
         folder = repository.folders[commit]
@@ -120,7 +157,10 @@ class _Handler(BaseHTTPRequestHandler):
                 return self._refuse(404, "EntryNotFound", "Entry not found", {"X-Repo-Commit": commit})
             content = path.read_bytes()
             etag = {"ETag": f'"{hashlib.sha256(content).hexdigest()}"', "X-Repo-Commit": commit}
-            return self._send(200, content, etag)
+            if begin := self._begin():
+                etag["Content-Range"] = f"bytes {begin}-{len(content) - 1}/{len(content)}"
+                return self._send(206, content[begin:], etag)
+            return self._send(200, content, etag, self.hub.stall.pop(found["file"], None) if self._sends else None)
         if found["what"] == "tree":
             under = found["under"] or ""
             listed = [p for p in _files(folder / under) if p.parent == folder / under]
@@ -130,24 +170,39 @@ class _Handler(BaseHTTPRequestHandler):
                          for p in listed]  # fmt: skip
         else:
             names = [p.relative_to(folder).as_posix() for p in _files(folder)]
-            rows = {"id": found["repository"], "sha": commit, "private": False, "gated": repository.gated,
-                    "tags": [], "siblings": [{"rfilename": name} for name in names]}  # fmt: skip
+            siblings = [{"rfilename": name, "size": (folder / name).stat().st_size} for name in names]
+            rows = {"id": found["repository"], "sha": commit, "private": repository.private,
+                    "gated": repository.gated, "tags": [], "siblings": siblings}  # fmt: skip
         return self._send(200, json.dumps(rows).encode(), {"Content-Type": "application/json"})
 
     def _refuse(self, status: int, code: str | None, message: str = "", more: dict[str, str] | None = None) -> None:
         headers = {"X-Error-Code": code, "X-Error-Message": message or code} if code else {}
         self._send(status, json.dumps({"error": message or "Not found"}).encode(), {**headers, **(more or {})})
 
-    def _send(self, status: int, content: bytes, headers: dict[str, str]) -> None:
+    @property
+    def _sends(self) -> bool:
+        return self.command != "HEAD"
+
+    def _begin(self) -> int:
+        """The first byte that is asked for."""
+        found = re.fullmatch(r"bytes=(\d+)-", self.headers.get("Range") or "")
+        return int(found[1]) if found else 0
+
+    def _send(self, status: int, content: bytes, headers: dict[str, str], stall: int | None = None) -> None:
         path = self.path.partition("?")[0]
-        self.hub.seen.append(Seen(self.command, path, self.headers.get("Authorization"), status))
+        seen = Seen(self.command, path, self.headers.get("Authorization"), status, self.headers.get("Range"))
+        self.hub.seen.append(seen)
         self.send_response(status)
         for name, value in headers.items():
             self.send_header(name, value)
         self.send_header("Content-Length", str(len(content)))
         self.end_headers()
-        if self.command == "GET":
-            self.wfile.write(content)
+        if self._sends:
+            with suppress(ConnectionError):  # who asked was killed
+                self.wfile.write(content[:stall])
+        if stall is not None:
+            select.select([self.connection], [], [], 60)  # until who asked is gone
+            self.close_connection = True
 
 
 def _files(folder: Path) -> list[Path]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import get_args
 
 import pytest
 from hypothesis import given, settings
@@ -13,6 +14,8 @@ from rlaif_fast import Pair, Verdict
 from rlaif_fast.errors import EvalError
 from rlaif_fast.evaluation.calibration import Calibration, fit, read_calibration
 from rlaif_fast.evaluation.records import Sample, half, record, sample_of
+from rlaif_fast.judging.judge import Orders
+from rlaif_fast.selection.ways import both_ways
 from tests.verdicts import Row, exchanged, random_rows, sample, values, verdict_row
 
 
@@ -34,12 +37,17 @@ def test_a_fit_takes_away_what_was_put_in() -> None:
     assert fit(fitted) == pytest.approx((1, 0), abs=1e-6), "there is nothing left to fit"
 
 
-def test_no_other_temperature_is_better() -> None:
+@pytest.mark.parametrize("orders", get_args(Orders))
+def test_no_other_temperature_is_better(orders: Orders) -> None:
+    """Of p1 of one order, one that is fitted to both orders' mean is not the best."""
     of = _leaning(12)
-    a, b = fit(of)
-    least = values(Calibration("", a, b, {}).on(of))["log_loss"]
+    a, b = fit(of, orders)
+
+    def loss(factor: float) -> float:
+        return float(values(both_ways(Calibration("", factor * a, factor * b, {}).on(of), orders))["log_loss"])
+
     for factor in (0.5, 0.9, 0.999, 1.001, 1.1, 2):
-        assert values(Calibration("", factor * a, factor * b, {}).on(of))["log_loss"] > least
+        assert loss(factor) > loss(1)
 
 
 def test_exchanging_all_responses_fits_the_same() -> None:

@@ -82,6 +82,7 @@ def test_bundle_is_found_by_path_or_id(tmp_path: Path) -> None:
     assert find_bundle("owner/name") == Path("owner/name"), "what lies here comes first"
 
 
-def test_bundle_that_is_nowhere_stays_as_it_was_said() -> None:
-    """The message about it then names what the user gave."""
-    assert find_bundle("owner/none") == Path("owner/none")
+@pytest.mark.parametrize("name", ["none", "./owner/none", "owner/none/x"])
+def test_bundle_that_is_nowhere_stays_as_it_was_said(name: str) -> None:
+    """The message about it then names what the user gave. One of the hub: tests/test_published.py."""
+    assert find_bundle(name) == Path(name)

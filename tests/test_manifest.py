@@ -119,6 +119,12 @@ def test_a_real_one_reads_back(llama: Path) -> None:
     assert hash(manifest.prompt.template) == hash(SUMMARY)
 
 
+def test_a_template_is_written_as_it_always_was() -> None:
+    """A key more would change the digest of every judge: its calibrations, profiles and unfinished runs were lost."""
+    (prompt,) = json.loads(EXAMPLE.to_json())["prompts"]
+    assert sorted(prompt["template"]) == ["labels", "name", "text"]
+
+
 def test_text_is_readable_and_ends_its_line() -> None:
     text = EXAMPLE.to_json()
     assert '"é\\n"' in text and text.endswith("}\n")

@@ -16,12 +16,16 @@ def _profile() -> Profile:
     return Profile(Judging("microsoft/phi-1_5", "int8", "d" * 64), "summary-chat", "forward", calibration, {"pairs": 3})
 
 
-def test_a_profile_reads_back(tmp_path: Path) -> None:
+def test_a_profile_reads_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RLAIF_FAST_HOME", str(tmp_path))
     for profile in (_profile(), Profile(_profile().judge, "p", "both", None, {})):
         path = tmp_path / "p.json"
         path.write_text(profile.to_json())
         assert read_profile(path) == profile
-    assert _profile().folder.name == "microsoft-phi-1_5-int8"
+    with pytest.raises(EvalError, match=r"microsoft/phi-1_5 \(int8\): the profile's bundle is not there; say with -b"):
+        _ = _profile().folder
+    (tmp_path / "bundles" / "microsoft-phi-1_5-int8").mkdir(parents=True)
+    assert _profile().folder == tmp_path / "bundles" / "microsoft-phi-1_5-int8"
     with pytest.raises(EvalError, match="was made for another judge than microsoft/phi-1_5"):
         profile.require_judge("e" * 64, path)
 
@@ -39,3 +43,4 @@ def test_a_damaged_profile_is_refused_in_one_line(change: tuple[str, str], tmp_p
     with pytest.raises(EvalError) as caught:
         read_profile(path)
     assert str(caught.value).startswith(f"{path}: ") and "\n" not in str(caught.value)
+    assert "select" in str(caught.value), "what to do"

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from rlaif_fast import Judge
+from rlaif_fast import Judge, PairError
 from rlaif_fast.rows.pairs import Pair
 from rlaif_fast.selection.readings import Readings
 
@@ -33,3 +33,19 @@ def test_what_was_read_is_not_read_again(llama: Path, tmp_path: Path, monkeypatc
     assert sum(count for count, now in told if now) == 2, "what was cut off, and the new pair"
     readings(pairs).read("summary", [0])
     assert sum(count for count, now in told if now) == 0
+
+
+def test_a_text_that_was_cut_off_is_another_text(llama: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was read of a pair that was made to fit is no answer on the whole pair, which does not fit."""
+    monkeypatch.setenv("RLAIF_FAST_HOME", str(tmp_path))
+    judge = Judge.load(llama)
+    pairs = [Pair("jam " * judge.manifest.maximum_length, "one response", "another one")]
+
+    def readings(shorten: bool) -> Readings:
+        return Readings(pairs, lambda prompt: judge, lambda count, now: None, shorten=shorten)
+
+    wanted = judge.judge(judge.shortened(pairs[0])).log_odds_by_order
+    assert np.abs(readings(True).read("summary", [0]) - wanted).max() < 1e-4
+    for refused in (readings(False).check, readings(False).read):
+        with pytest.raises(PairError, match=r"the pair: the prompt has [\d,]+ tokens"):
+            refused("summary", [0])

@@ -17,7 +17,7 @@ from rlaif_fast.bundle.folder import read_manifest
 from rlaif_fast.evaluation.records import half
 from rlaif_fast.prompts.built_in import BUILT_IN, template_of
 from rlaif_fast.prompts.template import SUMMARY
-from tests.conftest import Run
+from tests.conftest import ROOT, Run
 from tests.test_bundle_prompts import export
 
 WORDS = ["the", "quick", "brown", "fox", "jumps", "over", "lazy", "dog", "while", "seven", "wizards", "brew", "jam"]
@@ -160,6 +160,7 @@ def test_a_profile_is_held_to_its_bundle(
         (("--template", "mine"), 1, "no template 'mine', there is: "),
         (("--limit", 12), 1, "choosing needs 10 instructions in each half"),
         (("--json", "x.json", "--html", "x.json"), 1, "two reports cannot be one file"),
+        (("--template", ROOT / "pyproject.toml", "--json", ROOT / "pyproject.toml"), 1, "toml: the input itself, give"),
     ],
 )
 def test_mistakes_are_one_line(

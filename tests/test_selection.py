@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -11,18 +14,21 @@ import pytest
 from rlaif_fast.errors import EvalError, PairError
 from rlaif_fast.evaluation.records import Floats, half
 from rlaif_fast.rows.pairs import Pair
+from rlaif_fast.schemas.human_labels import LeftOut
 from rlaif_fast.selection import race as races
 from rlaif_fast.selection.choosing import Chosen, choose, require_enough, sample_of_pairs
 from rlaif_fast.selection.comparison import against
 from rlaif_fast.selection.parts import split
+from rlaif_fast.selection.selector import Selector
 from rlaif_fast.selection.ways import WAYS, right
 
 
 class Answers:
     """Made-up readings: log-odds of every pair through every prompt, which are there already."""
 
-    def __init__(self, odds: Mapping[str, Floats], too_long: Sequence[str] = ()) -> None:
-        self._all, self._too_long, self._read, self.count = odds, too_long, dict[str, Floats](), 0
+    def __init__(self, odds: Mapping[str, Floats]) -> None:
+        self._all, self._read, self.count = odds, dict[str, Floats](), 0
+        self.too_long: dict[str, int] = {}  # place of a pair that is too long for a prompt
 
     @property
     def prompts(self) -> list[str]:
@@ -34,9 +40,12 @@ class Answers:
     def odds(self, prompt: str) -> Floats:
         return self._read.setdefault(prompt, np.full_like(self._all[prompt], np.nan))
 
-    def read(self, prompt: str, places: Sequence[int]) -> Floats:
-        if prompt in self._too_long:
+    def check(self, prompt: str, places: Sequence[int]) -> None:
+        if self.too_long.get(prompt) in places:
             raise PairError("file, line 3: the prompt has 9 tokens, the model takes 8")
+
+    def read(self, prompt: str, places: Sequence[int]) -> Floats:
+        self.check(prompt, places)
         odds = self.odds(prompt)
         self.count += int(np.isnan(odds[list(places), 0]).sum())
         odds[list(places)] = self._all[prompt][list(places)]
@@ -194,9 +203,12 @@ def test_one_order_is_chosen_only_where_it_is_shown_to_be_better() -> None:
     assert recommended(chosen) == "odd"
 
 
-def test_a_prompt_that_a_pair_is_too_long_for_is_left_out_and_said() -> None:
+@pytest.mark.parametrize("tested", [False, True])
+def test_a_prompt_that_a_pair_is_too_long_for_is_left_out_and_said(tested: bool) -> None:
+    """Also where it is a pair of the test, which is read last."""
     pairs, answers = made_up(6, 300, {"current": 0.0, "good": 1.5, "long": 3.0})
-    answers._too_long = ["long"]
+    parts = split([pair.instruction for pair in pairs], 0)
+    answers.too_long["long"] = int((parts.tested_on if tested else parts.chosen_on)[-1])
     said: list[str] = []
     chosen = run(pairs, answers, said)
     assert recommended(chosen) == "good"
@@ -210,3 +222,34 @@ def test_too_few_pairs_are_refused() -> None:
     sample, parts = sample_of_pairs(pairs), split([pair.instruction for pair in pairs], 0)
     with pytest.raises(EvalError, match=r"x\.jsonl: choosing needs 10 instructions in each half, here are \d and \d"):
         require_enough(sample, parts, "x.jsonl")
+
+
+def test_examples_that_cannot_be_shown_are_left_out_and_said() -> None:
+    """The others are made all the same."""
+    pairs, _ = made_up(8, 200, {})
+    made: list[str] = []
+    trial = SimpleNamespace(make=lambda files, chat: made.extend(Path(file).stem for file in files) or made)
+
+    def tried(change: Callable[[int, Pair], Pair]) -> list[str]:
+        selector = Selector("x.jsonl", list(map(change, range(200), pairs)), LeftOut(), shots=[2, 4])
+        made.clear()
+        selector._with_examples(trial, [], "helpful")  # type: ignore[arg-type]
+        return selector.left_out
+
+    assert tried(lambda _, pair: pair) == [] and made == ["2", "4"]
+    third = split([pair.instruction for pair in pairs], 4).examples[2]
+    found = tried(lambda k, pair: replace(pair, response_0="a" * 70_000) if k == third else pair)
+    assert found == ["left out: 4 examples; more than 65,536 bytes, which no template has"] and made == ["2"]
+    found = tried(lambda _, pair: replace(pair, carried={**pair.carried, "rationale": ["because"]}))
+    assert [line.partition("; ")[0] for line in found] == ["left out: 2 examples", "left out: 4 examples"]
+    assert all(line.endswith(": rationale must be a string") for line in found)
+    assert not made
+
+
+def test_no_more_rows_are_set_aside_than_can_be_shown() -> None:
+    pairs, _ = made_up(8, 300, {})
+    first = {pair.instruction for pair in pairs if half(pair.instruction) == 0}
+    assert 2 < len(first) // 10 < 16
+    selector = Selector("x.jsonl", pairs, LeftOut(), shots=[2, 16])
+    assert len(selector._parts.examples) == 2
+    assert selector.left_out == ["left out: 16 examples; there are too few instructions to show so many"]

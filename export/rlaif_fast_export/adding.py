@@ -8,15 +8,16 @@ from pathlib import Path
 import numpy as np
 from tokenizers import Tokenizer
 
-from rlaif_fast.bundle.editing import drop_unused_head, put_prompts
+from rlaif_fast.bundle.editing import drop_unused_head, put_prompts, require_own
 from rlaif_fast.bundle.folder import Bundle, entry, read_manifest
 from rlaif_fast.bundle.manifest import HEAD, HEADS, Manifest
 from rlaif_fast.errors import BundleError, ExportError
+from rlaif_fast.prompts.kinds import AnyTemplate
 from rlaif_fast.prompts.score_template import ScoreTemplate
 from rlaif_fast.rows.pairs import Pair
 from rlaif_fast.runtime.selftest import FAITHFUL
 from rlaif_fast_export.graph.head_form import head_form
-from rlaif_fast_export.other_prompts import AnyTemplate, Progress, Say, ask_through, asker_for, fit_all, held_all
+from rlaif_fast_export.other_prompts import Progress, Say, ask_through, asker_for, fit_all, held_all
 from rlaif_fast_export.prompts.fitted import FittedPrompt, Fitter
 from rlaif_fast_export.reference.blockwise import Blockwise
 from rlaif_fast_export.reference.oracle import Asked
@@ -43,11 +44,12 @@ def add_prompts(
         skip: with it a prompt that cannot be added is left out, and it is told why.
 
     Raises:
-        BundleError: a prompt of a name is there already.
+        BundleError: a prompt of a name is there already, or the bundle was downloaded.
         ExportError: ``source`` is not what the bundle was made of.
         FidelityError: not faithful to PyTorch.
         TemplateError: a template does not fit the tokenizer.
     """
+    require_own(folder)
     bundle = Bundle(folder)
     manifest = bundle.manifest
     progress(f"reading the configuration of {source.name}", 0)

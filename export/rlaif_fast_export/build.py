@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import math
 import shutil
 import tempfile
 from collections.abc import Callable, Sequence
@@ -18,7 +19,9 @@ from rlaif_fast.bundle.folder import Bundle, entry, write_manifest
 from rlaif_fast.bundle.manifest import FILES, HEADS, MODEL, TOKENIZER, WEIGHTS, Manifest
 from rlaif_fast.bundle.prompt import PROMPTS, BundlePrompt
 from rlaif_fast.errors import ExportError
+from rlaif_fast.prompts.reward_template import RewardTemplate
 from rlaif_fast.prompts.score_template import ScoreTemplate
+from rlaif_fast.prompts.template import Template
 from rlaif_fast_export.graph.forms import UnsupportedModule
 from rlaif_fast_export.graph.head_form import head_form
 from rlaif_fast_export.graph.prefix import as_cache, bake_prefix
@@ -38,7 +41,7 @@ from rlaif_fast_export.passes import pipeline as passes
 from rlaif_fast_export.prompts.fitted import FittedPrompt
 from rlaif_fast_export.reference.blockwise import Blockwise, Prompt
 from rlaif_fast_export.reference.oracle import Oracle, ask, ask_for_int8
-from rlaif_fast_export.reference.pytorch import Asker, asker_of
+from rlaif_fast_export.reference.pytorch import Asker, RewardAsker, ScoreAsker, asker_of
 from rlaif_fast_export.reference.texts import shipped_pairs
 from rlaif_fast_export.sources.source import Source
 from rlaif_fast_export.writing.draft import draft, draft_prompt
@@ -117,15 +120,15 @@ class Build:
             self.oracle = ask(self._model, asker, self._progress, longest=not self._source.listed)
             self._make(0.0, 0.0)
         else:
-            assert isinstance(asker, Asker)
+            assert not isinstance(asker, ScoreAsker)
             self._work = Work(self._folder / WORK, self._key)
             self._ask_for_int8(asker)
-            self._choose_mix(self.int8.max_delta)
+            self._choose_mix(self.int8.max_delta / (math.sqrt(2) if self._of_rewards else 1.0))
             self._work.remove()
         if any(isinstance(one.template, ScoreTemplate) for one in (prompt, *(one.prompt for one in self.asked))):
             write_head(lm, self._folder, head_form(lm))
 
-    def _ask_for_int8(self, asker: Asker) -> None:
+    def _ask_for_int8(self, asker: Asker | RewardAsker) -> None:
         """Find PyTorch's answers, what the blocks are fed, and the gradients behind them; or take up what was found."""
         assert self.int8 is not None
         pairs = self.int8.calibration
@@ -170,6 +173,11 @@ class Build:
         self._inputs = {}
         self.oracle.fitted, self.oracle.others, self.oracle.through = (), (), {}
         gc.collect()
+
+    @property
+    def _of_rewards(self) -> bool:
+        """Whether an answer is a reward: log-odds are the difference of two, whose errors are independent."""
+        return isinstance(self._prompt.template, RewardTemplate)
 
     @property
     def _texts(self) -> Texts:
@@ -270,10 +278,11 @@ class Build:
             Bundle(self._folder), [*probes, *([prompt.ids] for prompt in fitted)],
             lambda done: self._progress("measuring the constant shift", done),
         )  # fmt: skip
-        of_probes = (self.oracle.of_probes[:, :2] * [1, -1]).ravel()
+        of_probes = (self.oracle.of_probes[:, :2] * ([1, 1] if self._of_rewards else [1, -1])).ravel()
         errors = answers.log_odds - [*of_probes, *(self._behind.log_odds[prompt] for prompt in fitted)]
         # Of three labels nothing is taken out (docs/templates.md).
-        shift = 0.0 if self._prompt.pair_template.ties else float(errors.mean())
+        ties = isinstance(self._prompt.template, Template) and self._prompt.template.ties
+        shift = 0.0 if ties else float(errors.mean())
         error = max(float(np.abs(part - shift).mean()) for part in np.split(errors, [len(of_probes)]))
         self.arrays = self.arrays.shifted(shift)
         self.manifest = replace(self.manifest, prompts=(self._write_prompt(),))

@@ -9,11 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from rlaif_fast.errors import ExportError
+from rlaif_fast.prompts.kinds import AnyTemplate
 from rlaif_fast.runtime.selftest import FAITHFUL
 from rlaif_fast_export.build import WORK, Build, Progress
 from rlaif_fast_export.int8.options import Int8Options
 from rlaif_fast_export.int8.work import was_left
-from rlaif_fast_export.other_prompts import AnyTemplate, fit_all, put_all
+from rlaif_fast_export.other_prompts import fit_all, put_all
 from rlaif_fast_export.prompts.fitted import FittedPrompt, Fitter
 from rlaif_fast_export.sources.failures import refused
 from rlaif_fast_export.sources.source import Source
@@ -26,14 +27,15 @@ _FORM = 3  # of what lies in the folder: another number where a version keeps so
 
 
 def export_bundle(
-    source: Source, output: Path, template: AnyTemplate, *, force: bool, progress: Progress,
+    source: Source, output: Path, template: AnyTemplate | None, *, force: bool, progress: Progress,
     more: Sequence[AnyTemplate] = (), along: Sequence[AnyTemplate] = (), int8: Int8Options | None = None,
     chat: bool = False, say: Callable[[str], None] = lambda _: None,
 ) -> Path:  # fmt: skip
     """Export ``source`` at fp32, or with ``int8`` products, into the folder ``output``.
 
     Args:
-        template: of the first prompt, for which int8 is fitted; one for pairs, or at fp32 one for scores.
+        template: of the first prompt, for which int8 is fitted; one for pairs, or at fp32 one for scores. None for a
+            reward model, which reads conversations through its own chat template.
         more: templates of further prompts.
         along: of some that come along where they can: the bundle is faithful through them, and they cost little.
         chat: put templates for pairs into the model's own chat template first.
@@ -52,13 +54,16 @@ def export_bundle(
     progress(f"reading the configuration of {source.name}", 0)
     with refused(f"{source.name}: its configuration cannot be used"):
         source.config()  # what cannot be exported is said before anything else
+    if source.is_reward_model and not source.listed:
+        raise ExportError(f"{source.name}: a reward model of a family that is not listed, which is not verified")
     if int8 is not None and not source.listed:
         raise ExportError(
             f"{source.name}: a family that is not listed is exported at fp32 alone; give --precision fp32"
         )
     with refused(f"{source.name}: cannot be exported", _REPORT, passing=OSError):  # a full disk says so itself
         fitter = Fitter(source)
-        prompt, *others = fit_all(fitter, [template, *more], chat)
+        named = [*([] if template is None else [template]), *more]
+        prompt, *others = fit_all(fitter, named, chat) if named else [fitter.reward()]
         needed = [one.template.name for one in others]
         others += fit_all(fitter, along, chat, say)
         state = source.state()

@@ -18,6 +18,7 @@ from rlaif_fast.bundle.folder import read_manifest
 from rlaif_fast.bundle.manifest import Manifest
 from rlaif_fast.bundle.prompt import BundlePrompt
 from rlaif_fast.errors import ExportError, FidelityError, TemplateError
+from rlaif_fast.prompts.kinds import AnyTemplate
 from rlaif_fast.prompts.score_template import ScoreTemplate
 from rlaif_fast.prompts.template import Template
 from rlaif_fast.rows.pairs import Pair
@@ -25,7 +26,7 @@ from rlaif_fast_export.graph.prefix import bake_prefix, prefix_of
 from rlaif_fast_export.prompts.fitted import FittedPrompt, Fitter
 from rlaif_fast_export.reference.blockwise import Blockwise, Cache
 from rlaif_fast_export.reference.oracle import Answers, Asked
-from rlaif_fast_export.reference.pytorch import Asker, ScoreAsker, asker_of, common_ending, fitting
+from rlaif_fast_export.reference.pytorch import AnyAsker, asker_of, common_ending, fitting
 from rlaif_fast_export.reference.texts import LARGE, by_length, shipped_pairs
 from rlaif_fast_export.reference.verify import error_bound, fidelity, require_faithful, require_ties
 from rlaif_fast_export.writing.answers import Ask
@@ -34,7 +35,6 @@ from rlaif_fast_export.writing.head import has_tied_head
 from rlaif_fast_export.writing.prompt_file import PromptArrays, entry_of, write_prompt
 from rlaif_fast_export.writing.verification import card_of, exact_card, probes_of
 
-AnyTemplate = Template | ScoreTemplate
 Progress = Callable[[str, float], None]
 Say = Callable[[str], None]
 # Probe pairs, the shortest, that other prompts than the first are verified on: at fp32 the graph is verified with the
@@ -71,7 +71,7 @@ class AskedPrompt:
     """A prompt that is not in the bundle yet, with PyTorch's answers through it."""
 
     prompt: FittedPrompt
-    asker: Asker | ScoreAsker
+    asker: AnyAsker
     arrays: PromptArrays
     pairs: Sequence[Pair]
     answers: Answers
@@ -94,6 +94,8 @@ def ask_those_that_fit(
     Raises:
         ExportError: the context holds no pair in one that is needed.
     """
+    if not prompts:
+        return []
     along = [one for one in prompts if one.template.name not in needed]
     scores = [one for one in along if isinstance(one.template, ScoreTemplate)]
     left_out = along if model.parameters >= LARGE else [] if has_tied_head(model.lm) else scores
@@ -124,7 +126,7 @@ def _few(prompt: FittedPrompt, needed: bool) -> int:
     return _OF_NEEDED if needed else FEW
 
 
-def asker_for(prompt: FittedPrompt) -> Asker | ScoreAsker:
+def asker_for(prompt: FittedPrompt) -> AnyAsker:
     return asker_of(prompt.tokenizer, prompt.template, prompt.label_ids, prompt.longest)
 
 
@@ -187,7 +189,9 @@ def hold(
         return replace(drafted, fidelity=card, probes=probes_of(asked.pairs, asked.answers, found)), content
     odds, on = found[:, :2], f"{len(found)} probe pairs in both orders"
     shift, others = 0.0, np.zeros((1, 1))
-    if not template.ties:  # of three labels nothing is taken out (docs/templates.md)
+    if not (
+        isinstance(template, Template) and template.ties
+    ):  # of three labels nothing is taken out (docs/templates.md)
         shift, others = _shifts(odds - asked.answers)
         on += ", less the others' shift"
     held_out = odds - others * [1, -1]

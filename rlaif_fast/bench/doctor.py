@@ -14,7 +14,6 @@ from rlaif_fast.bundle.folder import Bundle
 from rlaif_fast.bundle.home import DEFAULT_MODEL, bundle_folder, default_bundle, find_bundle, home
 from rlaif_fast.bundle.manifest import Manifest
 from rlaif_fast.errors import RlaifFastError
-from rlaif_fast.prompts.template import Template
 from rlaif_fast.runtime import cgroup, cpu, memory, processor, selftest
 from rlaif_fast.version import __version__
 
@@ -141,12 +140,11 @@ def _no_default(folder: Path) -> Finding:
 
 def _self_test(bundle: Bundle) -> Finding:
     """The probes of the bundle's first prompt, judged here and now, whether they passed before or not."""
-    from rlaif_fast.judging.judge import Judge
-    from rlaif_fast.judging.rater import Rater
+    from rlaif_fast.judging.sessions import session_of
 
     try:
-        judge = Judge(bundle) if isinstance(bundle.manifest.prompt.template, Template) else Rater(bundle)
-        largest = selftest.check(bundle.manifest, judge.answer)
+        session = session_of(bundle.manifest.prompt.template)(bundle)
+        largest = selftest.check(bundle.manifest, session.answer)
     except RlaifFastError as error:
         return Finding("self-test", "broken", str(error))
     before = "passed here before too" if selftest.record_of(bundle.manifest).is_file() else "the first time here"

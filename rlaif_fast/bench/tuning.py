@@ -23,7 +23,7 @@ from rlaif_fast.bundle.prompt import Probe
 from rlaif_fast.errors import BundleError, JudgeError, UnfaithfulError
 from rlaif_fast.judging.judge import Judge
 from rlaif_fast.judging.rater import Rater
-from rlaif_fast.prompts.template import Template
+from rlaif_fast.judging.sessions import session_of
 from rlaif_fast.runtime import selftest
 from rlaif_fast.runtime.engine_choice import Tried, Tuned
 from rlaif_fast.runtime.engines import DEFAULT, EngineOptions, Variant, offered
@@ -162,8 +162,7 @@ def _try(
 
 def _open(candidate: Candidate, options: EngineOptions) -> Judge | Rater:
     prompt = candidate.manifest.prompt
-    kind = Judge if isinstance(prompt.template, Template) else Rater
-    return kind(Bundle(candidate.folder, prompt.name), options, candidate.variant.name)
+    return session_of(prompt.template)(Bundle(candidate.folder, prompt.name), options, candidate.variant.name)
 
 
 def _times(sides: Sequence[Judge | Rater], probes: Sequence[Probe]) -> list[float]:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from rlaif_fast.bundle.folder import read_manifest
 from rlaif_fast.bundle.home import BUNDLES, CHECKED, READINGS, home
+from rlaif_fast.bundle.hub import downloads, forget_empty
 from rlaif_fast.errors import BundleError
 
 
@@ -21,8 +22,9 @@ class Entry:
 
     Attributes:
         name: what ``cache remove`` takes.
-        kind: ``bundle``, ``self-tests`` (which bundles passed on this machine), ``readings`` (what ``select`` read),
-            ``leftover`` of a stopped export, ``damaged`` (no readable manifest) or ``link``.
+        kind: ``bundle``, ``download`` (a published bundle), ``self-tests`` (which bundles passed on this machine),
+            ``readings`` (what ``select`` read), ``leftover`` of a stopped export or download, ``damaged`` (no readable
+            manifest) or ``link``.
         what: a few words for people.
         bytes: of its files; a link has none.
         made: when it was written, seconds since 1970.
@@ -41,12 +43,13 @@ class Entry:
 def entries() -> list[Entry]:
     """Everything in the cache folder, by name. An error of one thing hides no other."""
     found = [_bundle(path) for path in _inside(home() / BUNDLES)]
+    found += [_bundle(path, name) for name, path in downloads()]
     for name, kind, holds in (
         (CHECKED, "self-tests", "passed on this machine"), (READINGS, "readings", "prompts that select read through"),
     ):  # fmt: skip
         path = home() / name
         if path.is_symlink() or path.is_dir():
-            what = "a link" if path.is_symlink() else f"{len(list(_inside(path)))} {holds}"
+            what = "a link" if path.is_symlink() else f"{sum(one.suffix != '.lock' for one in _inside(path))} {holds}"
             found.append(_entry(path, "link" if path.is_symlink() else kind, what, name))
     return sorted(found, key=lambda entry: entry.name)
 
@@ -68,18 +71,20 @@ def remove(entry: Entry) -> None:
     gone = entry.path.with_name(f".{entry.path.name}.old-{os.getpid()}")
     entry.path.rename(gone)
     shutil.rmtree(gone)
+    forget_empty()
 
 
-def _bundle(path: Path) -> Entry:
+def _bundle(path: Path, name: str | None = None) -> Entry:
+    """Args: name: of a download."""
     if path.is_symlink():
-        return _entry(path, "link", f"to {os.readlink(path)}")
+        return _entry(path, "link", f"to {os.readlink(path)}", name)
     if path.name.startswith(".") or not path.is_dir():
-        return _entry(path, "leftover", "of a stopped export or removal")
+        return _entry(path, "leftover", f"of a stopped {'download' if name else 'export'} or removal", name)
     try:
         manifest = read_manifest(path)
     except BundleError as error:
-        return _entry(path, "damaged", str(error))
-    return _entry(path, "bundle", manifest.name)
+        return _entry(path, "damaged", str(error), name)
+    return _entry(path, "download" if name else "bundle", manifest.name, name)
 
 
 def _entry(path: Path, kind: str, what: str, name: str | None = None) -> Entry:

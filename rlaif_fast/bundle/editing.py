@@ -7,10 +7,17 @@ from dataclasses import replace
 from pathlib import Path
 
 from rlaif_fast.bundle.folder import read_manifest, write_manifest
+from rlaif_fast.bundle.home import DOWNLOADS, home
 from rlaif_fast.bundle.manifest import HEAD, HEADS
 from rlaif_fast.bundle.prompt import BundlePrompt, FileEntry
 from rlaif_fast.errors import BundleError
 from rlaif_fast.prompts.score_template import ScoreTemplate
+
+
+def require_own(folder: Path) -> None:
+    """Raise BundleError where the bundle is a published one in the cache folder: its folder is called by a commit."""
+    if (home() / DOWNLOADS).resolve() in folder.resolve().parents:
+        raise BundleError(f"{folder}: downloaded, and pinned to its commit; copy the folder and change the copy")
 
 
 def put_prompts(folder: Path, prompts: Sequence[BundlePrompt], files: Mapping[str, FileEntry]) -> None:
@@ -30,8 +37,9 @@ def remove_prompts(folder: Path, names: Iterable[str]) -> None:
     """Take the prompts called ``names`` out of the bundle.
 
     Raises:
-        BundleError: there is none of a name, or none would be left.
+        BundleError: there is none of a name, none would be left, or the bundle was downloaded.
     """
+    require_own(folder)
     manifest = read_manifest(folder)
     gone = [manifest.through(name).prompt for name in dict.fromkeys(names)]
     kept = tuple(prompt for prompt in manifest.prompts if prompt not in gone)

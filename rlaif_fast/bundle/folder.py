@@ -23,12 +23,11 @@ from rlaif_fast.bundle.manifest import (
 from rlaif_fast.bundle.plain_file import digest_of, open_plain
 from rlaif_fast.bundle.prompt import Arrays, BundlePrompt, FileEntry
 from rlaif_fast.errors import BundleError
-from rlaif_fast.prompts.score_template import ScoreTemplate
-from rlaif_fast.prompts.template import Template
+from rlaif_fast.prompts.kinds import Kinds
 
 # Bytes. A manifest is a few kilobytes, a graph at most a few megabytes, the largest vocabularies take 40 MB; keys and
 # values of a prefix take megabytes, of thousands of tokens gigabytes.
-_LARGEST = {
+LARGEST = {
     MANIFEST: 16 << 20, MODEL: 256 << 20, HEAD: 16 << 20, TOKENIZER: 256 << 20, WEIGHTS: 1 << 40, HEAD_WEIGHTS: 1 << 36,
 }  # fmt: skip
 _LARGEST_PROMPT = 16 << 30
@@ -55,15 +54,15 @@ class Bundle:
 
     def __init__(
         self, folder: str | Path, template: str | None = None,
-        kind: type[Template] | type[ScoreTemplate] | None = None,
+        kinds: Kinds | None = None,
     ) -> None:  # fmt: skip
         """
         Args:
             template: name of the prompt; by default the first.
-            kind: of the template; by default either.
+            kinds: of the template; by default any.
         """
         self.folder = Path(folder)
-        self.manifest = read_manifest(self.folder).through(template, kind)
+        self.manifest = read_manifest(self.folder).through(template, kinds)
         for name in FILES:
             self._open(name).close()
         self.graph, self.tokenizer = self._read(MODEL), self._read(TOKENIZER)
@@ -95,13 +94,13 @@ class Bundle:
         self._checks += [self._checking(name) for name in weights[1:]]
         return graph
 
-    def through(self, template: str | None, kind: type[Template] | type[ScoreTemplate] | None = None) -> Bundle:
+    def through(self, template: str | None, kinds: Kinds | None = None) -> Bundle:
         """The same bundle, seen through another of its prompts; what was read and checked is not read again.
 
         Raises BundleError as opening it does.
         """
         found = copy(self)
-        found.manifest = self.manifest.through(template, kind)
+        found.manifest = self.manifest.through(template, kinds)
         found.arrays = found._arrays()
         return found
 
@@ -136,7 +135,7 @@ class Bundle:
 
     def _open(self, name: str) -> BinaryIO:
         path, entry = self.folder / name, self._entry(name)
-        stream, size = open_plain(path, _LARGEST.get(name, _LARGEST_PROMPT))
+        stream, size = open_plain(path, LARGEST.get(name, _LARGEST_PROMPT))
         if size != entry.bytes:
             stream.close()
             raise BundleError(f"{path}: {size:,} bytes, exported with {entry.bytes:,}; export the model again")
@@ -173,7 +172,7 @@ def read_manifest(folder: Path) -> Manifest:
         raise BundleError(f"{folder}: no such folder; give a bundle, `rlaif-fast export MODEL` makes one")
     if not path.is_symlink() and not path.is_file():
         raise BundleError(f"{folder}: no bundle (it has no {MANIFEST})")
-    stream, size = open_plain(path, _LARGEST[MANIFEST])
+    stream, size = open_plain(path, LARGEST[MANIFEST])
     with stream:
         return Manifest.from_json(stream.read(size), str(path))
 

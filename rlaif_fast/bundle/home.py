@@ -8,9 +8,11 @@ from pathlib import Path
 
 import platformdirs
 
+from rlaif_fast.reports.terminal import say
+
 DEFAULT_MODEL = "smollm2-135m-instruct"
-# In the cache folder: bundles by name, which passed their self-test, and what `select` read.
-BUNDLES, CHECKED, READINGS = "bundles", "checked", "readings"
+# In the cache folder: bundles by name, those of the hub, which passed their self-test, and what `select` read.
+BUNDLES, DOWNLOADS, CHECKED, READINGS = "bundles", "downloads", "checked", "readings"
 PRECISIONS = ("int8", "fp32")  # in the order that bundles of one model are looked for
 
 
@@ -35,9 +37,21 @@ def default_bundle() -> Path | None:
 
 
 def find_bundle(path_or_id: str | Path) -> Path:
-    """A bundle's folder: the path itself where it exists, else where an exported model of that id lies."""
+    """A bundle's folder.
+
+    That is the path itself where it exists, else where an exported model of that id lies, else a published bundle's
+    (``owner/name``, ``owner/name@revision``), which is downloaded where it is not here yet.
+
+    Raises BundleError where the hub was asked and did not give it.
+    """
     path = Path(path_or_id)
     if path.exists():
         return path
     folders = (bundle_folder(str(path_or_id), precision) for precision in PRECISIONS)
-    return next((folder for folder in folders if folder.exists()), path)
+    if (found := next((folder for folder in folders if folder.exists()), None)) is not None:
+        return found
+    from rlaif_fast.bundle.download import downloaded  # it reads manifests, which need this module
+    from rlaif_fast.bundle.hub import Published
+
+    published = Published.named(path_or_id) if isinstance(path_or_id, str) else None
+    return path if published is None else downloaded(published, say)

@@ -11,6 +11,8 @@ from rlaif_fast.bundle.home import PRECISIONS
 from rlaif_fast.bundle.prompt import BundlePrompt, FileEntry
 from rlaif_fast.bundle.typed_json import mapping, no_constant, record, typed
 from rlaif_fast.errors import BundleError, TemplateError
+from rlaif_fast.prompts.kinds import Kinds
+from rlaif_fast.prompts.reward_template import RewardTemplate
 from rlaif_fast.prompts.score_template import ScoreTemplate
 from rlaif_fast.prompts.template import Template
 
@@ -78,31 +80,56 @@ class Manifest:
         """The one that is meant."""
         return self.prompts[self.chosen]
 
-    def through(self, name: str | None, kind: type[Template] | type[ScoreTemplate] | None = None) -> Manifest:
-        """The same, seen through the prompt of that name; without one through the first, of a ``kind`` if given.
+    def through(self, name: str | None, kinds: Kinds | None = None) -> Manifest:
+        """The same, seen through the prompt of that name; without one through the first, of one of ``kinds`` if given.
 
         Raises:
             BundleError: there is none.
         """
-        kinds = (Template, ScoreTemplate) if kind is None else (kind,)
         for number, prompt in enumerate(self.prompts):
-            if prompt.name == name if name is not None else isinstance(prompt.template, kinds):
+            if prompt.name == name if name is not None else kinds is None or isinstance(prompt.template, kinds):
                 return replace(self, chosen=number)
         there = ", ".join(prompt.name for prompt in self.prompts)
+        if self.is_reward_model:
+            why = (
+                f"it has no prompt {name!r}; leave --template out"
+                if name
+                else "which shows one response, and this needs both"
+            )
+            raise BundleError(
+                f"{self.model.id} ({self.precision}): a reward model reads conversations through its own chat template"
+                f" alone, {why}"
+            )
         if name is not None:
             raise BundleError(
                 f"{self.model.id} ({self.precision}): no prompt {name!r} in this bundle, there is: {there};"
                 f" add it with rlaif-fast prompt add BUNDLE --template {name}"
             )
-        what, example = ("scores", "score-summary") if kind is ScoreTemplate else ("pairs", "summary")
+        for_scores = kinds is not None and ScoreTemplate in kinds
+        what, example = ("scores", "score-summary") if for_scores else ("pairs", "summary")
         raise BundleError(
             f"{self.model.id} ({self.precision}): no prompt for {what} in this bundle, there is: {there};"
             f" add one with rlaif-fast prompt add BUNDLE --template {example}"
         )
 
     @property
+    def is_reward_model(self) -> bool:
+        """Whether the head gives each response a reward: such a bundle has one prompt."""
+        return isinstance(self.prompt.template, RewardTemplate)
+
+    @property
+    def ties(self) -> bool:
+        """Whether the judge may answer that neither response is better."""
+        return isinstance(self.prompt.template, Template) and self.prompt.template.ties
+
+    @property
     def pair_template(self) -> Template:
-        """The template of a prompt that judges pairs. Raises BundleError for another."""
+        """The template of a prompt that shows two responses. Raises BundleError for another."""
+        if self.is_reward_model:
+            raise BundleError(
+                f"{self.name} is a reward model, which reads each response by itself; this is for judges that are shown"
+                " both"
+            )
         if not isinstance(self.prompt.template, Template):
             raise BundleError(f"{self.name} scores single responses; use rlaif-fast score")
         return self.prompt.template
@@ -113,6 +140,11 @@ class Manifest:
         if not isinstance(self.prompt.template, ScoreTemplate):
             raise BundleError(f"{self.name} judges pairs; give a score template's name, as score-summary")
         return self.prompt.template
+
+    @property
+    def all_files(self) -> dict[str, FileEntry]:
+        """Every file of the bundle but the manifest, by its path in the folder: those of all prompts too."""
+        return {**self.files, **{prompt.path: prompt.file for prompt in self.prompts}}
 
     @property
     def maximum_tree(self) -> int:
@@ -138,6 +170,8 @@ class Manifest:
     def _rest(self) -> str:
         raw = asdict(self)
         del raw["chosen"]
+        for prompt in raw["prompts"]:
+            prompt["template"].pop("reply", None)  # is in a bundle's text; here it would change every judge's digest
         return json.dumps(raw, indent=1, ensure_ascii=False, allow_nan=False).removeprefix("{\n") + "\n"
 
     @classmethod
@@ -170,6 +204,8 @@ class Manifest:
         names = [prompt.name for prompt in self.prompts]
         for name, good in {
             "prompts": 0 < len(names) == len({*names}),
+            "prompts of a reward model": len(names) == 1
+            or not any(isinstance(prompt.template, RewardTemplate) for prompt in self.prompts),
             "precision": self.precision in PRECISIONS,
             "maximum_length": 0 < self.maximum_length <= LONGEST_CONTEXT,
             "cost": self.cost.per_token > 0 <= self.cost.per_token_pair,

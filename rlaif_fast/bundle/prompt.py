@@ -14,6 +14,9 @@ from safetensors.numpy import load
 from rlaif_fast.bundle.agreement import MarginBin
 from rlaif_fast.bundle.typed_json import record, typed
 from rlaif_fast.errors import BundleError
+from rlaif_fast.prompts import reward_template
+from rlaif_fast.prompts.kinds import AnyTemplate
+from rlaif_fast.prompts.reward_template import Place, RewardTemplate
 from rlaif_fast.prompts.score_template import DIGITS, SCORES, ScoreTemplate
 from rlaif_fast.prompts.template import Template
 
@@ -58,7 +61,7 @@ class Fidelity:
 class Probe:
     """A pair with two answers: log-odds of response_0 in the forward and the swapped order.
 
-    Of a score prompt they are the expected scores of the two responses.
+    Of a score prompt they are the expected scores of the two responses, of a reward model their rewards.
     """
 
     instruction: str
@@ -73,14 +76,14 @@ class BundlePrompt:
     """A prompt that a bundle judges or scores with.
 
     Attributes:
-        label_ids: tokens, one a label.
+        label_ids: tokens, one a label; of a reward model, rows of its head.
         prefix_ids: tokens, P of them, whose keys and values are in the prompt's file.
         ending: last tokens of every prompt that are packed behind all others; 0: packed as they come.
         bfloat16: PyTorch bfloat16's fidelity on the same pairs, where that was measured.
         error_bound: |p1 - PyTorch fp32's p1| stays below it (docs/agreement.md); None: exact, or not measured.
     """
 
-    template: Template | ScoreTemplate
+    template: AnyTemplate
     label_ids: tuple[int, ...]
     prefix_ids: tuple[int, ...]
     ending: int
@@ -152,9 +155,16 @@ def _widened(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
     return array.astype(np.float32) if array.dtype == np.float16 else array
 
 
-def _template(raw: Any) -> Template | ScoreTemplate:
+def _template(raw: Any) -> AnyTemplate:
     name, text = typed(raw["name"], "str"), typed(raw["text"], "str")
     labels = tuple(typed(label, "str") for label in typed(raw["labels"], "list"))
     if labels in (SCORES, DIGITS):  # ten; a prompt for pairs has two or three
         return ScoreTemplate(name, text, labels)
+    if labels == reward_template.LABELS:
+        return RewardTemplate(name, text, _place(raw["instruction"]), _place(raw["response"]))
     return Template(name, text, labels)
+
+
+def _place(raw: Any) -> Place:
+    refused = tuple(typed(mark, "str") for mark in typed(raw["refused"], "list"))
+    return Place(typed(raw["left"], "str"), typed(raw["right"], "str"), refused)

@@ -74,7 +74,7 @@ def bench(
     )
     measured = read_set(pairs, limit)
     folder = bundle_folder_of(bundle)
-    name = prompt_name(folder, template, Template)
+    name = prompt_name(folder, template, (Template,))
     folder, engine = settled(folder, engine, threads, name)
     plan = Plan(measured, folder, name, reference, threads, repeat, command_line(context), engine, limits.baseline)
     with Steps().shown() as steps:

@@ -88,9 +88,10 @@ def evaluate(
     name = Path(source.name).name
     fitted = None
     if fit_file is not None and manifest is not None:
-        fitted = _fit(sample, records, manifest.digest, name)
+        fitted = _fit(sample, records, manifest, name)
     report = report_on(sample, source=name, command=command_line(context), judge=judge, fit=fitted,
-                       left_out=left_out)  # fmt: skip
+                       left_out=left_out,
+                       in_orders=manifest is None or not manifest.is_reward_model)  # fmt: skip
     # Files first: nothing of what was judged is lost to a failure in showing it.
     if json_file is not None:
         write_text(json_file, report.to_json())
@@ -159,7 +160,7 @@ def _judge(
     return judge, records
 
 
-def _fit(sample: Sample, records: list[Record], digest: str, name: str) -> Fit:
+def _fit(sample: Sample, records: list[Record], manifest: Manifest, name: str) -> Fit:
     """Fitted on one half of the instructions, looked at on the other."""
     import numpy as np
 
@@ -175,6 +176,6 @@ def _fit(sample: Sample, records: list[Record], digest: str, name: str) -> Fit:
             f" {int((~fitted_on).sum())}; give more labelled pairs"
         )
     train, test = sample.where(fitted_on), sample.where(~fitted_on)
-    a, b = fit(train)
-    of = Calibration(digest, a, b, {"source": name, "pairs": len(train), "groups": train.groups})
+    a, b = fit(train, in_orders=not manifest.is_reward_model)
+    of = Calibration(manifest.digest, a, b, {"source": name, "pairs": len(train), "groups": train.groups})
     return Fit(of, len(train), train.groups, figures_of(test), figures_of(of.on(test)))

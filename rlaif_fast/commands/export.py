@@ -17,6 +17,7 @@ from rlaif_fast.errors import ExportError, TemplateError
 from rlaif_fast.files.targets import folder_of
 
 if TYPE_CHECKING:
+    from rlaif_fast.prompts.kinds import AnyTemplate
     from rlaif_fast.rows.pairs import Pair
 
 _CALIBRATION = 256  # pairs of a file: each takes a forward and a backward pass or two
@@ -64,6 +65,7 @@ def export(
     from rlaif_fast.reports.console import Steps
 
     named = named_templates(names or [DEFAULT], exemplars, shots, chat)
+    first: AnyTemplate | None
     first, *more = named.templates
     along = [] if names else other_templates([first.name])
     if calibrate or max_delta or quality != "auto":
@@ -100,6 +102,13 @@ def export(
         if unlisted and precision == "auto" and not source.listed:
             steps.say("precision: fp32, since a family that is not listed is verified so")
             precision = "fp32"
+        if source.is_reward_model:
+            if names or exemplars or shots:
+                raise click.UsageError(
+                    f"{source.name} is a reward model: it reads conversations through its own chat template alone;"
+                    " leave --template, --exemplars and --shots out"
+                )
+            first, more, along = None, [], []
         in_chat = exporter.in_chat(chat, source)
         wanted, settled = precision, True  # settled: where it is refused, nothing else will do
         if precision == "auto":

@@ -45,13 +45,11 @@ def inspect(bundle: str, template: str | None, check: bool, as_json: bool) -> No
 
     rows = _lines(opened.manifest, costs.get(opened.manifest.prompt.name))
     if check:
-        from rlaif_fast.judging.judge import Judge
-        from rlaif_fast.judging.rater import Rater
-        from rlaif_fast.prompts.template import Template
+        from rlaif_fast.judging.sessions import session_of
         from rlaif_fast.runtime import selftest
 
-        judge = Judge(opened) if isinstance(opened.manifest.prompt.template, Template) else Rater(opened)
-        worst = selftest.check(opened.manifest, judge.answer)
+        session = session_of(opened.manifest.prompt.template)(opened)
+        worst = selftest.check(opened.manifest, session.answer)
         rows.append(("checked", f"this machine answers the probes as the exporting one did, within {worst:.2g}"))
     rows += [*_tuned(opened.folder), ("folder", str(opened.folder))]
     stdout().print(listing(rows))
@@ -63,10 +61,11 @@ def _lines(manifest: Manifest, cost: PairCost | None = None) -> list[tuple[str, 
     megabytes = sum(f.bytes for f in (*manifest.files.values(), *(one.file for one in manifest.prompts))) / 1e6
     layers = counts["fused_attention"] + counts["attention_of_judged"]
     norms = counts["fused_norms"] + counts["single_norms"]
-    from rlaif_fast.prompts.template import Template
+    from rlaif_fast.prompts.kinds import FOR_PAIRS
 
-    unit = "log-odds" if isinstance(prompt.template, Template) else "score"
+    unit = "log-odds" if isinstance(prompt.template, FOR_PAIRS) else "score"
     labels = zip(prompt.template.labels, prompt.label_ids, strict=True)
+    answers = ", ".join(f"{text!r} = token {token}" for text, token in labels)
     return [
         ("model", f"{model.id} ({model.architecture}, {model.parameters / 1e6:,.1f} M parameters)"),
         ("revision", model.revision or "-"),
@@ -74,7 +73,7 @@ def _lines(manifest: Manifest, cost: PairCost | None = None) -> list[tuple[str, 
         ("precision", manifest.precision),
         ("prompts", f"{first}, the first; {', '.join(others)}" if others else first),
         ("template", prompt.name),
-        ("labels", ", ".join(f"{text!r} = token {token}" for text, token in labels)),
+        ("labels", "none: its head gives each response a reward" if manifest.is_reward_model else answers),
         ("context", f"{manifest.maximum_length:,} tokens, {len(prompt.prefix_ids)} of them baked"),
         *([("a pair", cost.said(prompt.template))] if cost else []),
         ("fidelity", f"{_card(prompt.fidelity, unit)}; against PyTorch fp32 on {prompt.fidelity.prompts},"

@@ -28,8 +28,8 @@ _SAMPLED = ("prior", "auto")
 @option("Input", "--fields", help="Field mapping, as instruction=prompt,response_0=completions.0,response_1=…"
         " [default: the usual schemas are recognised]")  # fmt: skip
 @reading
-@option("Judging", "-b", "--bundle", help="A bundle's folder or an exported model's id. [default: the embedded"
-        " default]")  # fmt: skip
+@option("Judging", "-b", "--bundle", help="A bundle's folder, an exported model's id, or a published bundle's"
+        " owner/name. [default: the embedded default]")  # fmt: skip
 @template_option
 @option("Judging", "--orders", type=click.Choice(["both", "forward", *_SAMPLED]), default="both", show_default=True,
         help="Both orders, averaged; response_0 first only; the same corrected by a sample's label prior; or the"

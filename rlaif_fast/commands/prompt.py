@@ -14,7 +14,7 @@ import click
 from rlaif_fast.commands import exporter
 from rlaif_fast.commands.headings import Command, option
 from rlaif_fast.commands.prompt_options import CHAT, named_templates, prompt_options
-from rlaif_fast.errors import ExportError, TemplateError
+from rlaif_fast.errors import BundleError, ExportError, TemplateError
 
 if TYPE_CHECKING:
     from rlaif_fast.bundle.manifest import Manifest
@@ -67,9 +67,9 @@ def list_(bundle: str, as_json: bool) -> None:
 
 
 def _figures(manifest: Manifest, costs: Mapping[str, PairCost]) -> list[dict[str, Any]]:
-    from rlaif_fast.prompts.template import Template
+    from rlaif_fast.prompts.score_template import ScoreTemplate
 
-    kinds = ["pairs" if isinstance(one.template, Template) else "scores" for one in manifest.prompts]
+    kinds = ["scores" if isinstance(one.template, ScoreTemplate) else "pairs" for one in manifest.prompts]
     return [
         {
             "name": one.name, "kind": kind, "first": number == kinds.index(kind), "tokens": len(one.prefix_ids),
@@ -113,6 +113,10 @@ def add(
     manifest = read_manifest(folder)
     if max_delta is not None and manifest.precision != "int8":
         raise click.UsageError(f"--max-delta is for int8 bundles, {folder} is {manifest.precision}")
+    if manifest.is_reward_model:
+        raise BundleError(
+            f"{folder}: a reward model reads conversations through its own chat template alone; no prompt can be added"
+        )
     named = named_templates(names, exemplars, shots, chat)
     with exporter.needed():
         from rlaif_fast_export.adding import add_prompts

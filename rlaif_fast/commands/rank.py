@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 @option("Input", "--fields", help="Field mapping, as instruction=question,responses=answers.*.text"
         " [default: the usual schemas are recognised]")  # fmt: skip
 @reading
-@option("Judging", "-b", "--bundle", help="A bundle's folder or an exported model's id. [default: the embedded"
-        " default]")  # fmt: skip
+@option("Judging", "-b", "--bundle", help="A bundle's folder, an exported model's id, or a published bundle's"
+        " owner/name. [default: the embedded default]")  # fmt: skip
 @template_option
 @option("Judging", "--orders", type=click.Choice(["both", "forward"]), default="both", show_default=True,
         help="Each pair in both orders, averaged; or the earlier response first only.")  # fmt: skip

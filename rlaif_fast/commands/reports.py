@@ -6,6 +6,7 @@ import importlib
 import shlex
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -44,5 +45,11 @@ def command_line(context: click.Context) -> str:
         if context.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE:
             value = context.params[name]
             flag = [] if isinstance(parameter, click.Argument) else [max(parameter.opts, key=len)]
-            words += flag if value is True else [*flag, str(value)]
+            values = value if parameter.multiple else [value]
+            words += flag if value is True else [word for one in values for word in (*flag, _word(one))]
     return shlex.join(words)
+
+
+def _word(value: Any) -> str:
+    """A value as it is typed; several numbers with commas between them."""
+    return ",".join(map(str, value)) if isinstance(value, tuple) else str(value)

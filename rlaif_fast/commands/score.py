@@ -15,8 +15,8 @@ from rlaif_fast.commands.options import check_mark, check_show, finish, give_way
 @click.argument("rows", type=click.Path(allow_dash=True))
 @option("Input", "--fields", help="Field mapping, as instruction=question,response=answers.0")
 @reading
-@option("Judging", "-b", "--bundle", help="A bundle's folder or an exported model's id. [default: the embedded"
-        " default]")  # fmt: skip
+@option("Judging", "-b", "--bundle", help="A bundle's folder, an exported model's id, or a published bundle's"
+        " owner/name. [default: the embedded default]")  # fmt: skip
 @template_option
 @running
 @option("Output", "--min-mass", type=click.FloatRange(0, 1), default=0.0, help="Drop scores whose mass is below this.")
@@ -33,7 +33,8 @@ def score(
     A row of ROWS has instruction and response, maybe id; other fields are carried along. A row out has score (the
     expected score, rescaled to [-1, 1]), rating (1 to 10), distribution (of the ten scores) and mass (how likely
     the model is to answer with a score at all). The prompts for it are score-summary, score-helpful and
-    score-harmless; `prompt list` shows which of them a bundle has, `prompt add` adds one.
+    score-harmless; `prompt list` shows which of them a bundle has, `prompt add` adds one. By a reward model score is
+    the reward itself, and there are none of the others.
     """
     from rlaif_fast.commands.default import bundle_folder_of
     from rlaif_fast.commands.lines import line_of, print_lines
@@ -61,12 +62,15 @@ def score(
         taken.check()
         folder = bundle_folder_of(bundle)
         rater = opened(Rater, folder, engine, template=template, threads=threads, spin=not give_way(nice))
+        rewards = rater.manifest.is_reward_model
+        if rewards and min_mass:
+            raise click.UsageError(f"--min-mass is of a score's prompt, {rater.manifest.name} is a reward model")
         if verbose:
             say(f"{rater.manifest.name}\n{rater.describe()}")
         sieve = Sieve(Keep(min_mass=min_mass, mark=mark))
         run = RatingRun(taken, rater, shorten=on_long == "truncate", sieve=sieve if min_mass else None)
         if output is not None:
-            run.to_file(partial(convert, to="scores", keep=sieve), restart=restart)
+            run.to_file(partial(convert, to="rewards" if rewards else "scores", keep=sieve), restart=restart)
         else:
             run.to_screen(lambda found: print_lines(sieve(rating.row() for rating in found), line_of))
     finish(context, run)

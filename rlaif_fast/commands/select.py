@@ -34,13 +34,13 @@ class _Shots(click.ParamType):  # type: ignore[type-arg]  # generic in some vers
             found = [-1]
         if not 0 <= found[0] <= found[-1] <= _MOST:
             self.fail(f"{value!r}: give numbers from 0 to {_MOST}, as in 0,2,4", param, ctx)
-        return tuple(count for count in found if count)
+        return tuple(found)
 
 
 @click.command(cls=Command)
 @click.argument("labelled", type=click.Path(allow_dash=True))
-@option("Judging", "-b", "--bundle", help="A bundle's folder or an exported model's id. [default: the embedded"
-        " default]")  # fmt: skip
+@option("Judging", "-b", "--bundle", help="A bundle's folder, an exported model's id, or a published bundle's"
+        " owner/name. [default: the embedded default]")  # fmt: skip
 @option("Judging", "--against", metavar="NAME", help="The prompt of the bundle that is to be beaten. [default: its"
         " first]")  # fmt: skip
 @option("Prompt", "--template", "templates", multiple=True, metavar="NAME|FILE", help="Try these: built-in ones, or"
@@ -90,12 +90,12 @@ def select(
     from rlaif_fast.selection.selector import Selector
     from rlaif_fast.selection.trial import Trial
 
-    check_reports((profile_file, json_file, html_file), [labelled])
+    check_reports((profile_file, json_file, html_file), [labelled, *templates])
     require_eval("select", INTERVALS)
     if html_file is not None:
         require_eval("select --html", PLOTS)
     name, pairs, left_out = _read(labelled, kind, fields, split, carry, limit)
-    selector = Selector(name, pairs, left_out, shots=shots, shorten=on_long == "truncate")
+    selector = Selector(name, pairs, left_out, shots=list(filter(None, shots)), shorten=on_long == "truncate")
     folder = bundle_folder_of(bundle)
     with Steps().shown() as steps:
         steps("opening the bundle", 0)

@@ -13,6 +13,8 @@ from rlaif_fast.bundle.home import DEFAULT_MODEL, default_bundle, find_bundle
 from rlaif_fast.bundle.manifest import TOKENIZER, Manifest
 from rlaif_fast.errors import TemplateError, escaped
 from rlaif_fast.prompts.built_in import DEFAULT, template_of, wording_named
+from rlaif_fast.prompts.kinds import FOR_PAIRS, FOR_SCORES, Kinds
+from rlaif_fast.prompts.reward_template import RewardTemplate
 from rlaif_fast.prompts.score_template import SCORE_TEMPLATES, ScoreTemplate
 from rlaif_fast.prompts.template import Prompt, Template, control
 from rlaif_fast.prompts.tokenizer import PromptTokenizer
@@ -41,7 +43,7 @@ def show_pairs(
     Raises:
         PairError, BundleError, TemplateError.
     """
-    model = _Model(bundle, name, Template)
+    model = _Model(bundle, name, FOR_PAIRS)
     template = model.pair_template
     return _show(intake, intake.pairs, count, skip, model, lambda pair: _of_pair(template, pair, orders))
 
@@ -50,10 +52,13 @@ def show_candidates(
     intake: RowReader, bundle: str | None, name: str | None, count: int, orders: str, skip: bool
 ) -> int:  # fmt: skip
     """As :func:`show_pairs`: the first two responses of each row."""
-    model = _Model(bundle, name, Template)
+    model = _Model(bundle, name, FOR_PAIRS)
     template = model.pair_template
 
     def prompts(row: Candidates) -> Prompts:
+        if isinstance(template, RewardTemplate):
+            texts = dict.fromkeys(row.responses)
+            return [(f"of response {row.responses.index(t)}", template.render(row.instruction, t)) for t in texts]
         (_, pair) = next(row.pairs(), (None, None))
         if pair is None:
             return []
@@ -64,7 +69,7 @@ def show_candidates(
 
 def show_samples(intake: RowReader, bundle: str | None, name: str | None, count: int, skip: bool) -> int:
     """As :func:`show_pairs`, where a row has one response."""
-    model = _Model(bundle, name, ScoreTemplate)
+    model = _Model(bundle, name, FOR_SCORES)
     template = model.score_template
     return _show(
         intake, intake.samples, count, skip, model,
@@ -75,31 +80,35 @@ def show_samples(intake: RowReader, bundle: str | None, name: str | None, count:
 class _Model:
     """What prompts are made with, as far as it is there: the default judge is not exported to look at rows."""
 
-    def __init__(self, bundle: str | None, name: str | None, kind: type[Template] | type[ScoreTemplate]) -> None:
+    def __init__(self, bundle: str | None, name: str | None, kinds: Kinds) -> None:
         folder: Path | None = default_bundle() if bundle is None else find_bundle(bundle)
         self.manifest: Manifest | None = None
         self._name = name
         if folder is None:
             stderr().print(f"the default judge {DEFAULT_MODEL} is not exported yet: its prompts, without token counts")
             return
-        self.manifest = read_manifest(folder).through(name, kind)
+        self.manifest = read_manifest(folder).through(name, kinds)
         self._tokenizer = PromptTokenizer.from_file(folder / TOKENIZER)
 
     @property
-    def pair_template(self) -> Template:
+    def pair_template(self) -> Template | RewardTemplate:
         """The prompt's, or the built-in one of its name."""
         if self.manifest is None:
             return template_of(wording_named(self._name or DEFAULT))
+        if isinstance(self.manifest.prompt.template, RewardTemplate):
+            return self.manifest.prompt.template
         return self.manifest.pair_template
 
     @property
-    def score_template(self) -> ScoreTemplate:
+    def score_template(self) -> ScoreTemplate | RewardTemplate:
         """As :attr:`pair_template`."""
         if self.manifest is None:
             name = self._name or _SCORES
             if name not in SCORE_TEMPLATES:
                 raise TemplateError(f"no template {name!r} for scores, there is: {', '.join(SCORE_TEMPLATES)}")
             return SCORE_TEMPLATES[name]
+        if isinstance(self.manifest.prompt.template, RewardTemplate):
+            return self.manifest.prompt.template
         return self.manifest.score_template
 
     def size(self, prompt: str) -> str:
@@ -111,7 +120,10 @@ class _Model:
         return f", {tokens:,} tokens{over}"
 
 
-def _of_pair(template: Template, pair: Pair, orders: str) -> Prompts:
+def _of_pair(template: Template | RewardTemplate, pair: Pair, orders: str) -> Prompts:
+    if isinstance(template, RewardTemplate):
+        texts = {"of response_0": pair.response_0, "of response_1": pair.response_1}
+        return [(what, template.render(pair.instruction, text)) for what, text in texts.items()]
     found: Prompts = [("response_0 first", template.render(pair.instruction, pair.response_0, pair.response_1))]
     if orders not in ("forward", "prior"):
         found.append(("response_1 first", template.render(pair.instruction, pair.response_1, pair.response_0)))

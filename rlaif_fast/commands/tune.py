@@ -10,8 +10,7 @@ import click
 if TYPE_CHECKING:
     from rlaif_fast.judging.judge import Judge
     from rlaif_fast.judging.rater import Rater
-    from rlaif_fast.prompts.score_template import ScoreTemplate
-    from rlaif_fast.prompts.template import Template
+    from rlaif_fast.prompts.kinds import Kinds
     from rlaif_fast.runtime.engine_choice import Tried, Tuned
 
 J = TypeVar("J", "Judge", "Rater")
@@ -56,12 +55,9 @@ def opened(
     the float32 bundle of the same model takes over, and it is said. Raises RlaifFastError of every kind.
     """
     from rlaif_fast.errors import UnfaithfulError
-    from rlaif_fast.judging.rater import Rater
-    from rlaif_fast.prompts.score_template import ScoreTemplate
-    from rlaif_fast.prompts.template import Template
     from rlaif_fast.runtime.engine_choice import AUTO, remembered
 
-    name = prompt_name(folder, template, ScoreTemplate if issubclass(kind, Rater) else Template)
+    name = prompt_name(folder, template, kind.kinds)
     folder, engine = settled(folder, engine, threads, name)
     try:
         return kind.load(folder, template=name, threads=threads, spin=spin, engine=engine)
@@ -72,14 +68,14 @@ def opened(
         return kind.load(folder, template=name, threads=threads, spin=spin, engine=engine)
 
 
-def prompt_name(folder: Path, template: str | None, kind: type[Template] | type[ScoreTemplate]) -> str:
+def prompt_name(folder: Path, template: str | None, kinds: Kinds) -> str:
     """What the prompt is called that ``template`` means: the bundle may be judged by another, whose first differs.
 
     Raises BundleError where the bundle has none.
     """
     from rlaif_fast.bundle.folder import read_manifest
 
-    return read_manifest(folder).through(template, kind).prompt.name
+    return read_manifest(folder).through(template, kinds).prompt.name
 
 
 def settled(folder: Path, engine: str, threads: int, template: str) -> tuple[Path, str]:

@@ -20,6 +20,7 @@ import numpy as np
 
 from rlaif_fast.errors import EvalError
 from rlaif_fast.evaluation.records import Floats, Sample
+from rlaif_fast.judging.judge import Orders
 from rlaif_fast.judging.verdict import Verdict
 
 SCHEMA = 1
@@ -99,34 +100,40 @@ def read_calibration(path: Path) -> Calibration:
     return checked(bundle, a, b, fitted, path)
 
 
-def checked(bundle: Any, a: Any, b: Any, fitted: Any, path: Path) -> Calibration:
-    """The calibration of values that were read from the file ``path``. Raises EvalError."""
+def checked(bundle: Any, a: Any, b: Any, fitted: Any, path: Path, advice: str = "fit it again") -> Calibration:
+    """The calibration of values that were read from the file ``path``. Raises EvalError, with the advice."""
     numbers = all(isinstance(x, int | float) and not isinstance(x, bool) and abs(x) <= _LARGEST for x in (a, b))
     if not (numbers and a > 0 and isinstance(bundle, str) and isinstance(fitted, dict)):
-        raise EvalError(f"{path}: no whole calibration (a must be above 0, b a number); fit it again")
+        raise EvalError(f"{path}: no whole calibration (a must be above 0, b a number); {advice}")
     return Calibration(bundle, float(a), float(b), fitted)
 
 
-def fit(sample: Sample) -> tuple[float, float]:
-    """(a, b) for pairs judged in both orders.
+def fit(sample: Sample, orders: Orders = "both", *, in_orders: bool = True) -> tuple[float, float]:
+    """(a, b) for pairs judged in both orders; of a reward model, which reads none, b is 0.
 
     b / a is minus the mean log-odds of the response shown first, over all prompts; it needs no label. Then a is where
     the log loss of p1 is least, among 0.001 to 1,000.
+
+    Args:
+        orders: what p1 is of: the mean of both orders, or "forward", each order by itself.
+        in_orders: whether the judge was shown both responses in an order; a reward model was not.
 
     Raises:
         EvalError: a pair was judged in one order only, where position and response cannot be told apart.
     """
     odds = sample.log_odds
+    if not in_orders:
+        return _least((odds * np.where(sample.human_0, 1.0, -1.0)[:, None])[:, :1]), 0.0
     if np.isnan(odds).any():
         raise EvalError("a calibration is fitted to both orders; judge with --orders both")
     lean = float((odds @ [0.5, -0.5]).mean())
     centred = (odds - lean * np.array([1.0, -1.0])) * np.where(sample.human_0, 1.0, -1.0)[:, None]
-    a = _least(centred)
+    a = _least(centred if orders == "both" else centred.reshape(-1, 1))
     return a, -a * lean
 
 
 def _least(signed: Floats) -> float:
-    """The a > 0 with the least log loss; ``signed`` [n, 2] are log-odds of what people prefer."""
+    """The a > 0 with the least log loss; ``signed`` [n, orders] are log-odds of what people prefer."""
     grid = np.geomspace(*_LIMITS, _GRID)
     losses = np.array([_loss(a, signed) for a in grid])
     as_good = losses <= losses.min() + _FLAT

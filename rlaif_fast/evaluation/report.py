@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from itertools import pairwise
 from typing import Any
 
@@ -170,11 +170,18 @@ def figures_of(sample: Sample) -> Figures:
 
 def evaluate(
     sample: Sample, *, source: str, command: str, judge: dict[str, Any] | None = None, fit: Fit | None = None,
-    left_out: LeftOut | None = None,
+    left_out: LeftOut | None = None, in_orders: bool = True,
 ) -> Report:  # fmt: skip
-    """The report on labelled verdicts; ``left_out`` are those that are not in the sample."""
+    """The report on labelled verdicts.
+
+    Args:
+        left_out: those that are not in the sample.
+        in_orders: whether the judge was shown both responses in an order; a reward model was not.
+    """
     left_out = left_out or LeftOut()
     figures = figures_of(sample)
+    if not in_orders:
+        figures = replace(figures, first_position_rate=Figure(None, None))
     tasks = dict.fromkeys(task for task in sample.task if task is not None)
     return Report(
         source, command, judge, _method(), figures,
@@ -185,7 +192,7 @@ def evaluate(
         by_task={task: figures_of(sample.where(np.array([t == task for t in sample.task]))) for task in tasks},
         fit=fit,
         labels=Labels(sample.made_by, left_out.ties, left_out.gaps),
-        warnings=_warnings(sample, figures, fit),
+        warnings=_warnings(sample, figures, fit, in_orders),
         pairs=PairArrays(
             list(sample.id), sample.group.tolist(), list(sample.task), np.where(sample.human_0, 0, 1).tolist(),
             sample.p1.tolist(), [[p for p in row if p == p] for row in sample.by_order.tolist()],
@@ -218,7 +225,7 @@ def _bin(sample: Sample, inside: Bools, low: float, high: float) -> Bin:
     return Bin(low, high, pairs, confidence, right / pairs if pairs else None, binomial.interval(right, pairs))
 
 
-def _warnings(sample: Sample, figures: Figures, fit: Fit | None) -> list[str]:
+def _warnings(sample: Sample, figures: Figures, fit: Fit | None, in_orders: bool) -> list[str]:
     found = []
     if len(sample) < _FEW:
         found.append(f"{len(sample)} pairs are few: look at the intervals before the figures")
@@ -228,8 +235,11 @@ def _warnings(sample: Sample, figures: Figures, fit: Fit | None) -> list[str]:
             f"{of} {are} response_{0 if sample.human_0[0] else 1} in every pair, so order-averaged figures hold, but"
             ' kappa and "always first" say nothing'
         )
-    if np.isnan(sample.by_order).any():
-        found.append("some pairs were judged in one order only: their labels have the position's leaning in them")
+    if in_orders and np.isnan(sample.by_order).any():
+        found.append(
+            "some pairs were judged in one order only: their labels have the position's leaning in them (not those of a"
+            " reward model, which -b names)"
+        )
     rate = figures.same_position_rate.value
     if rate is not None and rate > 0.5:
         found.append(f"in {100 * rate:.0f} % of the pairs both orders pick the same position: mostly position bias")

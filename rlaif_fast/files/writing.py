@@ -16,7 +16,7 @@ from rlaif_fast.files.extra import optional
 from rlaif_fast.files.keeping import Keep, Row, Sieve
 from rlaif_fast.files.targets import named, put, sync_file, target_of
 
-To = Literal["rows", "tied", "trl", "scores", "rankings"]  # tied: rows of a prompt that has a label for ties
+To = Literal["rows", "tied", "trl", "scores", "rewards", "rankings"]  # tied: rows of a prompt that has a label for ties
 Columns = dict[str, set[type]]  # the types of each column's values
 
 _ENDINGS = {
@@ -35,6 +35,7 @@ _COLUMNS: dict[To, dict[str, type | None]] = {
             "consistent": bool},
     "scores": {"id": None, "instruction": str, "response": str, "score": float, "rating": float, "distribution": list,
                "mass": float, "truncated": bool},
+    "rewards": {"id": None, "instruction": str, "response": str, "score": float, "truncated": bool},
     "rankings": {"id": None, "instruction": str, "responses": list, "ranking": list, "strengths": list, "wins": list,
                  "wins_first": list, "consistent_share": float, "truncated": bool},
 }  # fmt: skip

@@ -1,4 +1,4 @@
-"""The judge in other people's programs: TRL, datasets, pandas (docs/integrations.md). None of them is imported."""
+"""The judge in other people's programs: TRL, datasets, pandas, Ray (docs/integrations.md). None of them is imported."""
 
 from rlaif_fast.integrations.labeler import Labeler
 from rlaif_fast.integrations.pairwise import PairwiseJudge

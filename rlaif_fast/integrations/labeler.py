@@ -13,7 +13,7 @@ from rlaif_fast.errors import BundleError, PairError, one_of
 from rlaif_fast.integrations.batch import OnLong, judged
 from rlaif_fast.judging.judge import Judge, Orders
 from rlaif_fast.judging.verdict import COLUMNS, TIE
-from rlaif_fast.prompts.template import Template
+from rlaif_fast.prompts.kinds import FOR_PAIRS
 from rlaif_fast.rows.pairs import TEXTS, Pair, pair_from_row
 from rlaif_fast.schemas.known import OWN
 from rlaif_fast.schemas.question_columns import is_looked_at
@@ -56,9 +56,9 @@ class Labeler:
         one_of("orders", orders, get_args(Orders))
         one_of("on_long", on_long, get_args(OnLong))
         self._folder = find_bundle(path_or_id).resolve()
-        manifest = read_manifest(self._folder).through(template, Template)
+        manifest = read_manifest(self._folder).through(template, FOR_PAIRS)
         self._template, self._digest = manifest.prompt.name, manifest.digest
-        self._columns = (*COLUMNS, TIE) if manifest.pair_template.ties else COLUMNS  # of its rows
+        self._columns = (*COLUMNS, TIE) if manifest.ties else COLUMNS  # of its rows
         self._orders, self._on_long, self._threads = orders, on_long, threads
         self._judges: dict[int, Judge] = {}  # by process
 

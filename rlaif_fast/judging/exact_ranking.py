@@ -20,6 +20,9 @@ b from a half. The order is float32's where the summed wins of no two responses 
 - Where neighbours in the order are further apart than that, all are.
 
 For two responses both rules are the same one.
+
+By a reward model every p1 follows from two rewards, and the order is that of the rewards: where the labels of all pairs
+are float32's, so is the order.
 """
 
 from __future__ import annotations
@@ -31,6 +34,7 @@ from itertools import pairwise
 from rlaif_fast.judging.exact import BUDGET, BUDGETED, INT8, ExactJudge
 from rlaif_fast.judging.lookahead import windows
 from rlaif_fast.judging.ranking import Ranking, ranking_by, ranking_of
+from rlaif_fast.judging.reward_ranking import RewardRankings
 from rlaif_fast.rows.candidates import Candidates
 from rlaif_fast.runtime.forward import largest_tree
 from rlaif_fast.runtime.planning import plan
@@ -50,6 +54,9 @@ class ExactRankings:
 
     def __init__(self, judge: ExactJudge) -> None:
         self.judge = judge
+        self._rewards: tuple[RewardRankings, RewardRankings] | None = None  # by int8, by float32
+        if judge.fast.manifest.is_reward_model:
+            self._rewards = RewardRankings(judge.fast), RewardRankings(judge.exact)
         self.decided = self.again = self.directly = 0
 
     def rank_many(self, many: Iterable[Candidates], *, done: int = 0) -> Iterator[Ranking]:
@@ -80,10 +87,16 @@ class ExactRankings:
                 self.again += 1
             else:
                 self.directly += 1
-            yield found or ranking_by(self.judge.exact, row)
+            yield found or self._by_float32(row)
+
+    def _by_float32(self, row: Candidates) -> Ranking:
+        return ranking_by(self.judge.exact, row) if self._rewards is None else self._rewards[1].rank(row)
 
     def _by_int8(self, row: Candidates) -> tuple[Ranking | None, float]:
         """(the ranking, None where it might not be float32's; the share of the row's pairs that were judged)."""
+        if self._rewards is not None:
+            ranking = self._rewards[0].rank(row)
+            return (ranking if all(map(self.judge.decides, ranking.verdicts.values())) else None), 1.0
         pairs = list(row.pairs())
         verdicts = {}
         for judged, (places, pair) in enumerate(pairs, start=1):
@@ -96,8 +109,11 @@ class ExactRankings:
     def _costs(self, row: Candidates) -> tuple[float, float]:
         """What int8 and float32 spend on a row, in float32's multiply-adds; a row that int8 is not to try has no cost.
 
-        Float32's pairs share passes, int8's do not.
+        Float32's pairs share passes, int8's do not. A reward model reads each text once either way: by characters.
         """
+        if self._rewards is not None:
+            size = len(row.instruction) + sum(map(len, row.responses))
+            return INT8 * size, float(size)
         if row.pair_count > _MOST:
             return math.inf, 0.0
         manifest = self.judge.exact.manifest

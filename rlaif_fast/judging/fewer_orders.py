@@ -45,12 +45,14 @@ def draw(pairs: Iterable[T], count: int, seed: int = 0) -> dict[int, T]:
 
 
 def require_no_tie(judge: Judge, mode: Mode) -> None:
-    """Raise BundleError where the prompt has a label for ties.
+    """Raise BundleError where the prompt has a label for ties, ArgumentError where the judge is a reward model.
 
     The label prior is what a position adds to the log-odds of two labels, the same for every pair. Beside a third label
     it would add the less the likelier a tie is; and one order tells nothing of p_tie in the other.
     """
-    if judge.manifest.pair_template.ties:
+    if judge.manifest.is_reward_model:
+        judge.require_orders(mode)
+    if judge.manifest.ties:
         raise BundleError(
             f"{judge.manifest.name}: its prompt has a label for ties, which --orders {mode} cannot foretell; take"
             " --orders both or forward"

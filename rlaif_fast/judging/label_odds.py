@@ -2,6 +2,10 @@
 
 Of three labels the third says that neither response is better. Soft labels are shares of a softmax over the labels,
 and each response has half of the tie's: ``p1 = p_first + p_tie / 2``, so p1 and p2 add up to 1 with it and without.
+
+Exchanging the two responses mirrors a verdict of both orders exactly. The exact mirror are the log-odds: negated, and
+the orders exchanged. A difference of two floats is one that IEEE arithmetic negates exactly, and the logits are the
+same ones (:func:`rlaif_fast.runtime.packing.canonical`).
 """
 
 from __future__ import annotations
@@ -18,11 +22,17 @@ Floats = npt.NDArray[np.float64]
 
 
 def first_odds(logits: Floats) -> Floats:
-    """[n] log-odds that the response shown first is preferred, from label logits [n, 2] or [n, 3]."""
+    """[n] log-odds that the response shown first is preferred, from label logits [n, 2] or [n, 3].
+
+    From a reward model's [n, 1] the rewards, of which log-odds are differences.
+    """
+    if logits.shape[1] == 1:
+        return logits[:, 0]
     odds: Floats = logits[:, 0] - logits[:, 1]  # of a softmax over two, without its rounding
     if logits.shape[1] == 3:
         over_half = logits[:, :2] - (logits[:, 2:] - math.log(2))
-        odds = np.logaddexp(0, over_half) @ [1, -1]
+        first, second = np.logaddexp(0, over_half).T
+        odds = first - second
     return odds
 
 

@@ -10,7 +10,9 @@ from typing import Protocol
 
 from rlaif_fast.bundle.manifest import Cost, Manifest
 from rlaif_fast.bundle.prompt import Probe
-from rlaif_fast.prompts.score_template import ScoreTemplate, answers_of
+from rlaif_fast.prompts.kinds import AnyTemplate
+from rlaif_fast.prompts.reward_template import RewardTemplate
+from rlaif_fast.prompts.score_template import answers_of
 from rlaif_fast.prompts.template import SUMMARY, Template
 from rlaif_fast.prompts.tokenizer import PromptTokenizer
 from rlaif_fast.rows.pairs import Pair
@@ -24,7 +26,7 @@ class AnyPrompt(Protocol):
     """A prompt of a bundle, or one that is only fitted to a model."""
 
     @property
-    def template(self) -> Template | ScoreTemplate: ...
+    def template(self) -> AnyTemplate: ...
 
     @property
     def label_ids(self) -> tuple[int, ...]: ...
@@ -51,7 +53,7 @@ class PairCost:
     plain: str
     pairs: int
 
-    def said(self, template: Template | ScoreTemplate, how: str = COUNTED) -> str:
+    def said(self, template: AnyTemplate, how: str = COUNTED) -> str:
         """For people, of the prompt with that template."""
         shown = "both orders" if isinstance(template, Template) else "both responses"
         found = f"{self.tokens:,.0f} tokens, {shown}, mean of {self.pairs} probe pairs"
@@ -103,6 +105,9 @@ def pair_costs(
 def _sizes(prompt: AnyPrompt, tokenizer: PromptTokenizer, pair: Pair | Probe, cost: Cost, shared: bool) -> list[int]:
     """New tokens of each pass that a pair takes."""
     template, responses = prompt.template, (pair.response_0, pair.response_1)
+    if isinstance(template, RewardTemplate):
+        both = [[tokenizer.encode(template.render(pair.instruction, text)) for text in responses]]
+        return _planned(both, prompt, cost)
     if isinstance(template, Template):
         texts = [template.render(pair.instruction, *shown) for shown in (responses, responses[::-1])]
         items = [tokenizer.encode_many(texts)]
@@ -110,4 +115,8 @@ def _sizes(prompt: AnyPrompt, tokenizer: PromptTokenizer, pair: Pair | Probe, co
         asked = tokenizer.encode_many([template.render(pair.instruction, response) for response in responses])
         items = [answers_of(ids, template, prompt.label_ids) for ids in asked]
     passes = [items] if shared else [[item] for item in items]
-    return [group.tree.tokens for each in passes for group in plan(each, prompt.prefix_ids, cost, limit=sys.maxsize)]
+    return [size for each in passes for size in _planned(each, prompt, cost)]
+
+
+def _planned(items: Iterable[Sequence[Sequence[int]]], prompt: AnyPrompt, cost: Cost) -> list[int]:
+    return [group.tree.tokens for group in plan(items, prompt.prefix_ids, cost, limit=sys.maxsize)]

@@ -54,6 +54,8 @@ class PairRun(Run[Pair, Verdict]):
             raise ValueError(f"exact is for both orders, not {orders}")
         if orders in ("prior", "auto") and calibration:
             raise ValueError(f"calibration is for orders both or forward, not {orders}")
+        if judge.manifest.is_reward_model:
+            judge.require_orders(orders)
         if orders == "prior" or orders == "auto":
             require_no_tie(judge, orders)
         self.judge, self.exact, self.calibration, self.orders = judge, exact, calibration, orders
@@ -71,7 +73,7 @@ class PairRun(Run[Pair, Verdict]):
     @property
     def has_ties(self) -> bool:
         """Whether its verdicts have a p_tie."""
-        return self.judge.manifest.pair_template.ties and self.calibration is None
+        return self.judge.manifest.ties and self.calibration is None
 
     @property
     def bound(self) -> Mapping[str, Any]:

@@ -12,6 +12,7 @@ from rlaif_fast.judging.exact import ExactJudge
 from rlaif_fast.judging.exact_ranking import ExactRankings
 from rlaif_fast.judging.judge import Judge, Orders
 from rlaif_fast.judging.ranking import Ranking, ranking_by
+from rlaif_fast.judging.reward_ranking import RewardRankings
 from rlaif_fast.judging.verdict import Calibration
 from rlaif_fast.rows.candidates import Candidates
 
@@ -42,6 +43,7 @@ class Ranker:
                 raise ArgumentError("calibration: not for an ExactJudge, whose bound is not one of a calibrated p1")
             self.exact, judge = ExactRankings(judge), judge.fast
         self.judge, self.calibration = judge, calibration
+        self._by_rewards = RewardRankings(judge, calibration) if judge.manifest.is_reward_model else None
 
     @classmethod
     def load(
@@ -61,7 +63,8 @@ class Ranker:
         log-odds): with a float32 bundle pairs share passes. Then it is calibrated.
 
         Args:
-            orders: ``both`` averages over the two orders of each pair; ``forward`` shows the earlier response first.
+            orders: ``both`` averages over the two orders of each pair; ``forward`` shows the earlier response first. A
+                reward model, which reads each response once and no pairs, takes ``both`` only.
             done: how many at the beginning have their rankings already.
 
         Raises:
@@ -69,6 +72,9 @@ class Ranker:
             PairError: a prompt is longer than the model's context.
             JudgeError: the runtime failed.
         """
+        self.judge.require_orders(orders)
+        if self._by_rewards is not None and self.exact is None:
+            return map(self._by_rewards.rank, islice(many, done, None))
         if self.exact is None:
             return (ranking_by(self.judge, row, orders, self.calibration) for row in islice(many, done, None))
         if orders != "both":

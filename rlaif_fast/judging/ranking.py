@@ -56,10 +56,13 @@ class Ranking:
     def wins_first(self) -> list[list[float | None]]:
         """[N, N] probability that i is preferred to j where i is shown first; None where that was not judged."""
 
+        def first(verdict: Verdict) -> float | None:
+            return verdict.p1_by_order[0] if verdict.rewards is None else None  # a reward model shows none first
+
         def second(verdict: Verdict) -> float | None:
             return sigmoid(-verdict.log_odds_by_order[1]) if len(verdict.log_odds_by_order) > 1 else None
 
-        return _matrix(self.candidates, self.verdicts, lambda verdict: verdict.p1_by_order[0], second, None)
+        return _matrix(self.candidates, self.verdicts, first, second, None)
 
     @property
     def consistent_share(self) -> float | None:
@@ -98,10 +101,17 @@ def ranking_by(
 
 def ranking_of(candidates: Candidates, verdicts: Mapping[tuple[int, int], Verdict]) -> Ranking:
     """The ranking that verdicts on all pairs of distinct responses make."""
-    wins = _matrix(candidates, verdicts, lambda verdict: verdict.p1, lambda verdict: verdict.p2, 0.5)
-    strong = strengths(wins)
-    order = sorted(range(len(wins)), key=lambda place: -strong[place])
-    return Ranking(candidates, verdicts, wins, strong, order)
+    return ranking_with(candidates, verdicts, strengths(_wins(candidates, verdicts)))
+
+
+def ranking_with(candidates: Candidates, verdicts: Mapping[tuple[int, int], Verdict], strong: list[float]) -> Ranking:
+    """The ranking by strengths [N] that are known."""
+    order = sorted(range(len(strong)), key=lambda place: -strong[place])
+    return Ranking(candidates, verdicts, _wins(candidates, verdicts), strong, order)
+
+
+def _wins(candidates: Candidates, verdicts: Mapping[tuple[int, int], Verdict]) -> list[list[float]]:
+    return _matrix(candidates, verdicts, lambda verdict: verdict.p1, lambda verdict: verdict.p2, 0.5)
 
 
 def _matrix(

@@ -32,6 +32,7 @@ class RankingRun(Run[Candidates, Ranking]):
             PairError: a prompt is longer than the model's context.
         """
         super().__init__(rows, {"pairs": 0, "both": 0, "same": 0})
+        ranker.judge.require_orders(orders)
         self.ranker, self.orders, self._shorten, self._preferences = ranker, orders, shorten, preferences
         rows.fit(
             ranker.judge.manifest.maximum_length, lambda candidates: ranker.check(candidates, orders),

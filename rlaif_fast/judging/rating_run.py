@@ -8,12 +8,13 @@ from typing import Any
 from rlaif_fast.files.keeping import Sieve
 from rlaif_fast.judging.rater import Rater
 from rlaif_fast.judging.rating import Rating
+from rlaif_fast.judging.reward import Reward
 from rlaif_fast.judging.run import Run
 from rlaif_fast.judging.run_input import RunInput
 from rlaif_fast.rows.samples import Sample
 
 
-class RatingRun(Run[Sample, Rating]):
+class RatingRun(Run[Sample, Rating | Reward]):
     """Samples in, ratings out."""
 
     unit, verb = "responses", "scored"
@@ -40,10 +41,10 @@ class RatingRun(Run[Sample, Rating]):
             "limit": self.rows.limit, "window": self.rows.window, "engine": self.rater.engine,
         }  # fmt: skip
 
-    def judged(self, items: Iterable[Sample], done: int) -> Iterator[Rating]:
+    def judged(self, items: Iterable[Sample], done: int) -> Iterator[Rating | Reward]:
         return self.rater.rate_many(items, window=self.rows.window, done=done)
 
-    def count(self, result: Rating) -> None:
+    def count(self, result: Rating | Reward) -> None:
         self.counts["scored"] += 1
         self.counts["sum"] += result.score
 

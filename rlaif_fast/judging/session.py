@@ -12,8 +12,9 @@ from rlaif_fast.bundle.home import find_bundle
 from rlaif_fast.bundle.manifest import TOKENIZER, Manifest
 from rlaif_fast.bundle.prompt import Probe
 from rlaif_fast.errors import PairError
+from rlaif_fast.judging.pair_questions import shown
+from rlaif_fast.prompts.kinds import Kinds
 from rlaif_fast.prompts.score_template import ScoreTemplate
-from rlaif_fast.prompts.template import Template
 from rlaif_fast.prompts.tokenizer import PromptTokenizer
 from rlaif_fast.rows.pairs import Pair
 from rlaif_fast.rows.samples import Sample
@@ -32,13 +33,14 @@ class Session(ABC, Generic[I]):
 
     Attributes:
         engine: name of the variant that computes.
+        kinds: of prompts it works with.
     """
 
+    kinds: ClassVar[Kinds]
     engine: str
     _engine: Engine
     _tokenizer: PromptTokenizer
     _alone: ClassVar[str]  # the responses, as the subject of a message
-    _kind: ClassVar[type[Template] | type[ScoreTemplate]]  # of prompt
 
     def __init__(
         self, bundle: Bundle, options: EngineOptions = EngineOptions(), engine: str = DEFAULT,
@@ -60,9 +62,10 @@ class Session(ABC, Generic[I]):
         else:
             self._tokenizer, self.engine, self._engine = beside._tokenizer, beside.engine, beside._engine
         self._vocabulary: Vocabulary | None = None if beside is None else beside._vocabulary
-        if self._kind is ScoreTemplate and self._vocabulary is None:
+        of_all = isinstance(bundle.manifest.prompt.template, ScoreTemplate)
+        if of_all and self._vocabulary is None:
             self._vocabulary = Vocabulary(bundle.head(), bundle.folder, options)
-        vocabulary = self._vocabulary if self._kind is ScoreTemplate else None
+        vocabulary = self._vocabulary if of_all else None
         self._passes = ForwardPasses(bundle, self._engine, variant(self.engine).rounds, vocabulary)
 
     @classmethod
@@ -86,9 +89,9 @@ class Session(ABC, Generic[I]):
             JudgeError: there is no such engine here.
         """
         folder = find_bundle(path_or_id)
-        template = read_manifest(folder).through(template, cls._kind).prompt.name  # another bundle may be chosen
+        template = read_manifest(folder).through(template, cls.kinds).prompt.name  # another bundle may be chosen
         folder, name = resolve(folder, engine, template)
-        opened = cls(Bundle(folder, template, cls._kind), EngineOptions(threads, spin), name)
+        opened = cls(Bundle(folder, template, cls.kinds), EngineOptions(threads, spin), name)
         selftest.run_once(opened.manifest, opened.answer, name)
         return opened
 
@@ -98,7 +101,7 @@ class Session(ABC, Generic[I]):
 
         The prompt may have been added since ``other`` was opened. Raises BundleError where the bundle has no such one.
         """
-        return cls(other._bundle.renewed().through(template, cls._kind), other._options, beside=other)
+        return cls(other._bundle.renewed().through(template, cls.kinds), other._options, beside=other)
 
     @property
     def manifest(self) -> Manifest:
@@ -136,6 +139,10 @@ class Session(ABC, Generic[I]):
     def _encode(self, item: I) -> list[list[int]]:
         """Token ids of all prompts an item has."""
 
+    @abstractmethod
+    def _head(self, item: I) -> list[int]:
+        """Token ids of the text that all items on one instruction begin with, as it is tokenised by itself; or none."""
+
     def _fitting(self, item: I, sequences: list[list[int]]) -> list[list[int]]:
         """The sequences. Raises PairError where one is too long."""
         longest, limit = max(map(len, sequences)), self.manifest.maximum_length
@@ -145,8 +152,3 @@ class Session(ABC, Generic[I]):
                 " shorten the instruction or the response"
             )
         return sequences
-
-
-def shown(item: Pair | Sample) -> str:
-    """The instruction as the model is shown it."""
-    return item.instruction if item.shown is None else item.shown

@@ -25,11 +25,14 @@ class Verdict:
         log_odds_by_order: log(p1/p2) in the forward order, then swapped; one entry where only one was judged.
         p_tie_by_order: probability that neither is better, half of which p1 and p2 have each; None where the prompt has
             no label for it.
+        rewards: of response_0 and of response_1, by a reward model. It reads them in no order: ``log_odds_by_order``
+            has one entry, their difference. None for another judge.
     """
 
     pair: Pair
     log_odds_by_order: tuple[float, ...]
     p_tie_by_order: tuple[float, ...] | None = None
+    rewards: tuple[float, float] | None = None
 
     @property
     def item(self) -> Pair:
@@ -49,7 +52,7 @@ class Verdict:
     @property
     def p1(self) -> float:
         """Probability that response_0 is preferred, averaged over the orders."""
-        return math.fsum(self.p1_by_order) / len(self.p1_by_order)
+        return _complete(math.fsum(self.p1_by_order) / len(self.p1_by_order))
 
     @property
     def p2(self) -> float:
@@ -124,5 +127,15 @@ class Calibration(Protocol):
 
 
 def sigmoid(x: float) -> float:
-    """1 / (1 + exp(-x)), exact to the last digits for any float."""
-    return 1.0 / (1.0 + math.exp(-x)) if x >= 0 else math.exp(x) / (1.0 + math.exp(x))
+    """1 / (1 + exp(-x)). ``sigmoid(x) + sigmoid(-x)`` is 1.0 for any float.
+
+    Up to |x| of 36 each of the two is 1.0 minus the other, to the last bit, so it is off by 2**-53 at most. Beyond,
+    1.0 minus the larger is nothing, and the smaller is exact to its own last digits.
+    """
+    small = math.exp(-abs(x)) / (1.0 + math.exp(-abs(x)))
+    return 1.0 - small if x >= 0 else _complete(small)
+
+
+def _complete(p: float) -> float:
+    """The probability nearest to ``p`` that is 1.0 minus another one; ``p`` itself where that is 0."""
+    return 1.0 - (1.0 - p) or p

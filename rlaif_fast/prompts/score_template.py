@@ -36,6 +36,10 @@ class ScoreTemplate:
         if self.labels not in (SCORES, DIGITS):
             raise TemplateError(f"template {self.name}: its labels are the scores 1 to 10 or the digits 0 to 9")
 
+    def before_response(self, instruction: str) -> str:
+        """The prompt's text up to the response: what all responses to an instruction begin with."""
+        return self.text[: self.text.index("{response}")].replace("{instruction}", instruction)
+
     def render(self, instruction: str, response: str) -> str:
         """The prompt. What the texts contain is never read as a place."""
         values = {"instruction": instruction, "response": response}

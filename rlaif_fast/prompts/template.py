@@ -12,14 +12,22 @@ Other braces are text.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
 from rlaif_fast.errors import TemplateError
 
 PLACES = ("instruction", "first", "second")
-_ANY = "|".join(PLACES)
-_PLACE = re.compile(rf"\{{({_ANY})\}}")
-_PART = re.compile(rf"\{{({_ANY}|(?:token|literal):[^{{}}]+)\}}")
+_PLACE = re.compile(rf"\{{({'|'.join(PLACES)})\}}")
+_RESPONSE = re.compile(r"\{(?:first|second)\}")
+
+
+def parts_of(places: Iterable[str]) -> re.Pattern[str]:
+    """Matches what may stand in braces in a template's text with these places."""
+    return re.compile(rf"\{{({'|'.join(places)}|(?:token|literal):[^{{}}]+)\}}")
+
+
+_PART = parts_of(PLACES)
 
 
 class Prompt(str):
@@ -83,30 +91,35 @@ class Template:
     @property
     def head(self) -> Prompt:
         """The constant text before the first place: what the baked prefix is made of."""
-        return _filled(_PLACE.split(self.text, maxsplit=1)[0], {})
+        return filled(_PLACE.split(self.text, maxsplit=1)[0], {})
+
+    def before_responses(self, instruction: str) -> Prompt:
+        """The prompt's text up to the response that stands first: what all pairs on an instruction begin with."""
+        return filled(_RESPONSE.split(self.text, maxsplit=1)[0], {"instruction": instruction})
 
     def render(self, instruction: str, first: str, second: str) -> Prompt:
         """The prompt. What the texts contain is never read as a place or a control token."""
-        return _filled(self.text, {"instruction": instruction, "first": first, "second": second})
+        return filled(self.text, {"instruction": instruction, "first": first, "second": second})
 
 
-def _filled(text: str, values: dict[str, str]) -> Prompt:
+def filled(text: str, values: Mapping[str, str], part: re.Pattern[str] = _PART) -> Prompt:
+    """The prompt of a template's text; ``part`` is :func:`parts_of` its places."""
     pieces: list[str] = []
     controls: list[tuple[int, int]] = []
     size = 0
-    for number, part in enumerate(_PART.split(text)):  # literal text and what stood in braces, in turn
-        kind, colon, name = part.partition(":") if number % 2 else ("text", "", part)
+    for number, found in enumerate(part.split(text)):  # literal text and what stood in braces, in turn
+        kind, colon, name = found.partition(":") if number % 2 else ("text", "", found)
         if kind == "token":
             controls.append((size, size + len(name)))
-        piece = f"{{{name}}}" if kind == "literal" else name if colon or kind == "text" else values[part]
+        piece = f"{{{name}}}" if kind == "literal" else name if colon or kind == "text" else values[found]
         pieces.append(piece)
         size += len(piece)
     return Prompt("".join(pieces), tuple(controls))
 
 
-def quoted(text: str) -> str:
+def quoted(text: str, part: re.Pattern[str] = _PART) -> str:
     """``text`` as a part of a template's text that renders to it, whatever it contains."""
-    return _PART.sub(r"{literal:\1}", text)
+    return part.sub(r"{literal:\1}", text)
 
 
 def control(token: str) -> str:
@@ -116,13 +129,13 @@ def control(token: str) -> str:
     return f"{{token:{token}}}"
 
 
-def written(prompt: Prompt) -> str:
+def written(prompt: Prompt, part: re.Pattern[str] = _PART) -> str:
     """The text of a template, as far as it has no places, that renders to ``prompt``."""
     parts, at = [], 0
     for begin, end in prompt.controls:
-        parts += [quoted(prompt[at:begin]), control(prompt[begin:end])]
+        parts += [quoted(prompt[at:begin], part), control(prompt[begin:end])]
         at = end
-    return "".join([*parts, quoted(prompt[at:])])
+    return "".join([*parts, quoted(prompt[at:], part)])
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from pathlib import Path
 from tokenizers import AddedToken, Tokenizer
 
 from rlaif_fast.errors import BundleError, TemplateError
+from rlaif_fast.prompts.kinds import AnyTemplate
 from rlaif_fast.prompts.score_template import DIGITS, SCORES, ScoreTemplate
 from rlaif_fast.prompts.template import Prompt, Template, control
 
@@ -164,7 +165,7 @@ class PromptTokenizer:
             )
         return after[-1]
 
-    def prefix_ids(self, template: Template | ScoreTemplate) -> list[int]:
+    def prefix_ids(self, template: AnyTemplate) -> list[int]:
         """The tokens every prompt of the template begins with: its head, less what a text may merge with.
 
         Found by tokenising the head before texts that begin in as many ways as texts do. A prompt

@@ -18,15 +18,15 @@ _INTERPRETER = 150_000_000  # bytes, libraries and their threads included
 _SLACK = 64_000_000  # bytes that stay free: the tokenizer does not fail where it gets none, it aborts the process
 
 
-def of_pass(manifest: Manifest, tokens: int) -> int:
-    """Bytes a pass of so many new tokens takes beside the weights, about.
+def of_pass(manifest: Manifest, tokens: int, prefix: int | None = None) -> int:
+    """Bytes a pass of so many new tokens takes beside the weights, about; ``prefix``: tokens before them, P.
 
     The bias, twice, and of the scores of all heads a third at a time, twice; then the activations. Measured with
     the embedded default at 512 to 4,096 tokens (docs/performance.md).
     """
     layers = sum(manifest.passes.get(name, 0) for name in ("fused_attention", "attention_of_judged"))
     width = manifest.cost.per_token_pair // (2 * max(1, layers))
-    bias = 4 * tokens * (len(manifest.prompt.prefix_ids) + tokens)
+    bias = 4 * tokens * ((len(manifest.prompt.prefix_ids) if prefix is None else prefix) + tokens)
     return bias * (6 + 2 * width // _HEAD) // 3 + 96 * width * tokens
 
 

@@ -128,6 +128,16 @@ class TreeBuilder:
         return np.argsort(last, kind="stable")
 
 
+def canonical(sequences: Sequence[Sequence[int]]) -> tuple[list[Sequence[int]], npt.NDArray[np.int64]]:
+    """The sequences in the order of their tokens, and where each of those given stands in it, [n].
+
+    A runtime may round a row differently at another place of the pass. Packed in this order, an item's sequences are
+    computed to the same last bit however they were given: a pair as it stands and exchanged is one and the same tree.
+    """
+    order = sorted(range(len(sequences)), key=lambda place: tuple(sequences[place]))
+    return [sequences[place] for place in order], np.argsort(order)
+
+
 def pack(sequences: Sequence[Sequence[int]], prefix: Sequence[int], ending: int = 0) -> PackedTree:
     """The tree of ``sequences`` over ``prefix``; judged positions in the order given."""
     builder = TreeBuilder(prefix, ending)

@@ -52,24 +52,27 @@ def choose(
     sample = sample_of_pairs(pairs)
     chosen_on = parts.chosen_on
     human_0 = sample.human_0[chosen_on]
-    failed: set[str] = set()
+    places = parts.tested_on.tolist()
 
-    def read(prompt: str, size: int) -> float:
-        if prompt in failed:
-            return -1.0
+    def fits(prompt: str) -> bool:
+        """Whether it can read all pairs, those it would be tested on as well."""
         try:
-            odds = readings.read(prompt, chosen_on[:size].tolist())
+            readings.check(prompt, [*chosen_on.tolist(), *places])
         except PairError as error:
             if prompt == current:
                 raise
-            failed.add(prompt)
             left_out(f"left out: {prompt}; {error}")
-            return -1.0
+            return False
+        return True
+
+    def read(prompt: str, size: int) -> float:
+        odds = readings.read(prompt, chosen_on[:size].tolist())
         return max(float(right(odds, human_0[:size], orders).mean()) for orders in WAYS)
 
+    fits(current)
     read(current, len(chosen_on))
-    race(prompts, len(chosen_on), read, enter)
-    odds = {prompt: readings.odds(prompt)[chosen_on] for prompt in readings.prompts if prompt not in failed}
+    race(list(filter(fits, prompts)), len(chosen_on), read, lambda best: list(filter(fits, enter(best))))
+    odds = {prompt: readings.odds(prompt)[chosen_on] for prompt in readings.prompts}
     on = sample.take(chosen_on)
     tried = compare(on, odds, current)
     best = best_of(tried, on, odds)
@@ -77,7 +80,6 @@ def choose(
         return Chosen(tried, None, None, None)
     calibration = calibration_of(with_odds(on, odds[best.prompt]), best.orders, readings.digest(best.prompt), source)
     test = sample.take(parts.tested_on)
-    places = parts.tested_on.tolist()
     found = with_odds(test, readings.read(best.prompt, places))
     found = calibration.on(found) if calibration else found
     before = with_odds(test, readings.read(current, places))

@@ -43,9 +43,18 @@ class Profile:
 
     @property
     def folder(self) -> Path:
-        """The bundle's; its precision is the profile's, whatever else was exported since."""
+        """The bundle's; its precision is the profile's, whatever else was exported since.
+
+        Raises EvalError where it is not there.
+        """
         path = Path(self.judge.bundle)
-        return path if path.exists() else bundle_folder(self.judge.bundle, self.judge.precision)
+        folder = path if path.exists() else bundle_folder(self.judge.bundle, self.judge.precision)
+        if not folder.exists():
+            raise EvalError(
+                f"{self.judge.bundle} ({self.judge.precision}): the profile's bundle is not there; say with -b where"
+                " it is now, or export it again"
+            )
+        return folder
 
     def to_json(self) -> str:
         """The file's text."""
@@ -78,7 +87,8 @@ def read_profile(path: Path) -> Profile:
             raise ValueError(f"orders {orders!r}")
         return Profile(
             judge, typed(raw["prompt"], "str"), cast(Orders, orders),
-            None if fitted is None else checked(judge.digest, fitted["a"], fitted["b"], fitted["fitted"], path),
+            None if fitted is None
+            else checked(judge.digest, fitted["a"], fitted["b"], fitted["fitted"], path, "select again"),
             dict(raw["selected"]),
         )  # fmt: skip
     except OSError as error:

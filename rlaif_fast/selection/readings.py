@@ -12,7 +12,9 @@ import numpy as np
 
 from rlaif_fast.bundle.home import READINGS, home
 from rlaif_fast.evaluation.records import Floats
+from rlaif_fast.files.targets import named
 from rlaif_fast.judging.judge import Judge
+from rlaif_fast.judging.pair_questions import shown
 from rlaif_fast.rows.pairs import Pair
 from rlaif_fast.runtime.engines import variant
 from rlaif_fast.runtime.fingerprint import fingerprint
@@ -25,8 +27,8 @@ class Readings:
     """Log-odds of labelled pairs through several prompts.
 
     What is read is written at once into a file of the cache folder, one a judge: bundle, prompt, engine and machine.
-    An answer is known by the judge and by the texts of the pair, so a later run goes on from it, whatever stopped the
-    earlier one and whichever other pairs or labels it has.
+    An answer is known by the judge and by the texts of the pair as it was shown them, so a later run goes on from it,
+    whatever stopped the earlier one and whichever other pairs or labels it has.
     """
 
     def __init__(
@@ -54,6 +56,12 @@ class Readings:
         """[n, 2] log-odds of response_0 by order; nan for what was not read."""
         return self._odds.setdefault(prompt, np.full((len(self._pairs), 2), np.nan))
 
+    def check(self, prompt: str, places: Sequence[int]) -> None:
+        """Raise PairError where one of the pairs at ``places`` is too long for a prompt."""
+        judge = self._judge_of(prompt)
+        for place in places:
+            self._shown(judge, place)
+
     def read(self, prompt: str, places: Sequence[int]) -> Floats:
         """Read the pairs at ``places`` through a prompt, where that was not done yet; log-odds [places, 2].
 
@@ -70,7 +78,8 @@ class Readings:
         """Fill in the rows of ``found``, from the file where they are known."""
         path = _path(judge)
         known = dict(_lines(path))
-        keys = {place: _digest(self._pairs[place]) for place in places}
+        pairs = {place: self._shown(judge, place) for place in places}
+        keys = {place: _digest(pair) for place, pair in pairs.items()}
         for place in places:
             if (odds := known.get(keys[place])) is not None:
                 found[place] = odds
@@ -78,13 +87,20 @@ class Readings:
         left = [place for place in places if np.isnan(found[place, 0])]
         for start in range(0, len(left), _BATCH):
             batch = left[start : start + _BATCH]
-            pairs = [self._pairs[place] for place in batch]
-            shown = map(judge.shortened, pairs) if self._shorten else pairs
+            verdicts = judge.judge_many((pairs[place] for place in batch), window=_BATCH)
             with _appending(path) as write:
-                for place, verdict in zip(batch, judge.judge_many(shown, window=_BATCH), strict=True):
+                for place, verdict in zip(batch, verdicts, strict=True):
                     found[place] = verdict.log_odds_by_order
-                    write([keys[place], list(verdict.log_odds_by_order)])
+                    write(json.dumps([keys[place], list(verdict.log_odds_by_order)]))
                     self._ticked(1, True)
+
+    def _shown(self, judge: Judge, place: int) -> Pair:
+        """The pair as the judge is shown it. Raises PairError where it is too long."""
+        pair = self._pairs[place]
+        if self._shorten:
+            return judge.shortened(pair)
+        judge.prompt_tokens(pair)
+        return pair
 
 
 def _path(judge: Judge) -> Path:
@@ -94,20 +110,23 @@ def _path(judge: Judge) -> Path:
 
 
 def _digest(pair: Pair) -> str:
-    texts = [pair.instruction, pair.response_0, pair.response_1]
+    texts = [shown(pair), pair.response_0, pair.response_1]
     return hashlib.sha256(json.dumps(texts).encode()).hexdigest()
 
 
 @contextmanager
-def _appending(path: Path) -> Iterator[Callable[[object], None]]:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with open(path, "a", encoding="utf-8") as stream:
-        stream.write("\n")  # ends a line that was not finished
+def _appending(path: Path) -> Iterator[Callable[[str], None]]:
+    advice = "make room: what was read is kept, and the same command goes on"
+    with named(path, advice):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    with open(path, "ab", buffering=0) as stream:
 
-        def write(line: object) -> None:
-            stream.write(json.dumps(line) + "\n")
-            stream.flush()
+        def write(line: str) -> None:
+            with named(path, advice):
+                stream.write(line.encode() + b"\n")
 
+        write("")  # ends a line that was not finished
         yield write
 
 

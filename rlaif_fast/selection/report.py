@@ -91,7 +91,7 @@ class Selection:
         """What was looked at, in a sentence."""
         left_out = str(LeftOut(self.labels.ties, self.labels.gaps))
         tested = f", {self.tested.pairs} tested on" if self.tested else ""
-        examples = f", {len(self.examples)} shown as examples" if self.examples else ""
+        examples = f", {len(self.examples)} set aside as examples" if self.examples else ""
         return (
             f"{len(self.chosen_on)} pairs chosen on ({self.groups} instructions){tested}{examples}; the parts share no"
             f" instruction{'; ' if left_out else ''}{left_out}; p one-sided, corrected for {len(self.tried)} tried"
@@ -146,7 +146,7 @@ class Selection:
             "labels": asdict(self.labels),
             "parts": {
                 "examples": list(self.examples), "chosen_on": list(self.chosen_on),
-                "tested_on": [] if self.tested is None else list(dict.fromkeys(self.tested.sample.id)),
+                "tested_on": [] if self.tested is None else list(self.tested.sample.id[: self.tested.pairs]),
             },
         }  # fmt: skip
         return json.dumps(raw, allow_nan=False) + "\n"

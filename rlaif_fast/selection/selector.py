@@ -9,6 +9,7 @@ from tempfile import TemporaryDirectory
 from typing import Any, Literal
 
 from rlaif_fast.bundle.home import DEFAULT_MODEL
+from rlaif_fast.errors import PairError, TemplateError
 from rlaif_fast.evaluation.report import Labels
 from rlaif_fast.judging.run_input import RunInput
 from rlaif_fast.prompts.built_in import BUILT_IN, template_of
@@ -24,7 +25,7 @@ from rlaif_fast.selection.parts import split
 from rlaif_fast.selection.profile import Judging, Profile
 from rlaif_fast.selection.readings import Readings
 from rlaif_fast.selection.report import Selection
-from rlaif_fast.selection.trial import Trial
+from rlaif_fast.selection.trial import Trial, prompt_name
 
 Chat = Literal["both", "yes", "no"]
 _TIMED = 16  # pairs after which it is said how long the reading will take
@@ -56,6 +57,8 @@ class Selector:
         self._parts = split([pair.instruction for pair in pairs], max(shots, default=0))
         require_enough(self._sample, self._parts, name)
         self._shots = [count for count in shots if count <= len(self._parts.examples)]
+        if (most := max(self._shots, default=0)) < len(self._parts.examples):  # what is not shown is chosen on
+            self._parts = split([pair.instruction for pair in pairs], most)
         self.left_out: list[str] = []
         if few := [str(count) for count in shots if count not in self._shots]:
             self.left_out.append(f"left out: {', '.join(few)} examples; there are too few instructions to show so many")
@@ -128,7 +131,7 @@ class Selector:
         found: list[str] = []
         for in_chat in (False, True):
             if chat in ("both", "yes" if in_chat else "no"):
-                names = [f"{template_of(one).name}{'-chat' * in_chat}" for one in wordings]
+                names = [prompt_name(one, in_chat) for one in wordings]
                 missing = [file for name, file in zip(names, templates, strict=True) if name not in trial.there]
                 steps("making prompts", 0.5 * in_chat)
                 trial.make(missing, chat=in_chat)
@@ -144,11 +147,18 @@ class Selector:
         if wording is None or wording.exemplars or not self._shots:
             return []  # a prompt that was made elsewhere, of which the bundle has the text alone
         shown = [self._pairs[place] for place in self._parts.examples]
+        files: list[str] = []
         with TemporaryDirectory() as made:
-            files = [Path(made, f"{count}.toml") for count in self._shots]
-            for file, count in zip(files, self._shots, strict=True):
-                file.write_text(to_toml(with_exemplars(wording, worked(shown[:count]))), encoding="utf-8")
-            return trial.make(list(map(str, files)), chat=chat)
+            for count in self._shots:
+                file = Path(made, f"{count}.toml")
+                try:
+                    file.write_text(to_toml(with_exemplars(wording, worked(shown[:count]))), encoding="utf-8")
+                    read_template(str(file))
+                except (PairError, TemplateError) as error:
+                    self.left_out.append(f"left out: {count} examples; {str(error).removeprefix(f'{file}: ')}")
+                else:
+                    files.append(str(file))
+            return trial.make(files, chat=chat)
 
 
 class _Progress:
@@ -166,6 +176,7 @@ class _Progress:
             if self._read == _TIMED:
                 rate = (time.monotonic() - self._since) / (_TIMED - 1)
                 seconds = rate * (self._total - self._done)
-                self._steps.say(f"about {max(1, round(seconds / 60))} min to read")
+                minutes = round(seconds / 60)
+                self._steps.say(f"about {minutes} min to read" if minutes else "less than a minute to read")
                 self._steps.expect({_READING: seconds})
         self._steps(_READING, min(1.0, self._done / self._total))

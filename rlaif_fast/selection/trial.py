@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -9,8 +10,14 @@ from pathlib import Path
 
 from rlaif_fast.bundle.editing import remove_prompts
 from rlaif_fast.bundle.folder import read_manifest
+from rlaif_fast.bundle.home import READINGS, home
+from rlaif_fast.errors import BundleError, PairError
+from rlaif_fast.files.locking import locked
+from rlaif_fast.files.targets import named
 from rlaif_fast.judging.judge import Judge
-from rlaif_fast.prompts.template import Template
+from rlaif_fast.prompts.built_in import template_of
+from rlaif_fast.prompts.template import Template, Wording
+from rlaif_fast.prompts.template_file import read_template
 from rlaif_fast.runtime import selftest
 from rlaif_fast.runtime.engines import DEFAULT
 
@@ -36,10 +43,20 @@ class Trial:
             model: what the bundle was made of; by default what it says.
             trusted: run Python code that comes with the model.
 
-        Raises BundleError where there is no bundle or no such prompt in it, or this machine answers otherwise.
+        Raises BundleError where there is no bundle or no such prompt in it, this machine answers otherwise, or another
+        process tries prompts in it: what that one has made and will take out again would count as the bundle's.
         """
         self._folder, self._model, self._trusted = folder, model, trusted
-        self.current = read_manifest(folder).through(against, Template).prompt.name
+        lock = home() / READINGS / f"trial-{hashlib.sha256(bytes(folder.resolve())).hexdigest()[:16]}"
+        try:
+            with named(lock.parent, "what is read is kept there; RLAIF_FAST_HOME moves it to another folder"):
+                lock.parent.mkdir(parents=True, exist_ok=True)
+                self._lock = locked(lock, None)
+        except PairError:
+            raise BundleError(
+                f"{folder}: another select is trying prompts in it; wait for it (if there is none, remove {lock}.*)"
+            ) from None
+        self.current = read_manifest(folder).through(against, (Template,)).prompt.name
         self.there, self.left_out, self.kept, self._made = self.prompts, list[str](), set[str](), set[str]()
         # What another engine would gain is less than what it would have to verify for every prompt.
         self._judge = Judge.load(folder, template=self.current, threads=threads, spin=spin, engine=DEFAULT)
@@ -66,24 +83,35 @@ class Trial:
         if not templates:
             return []
         before = self.prompts
+        wanted = {prompt_name(read_template(name).wording, chat) for name in templates}.difference(before)
+        self._made.update(wanted)  # now: stopped halfway, what is there by then is taken out too
         command = [sys.executable, "-m", "rlaif_fast", "prompt", "add", str(self._folder), "--on-error", "skip"]
         command += [word for name in templates for word in ("--template", name)]
         command += ["--chat", "yes" if chat else "no"]
         command += ["--model", self._model] if self._model else []
         command += ["--trust-remote-code"] if self._trusted else []
-        said = subprocess.run(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True).stderr
-        for line in said.splitlines():
-            if line.startswith(("left out: ", "error: ")):
-                self.left_out.append(line.replace("error: ", "left out: prompts that the bundle lacks; ", 1))
-        made = [name for name in self.prompts if name not in before]
-        self._made.update(made)
-        return made
+        done = subprocess.run(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+        lines = [line for line in done.stderr.splitlines() if line.startswith(("left out: ", "error: "))]
+        if done.returncode and not lines:  # of a system that is out of memory, for one
+            lines = [f"error: making them was ended with status {done.returncode}"]
+        for line in lines:
+            line = line.replace("error: ", "left out: prompts that the bundle lacks; ", 1)
+            self.left_out.append(line.removesuffix("; leave --chat out, or give --chat auto"))  # options of the other
+        return [name for name in self.prompts if name in wanted]
 
     def __enter__(self) -> Trial:
         return self
 
     def __exit__(self, *raised: object) -> None:
         """Take out what was made and not kept. A process that is killed leaves it there: ``prompt remove``."""
-        gone = [name for name in self.prompts if name in self._made and name not in self.kept]
-        if gone:
-            remove_prompts(self._folder, gone)
+        try:
+            gone = [name for name in self.prompts if name in self._made and name not in self.kept]
+            if gone:
+                remove_prompts(self._folder, gone)
+        finally:
+            self._lock.release()
+
+
+def prompt_name(wording: Wording, chat: bool) -> str:
+    """What the exporter calls the prompt of a template, in the model's chat template or as it stands."""
+    return f"{template_of(wording).name}{'-chat' * chat}"

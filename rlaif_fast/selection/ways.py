@@ -77,6 +77,6 @@ def calibration_of(sample: Sample, orders: Orders, digest: str, source: str) -> 
     With both orders none is taken whose temperature is at its limit: it would say nothing but that the log-odds do
     not tell how sure the judge may be.
     """
-    a, b = fit(sample)
+    a, b = fit(sample, orders)
     found = Calibration(digest, a, b, {"source": source, "pairs": len(sample), "groups": sample.groups})
     return None if orders == "both" and found.at_limit else found

@@ -10,6 +10,7 @@ from transformers.modeling_outputs import MoeModelOutputWithPast
 
 from rlaif_fast_export.graph.forms import UnsupportedModule
 from rlaif_fast_export.reference.blockwise import decoder_of
+from rlaif_fast_export.sources.heads import is_reward_model
 
 _CLOSE = (1e-5, 1e-6)  # relative, absolute
 
@@ -36,6 +37,8 @@ class _States(MoeModelOutputWithPast):
 
 def head_form(lm: Any) -> HeadForm:
     """Found by asking the model, its decoder and its head stood in for. Raises UnsupportedModule."""
+    if is_reward_model(lm.config):
+        return HeadForm()
     decoder, head = decoder_of(lm), lm.get_output_embeddings()
     products = torch.linspace(-60, 60, int(head.weight.shape[0]))[None, None]  # [1, 1, V]
     states = torch.zeros(1, 1, int(head.weight.shape[1]))

@@ -65,7 +65,7 @@ def freeze(template: Template, tokenizer: Any, model: str) -> Template:
         raise ExportError(f"{model}: its tokenizer has no chat template; leave --chat out, or give --chat auto")
     if template.head.controls or template.render("", "", "").controls:
         raise ExportError(f"template {template.name}: names control tokens itself, it cannot be put into a chat")
-    names = _control_names(tokenizer)
+    names = control_names(tokenizer)
     # Held to transformers without the names a worked example may spell out: it would read them as control tokens.
     innocent = replace(template, text=names.sub("-", template.text), reply="")
     switch = _not_thinking(innocent, tokenizer, model)
@@ -101,7 +101,7 @@ def _put_into_chat(
     message = shown if around.count(shown) == 1 else shown.strip()  # some trim what the user says
     if around.count(message) != 1:
         raise ExportError(f"{model}: its chat template rewrites a message; judge it with --chat no")
-    before, after = (_with_controls(part, names) for part in around.split(message))
+    before, after = (with_controls(part, names) for part in around.split(message))
     text = template.text if message == shown else template.text.strip()
     text = written(before) + text + written(after) + template.reply
     return replace(template, name=f"{template.name}-chat", text=text, reply="")
@@ -116,13 +116,13 @@ def _chat(tokenizer: Any, message: str, model: str, **more: Any) -> Any:
         raise ExportError(f"{model}: its chat template failed ({reason}); judge it with --chat no") from error
 
 
-def _control_names(tokenizer: Any) -> re.Pattern[str]:
+def control_names(tokenizer: Any) -> re.Pattern[str]:
     """Matches the tokens that no ordinary text is made of; the longest first, as tokenizers do."""
     names = [token.content for token in tokenizer.added_tokens_decoder.values() if token.content.strip()]
     return re.compile("|".join(map(re.escape, sorted(names, key=len, reverse=True))) or r"(?!)")
 
 
-def _with_controls(text: str, names: re.Pattern[str]) -> Prompt:
+def with_controls(text: str, names: re.Pattern[str]) -> Prompt:
     return Prompt(text, tuple(match.span() for match in names.finditer(text)))
 
 

@@ -7,10 +7,13 @@ from dataclasses import dataclass
 from tokenizers import Tokenizer
 
 from rlaif_fast.errors import ExportError
+from rlaif_fast.prompts.kinds import AnyTemplate
+from rlaif_fast.prompts.reward_template import RewardTemplate
 from rlaif_fast.prompts.score_template import ScoreTemplate
 from rlaif_fast.prompts.template import Template
 from rlaif_fast.prompts.tokenizer import PromptTokenizer
 from rlaif_fast_export.prompts.chat import freeze
+from rlaif_fast_export.prompts.conversation import freeze_conversation
 from rlaif_fast_export.prompts.token_ids import BareTokenizer, require_rows, require_text
 from rlaif_fast_export.sources.failures import refused
 from rlaif_fast_export.sources.families import maximum_length
@@ -21,10 +24,10 @@ from rlaif_fast_export.sources.source import Source
 class FittedPrompt:
     """What of a prompt depends on the model."""
 
-    template: Template | ScoreTemplate
+    template: AnyTemplate
     tokenizer: PromptTokenizer
     tokenizer_json: str  # the model's own, unchanged
-    label_ids: tuple[int, ...]
+    label_ids: tuple[int, ...]  # of a reward model, the one row of its head
     prefix_ids: list[int]  # of the head, which is baked
     longest: int  # tokens a prompt may have
 
@@ -47,23 +50,21 @@ class Fitter:
             self._bare = BareTokenizer.of(self._own, source.name)
             require_text(self._bare, self._tokenizer)
 
-    def fit(self, template: Template | ScoreTemplate, *, chat: bool) -> FittedPrompt:
+    def fit(self, template: AnyTemplate, *, chat: bool) -> FittedPrompt:
         """Raises ExportError, and TemplateError where a label is not one token behind the prompt."""
         source, tokenizer = self._source, self._tokenizer
+        if source.is_reward_model or isinstance(template, RewardTemplate):
+            raise ExportError(
+                f"{source.name}: a reward model reads conversations through its own chat template alone; leave"
+                f" {template.name} out"
+            )
         if chat:
             if isinstance(template, ScoreTemplate):
                 raise ExportError(f"template {template.name}: a score's prompt is not put into a chat template")
             template = freeze(template, self._fast, source.name)
         elif isinstance(template, Template):
             template = template.plain
-        longest, prefix_ids = maximum_length(source.config()), tokenizer.prefix_ids(template)
-        if not prefix_ids:
-            raise ExportError(f"template {template.name}: its head must be at least one token long")
-        if len(prefix_ids) >= longest:
-            raise ExportError(
-                f"template {template.name}: its head has {len(prefix_ids):,} tokens, {source.name} takes {longest:,}"
-                " with the pair; show fewer examples (--shots) or shorter ones"
-            )
+        longest, prefix_ids = self._prefix_of(template)
         label_ids: tuple[int, ...]
         if isinstance(template, ScoreTemplate):
             template, label_ids = tokenizer.score_ids(template)
@@ -72,6 +73,31 @@ class Fitter:
         prompt = template.render("a", "b") if isinstance(template, ScoreTemplate) else template.render("a", "b", "c")
         require_rows(self._bare, tokenizer, [*tokenizer.encode(prompt), *label_ids], source.config().vocab_size)
         return FittedPrompt(template, tokenizer, self._own, label_ids, prefix_ids, longest)
+
+    def reward(self) -> FittedPrompt:
+        """How a reward model reads a response. Raises ExportError."""
+        source, tokenizer, config = self._source, self._tokenizer, self._source.config()
+        template = freeze_conversation(self._fast, tokenizer, config.pad_token_id, source.name)
+        longest, prefix_ids = self._prefix_of(template)
+        require_rows(self._bare, tokenizer, tokenizer.encode(template.render("a", "b")), config.vocab_size)
+        return FittedPrompt(template, tokenizer, self._own, (0,), prefix_ids, longest)
+
+    def _prefix_of(self, template: AnyTemplate) -> tuple[int, list[int]]:
+        """(tokens a prompt may have, those of the head). Raises ExportError."""
+        longest, prefix_ids = maximum_length(self._source.config()), self._tokenizer.prefix_ids(template)
+        if not prefix_ids and isinstance(template, RewardTemplate):
+            raise ExportError(
+                f"{self._source.name}: its chat template begins with the instruction itself; at least one token must"
+                " stand before it"
+            )
+        if not prefix_ids:
+            raise ExportError(f"template {template.name}: its head must be at least one token long")
+        if len(prefix_ids) >= longest:
+            raise ExportError(
+                f"template {template.name}: its head has {len(prefix_ids):,} tokens, {self._source.name} takes"
+                f" {longest:,} with the pair; show fewer examples (--shots) or shorter ones"
+            )
+        return longest, prefix_ids
 
 
 def fit(source: Source, template: Template | ScoreTemplate, *, chat: bool) -> FittedPrompt:

@@ -1,4 +1,4 @@
-"""A causal LM run a block at a time: every prompt passes a block before the next block is touched.
+"""A model run a block at a time: every prompt passes a block before the next block is touched.
 
 So the model's weights can stay in their files, in the precision they are stored in: one block of them is in float32 at
 a time. The model's own classes compute everything; while its first or its last part runs, something stands in for its
@@ -19,12 +19,13 @@ from transformers import DynamicCache
 
 from rlaif_fast_export.reference.bfloat16 import has_bfloat16, quick_products, weights_of_products
 from rlaif_fast_export.reference.workers import at_once
+from rlaif_fast_export.sources.heads import head_of, last_logits
 from rlaif_fast_export.sources.mapped import Mapped
 
 
 def decoder_of(lm: Any) -> Any:
     """The model without its head. (``base_model`` is the whole model for Gemma 3.)"""
-    parts = [m for m in lm.children() if m is not lm.get_output_embeddings()]
+    parts = [m for m in lm.children() if m is not head_of(lm)]
     if len(parts) != 1:
         raise TypeError(f"{type(lm).__name__} is not a decoder and a head")
     return parts[0]
@@ -199,7 +200,10 @@ class Blockwise:
 
     @contextmanager
     def ending(self) -> Iterator[Callable[[Prompt, torch.Tensor], torch.Tensor]]:
-        """Within: the model's last logits [V] of a prompt, as a function of the end of what the last block gave."""
+        """Within: the model's last logits of a prompt, as a function of the end of what the last block gave.
+
+        [V], or a reward model's [1].
+        """
         handed: list[torch.Tensor] = []
 
         def hand_on(*_: Any, **__: Any) -> Any:
@@ -209,8 +213,7 @@ class Blockwise:
             handed[:] = [hidden]
             ids = torch.tensor([list(prompt.ids)[-hidden.shape[1] :]])  # they give the shape alone
             with self._products():
-                found: torch.Tensor = self.lm(input_ids=ids, use_cache=False, logits_to_keep=1).logits[0, -1]
-            return found
+                return last_logits(self.lm, ids)
 
         with self._in_dtype(self._outside), self._standing_in(hand_on):
             yield logits

@@ -13,11 +13,11 @@ from transformers import DynamicCache
 from rlaif_fast.bundle.prompt import Fidelity
 from rlaif_fast.rows.pairs import Pair
 from rlaif_fast_export.reference.blockwise import Blockwise, Prompt
-from rlaif_fast_export.reference.pytorch import Asker, ScoreAsker, common_ending, fitting, longest_pair
+from rlaif_fast_export.reference.pytorch import AnyAsker, Asker, RewardAsker, common_ending, fitting, longest_pair
 from rlaif_fast_export.reference.texts import shipped_pairs
-from rlaif_fast_export.reference.verify import fidelity
+from rlaif_fast_export.reference.verify import fidelity, in_orders, odds_of
 
-# [pairs, 2] log-odds of response_0, or scores; [pairs, 4] with p_tie behind them where there is a label for ties.
+# [pairs, 2] log-odds of response_0, scores, or rewards; [pairs, 4] with p_tie behind them where ties have a label.
 Answers = np.ndarray[Any, np.dtype[np.float64]]
 Progress = Callable[[str, float], None]
 Fed = Callable[[int, Prompt], None]  # what Blockwise.through tells
@@ -40,7 +40,7 @@ class Oracle:
         longest: a pair that fills the model's context, and the answers to it; None where none was asked.
     """
 
-    asker: Asker | ScoreAsker
+    asker: AnyAsker
     probes: list[Pair]
     of_probes: Answers
     judged: list[Pair]
@@ -67,7 +67,7 @@ class Oracle:
         return self.through.get(prompt, 0)
 
 
-def ask(model: Blockwise, asker: Asker | ScoreAsker, progress: Progress, *, longest: bool = False) -> Oracle:
+def ask(model: Blockwise, asker: AnyAsker, progress: Progress, *, longest: bool = False) -> Oracle:
     """For a float32 bundle: the probes alone, and where ``longest`` a pair that fills the context.
 
     Raises ExportError where the model's context holds none of them.
@@ -82,7 +82,7 @@ def ask(model: Blockwise, asker: Asker | ScoreAsker, progress: Progress, *, long
 
 
 def ask_for_int8(
-    model: Blockwise, rough: Blockwise, askers: Sequence[Asker], calibration: Sequence[Pair],
+    model: Blockwise, rough: Blockwise, askers: Sequence[Asker | RewardAsker], calibration: Sequence[Pair],
     kept: Callable[[int, Prompt, int], None], progress: Progress, known: tuple[Answers, Answers] | None = None,
 ) -> Oracle:  # fmt: skip
     """The held-out pairs too, and some of them in bfloat16, ``rough``.
@@ -117,11 +117,12 @@ def ask_for_int8(
         known = asked.answers(), again.answers()
     of_all, in_bfloat16 = known
     of_probes, of_held_out = of_all[: len(probes)], of_all[len(probes) :]
-    card = fidelity(in_bfloat16, of_held_out[: len(some)], f"{len(some)} held-out pairs in both orders")
+    on = f"{len(some)} held-out pairs{in_orders(asker.template)}"
+    card = fidelity(odds_of(asker.template, in_bfloat16), odds_of(asker.template, of_held_out[: len(some)]), on)
     return Oracle(asker, probes, of_probes, held_out, of_held_out, asked.alone, others, turns, card, in_bfloat16)
 
 
-def _turn(number: int, pair: Pair, askers: Sequence[Asker]) -> int:
+def _turn(number: int, pair: Pair, askers: Sequence[Asker | RewardAsker]) -> int:
     """Which asker asks the pair of that number."""
     if number % 2 == 0 or len(askers) == 1:
         return 0
@@ -143,7 +144,7 @@ class Asked:
     """
 
     def __init__(
-        self, model: Blockwise, asker: Asker | ScoreAsker, pairs: Sequence[Pair], alone: Sequence[Sequence[int]] = (),
+        self, model: Blockwise, asker: AnyAsker, pairs: Sequence[Pair], alone: Sequence[Sequence[int]] = (),
         kept: DynamicCache | None = None, parts: int = 0,
     ) -> None:  # fmt: skip
         """

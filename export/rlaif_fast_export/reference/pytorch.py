@@ -11,6 +11,8 @@ import torch
 
 from rlaif_fast.errors import ExportError
 from rlaif_fast.judging.rating import rating_of
+from rlaif_fast.prompts.kinds import AnyTemplate
+from rlaif_fast.prompts.reward_template import RewardTemplate
 from rlaif_fast.prompts.score_template import ScoreTemplate, answers_of
 from rlaif_fast.prompts.template import Template
 from rlaif_fast.prompts.tokenizer import PromptTokenizer
@@ -85,16 +87,41 @@ class ScoreAsker:
         return answers_of(prompt, self.template, self.label_ids)
 
 
-def asker_of(
-    tokenizer: PromptTokenizer, template: Template | ScoreTemplate, labels: Sequence[int], longest: int
-) -> Asker | ScoreAsker:
+@dataclass
+class RewardAsker:
+    """As :class:`Asker`, for a reward model: each response of a pair is read by itself."""
+
+    tokenizer: PromptTokenizer
+    template: RewardTemplate
+    longest: int
+
+    def prompts(self, pair: Pair) -> list[list[int]]:
+        """Token ids of the conversations with response_0 and with response_1."""
+        texts = pair.response_0, pair.response_1
+        return [self.tokenizer.encode(self.template.render(pair.instruction, text)) for text in texts]
+
+    def answer(self, pair: Pair, logits: Sequence[torch.Tensor]) -> list[float]:  # noqa: ARG002 (as above)
+        """Rewards of the two responses, from what the head gives behind each, [1]."""
+        return [float(self.log_odds(found)) for found in logits]
+
+    def log_odds(self, logits: torch.Tensor) -> torch.Tensor:
+        """A prompt's reward, from what the head gives behind it, [1]: log-odds are differences of two."""
+        return logits[0].double()
+
+
+AnyAsker = Asker | ScoreAsker | RewardAsker
+
+
+def asker_of(tokenizer: PromptTokenizer, template: AnyTemplate, labels: Sequence[int], longest: int) -> AnyAsker:
     """Asks what the template asks."""
+    if isinstance(template, RewardTemplate):
+        return RewardAsker(tokenizer, template, longest)
     if isinstance(template, ScoreTemplate):
         return ScoreAsker(tokenizer, template, tuple(labels), longest)
     return Asker(tokenizer, template, tuple(labels), longest)
 
 
-def fitting(asker: Asker | ScoreAsker, pairs: Sequence[Pair]) -> list[Pair]:
+def fitting(asker: AnyAsker, pairs: Sequence[Pair]) -> list[Pair]:
     """The pairs that the model's context holds. Raises ExportError where it holds none."""
     found = [p for p in pairs if max(map(len, asker.prompts(p))) <= asker.longest]
     if not found:
@@ -105,7 +132,7 @@ def fitting(asker: Asker | ScoreAsker, pairs: Sequence[Pair]) -> list[Pair]:
     return found
 
 
-def longest_pair(asker: Asker | ScoreAsker, pairs: Sequence[Pair]) -> Pair:
+def longest_pair(asker: AnyAsker, pairs: Sequence[Pair]) -> Pair:
     """The responses of the first of ``pairs`` to an instruction, of words of all of them, that fills the context."""
     words = " ".join(text for p in pairs for text in (p.instruction, p.response_0, p.response_1)).split()
     words *= 1 + asker.longest // len(words)

@@ -11,9 +11,26 @@ import numpy.typing as npt
 from rlaif_fast.bundle.agreement import agreement
 from rlaif_fast.bundle.prompt import Fidelity
 from rlaif_fast.errors import FidelityError
+from rlaif_fast.prompts.kinds import AnyTemplate
+from rlaif_fast.prompts.reward_template import RewardTemplate
 from rlaif_fast.runtime.selftest import steady_limit
 
 TOLERANCE = 1e-3  # log-odds, any single prompt, fp32
+
+
+def odds_of(template: AnyTemplate, answers: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Log-odds of response_0 [pairs, 2] or more from a prompt's answers: of a reward model the difference, twice.
+
+    A reward model has one number a pair, where others have one an order.
+    """
+    if isinstance(template, RewardTemplate):
+        return np.repeat(answers @ [[1.0], [-1.0]], 2, axis=1)
+    return answers
+
+
+def in_orders(template: AnyTemplate) -> str:
+    """How the pairs of a card were read."""
+    return "" if isinstance(template, RewardTemplate) else " in both orders"
 
 
 def fidelity(got: npt.NDArray[np.float64], reference: npt.NDArray[np.float64], prompts: str) -> Fidelity:

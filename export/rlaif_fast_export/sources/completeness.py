@@ -15,6 +15,7 @@ import torch
 from rlaif_fast.errors import ExportError
 from rlaif_fast_export.sources.checkpoint import Checkpoint
 from rlaif_fast_export.sources.failures import listed
+from rlaif_fast_export.sources.heads import head_of, is_reward_model
 from rlaif_fast_export.sources.mapped import Mapped
 
 # What old checkpoints carry along though the configuration says it: rotary frequencies and causal masks.
@@ -73,6 +74,11 @@ def check_report(model: Any, report: dict[str, Any], name: str, there: Sequence[
     missing = sorted({*report["missing_keys"], *(n for n, p in model.named_parameters() if p.is_meta)})
     unknown = sorted(n for n in report["unexpected_keys"] if not _is_computed(n, model.config.model_type))
     heads = [n for n in unknown if _OTHER_HEAD.search(n)]
+    if heads and is_reward_model(model.config):
+        raise ExportError(
+            f"{name}: its files hold {listed(heads)}, so its head is more than the one linear layer of a"
+            f" {type(model).__name__}; such a head is not supported"
+        )
     if heads:
         lacking = f", and {listed(missing)} is missing" if missing else ""
         raise ExportError(
@@ -134,7 +140,7 @@ def _advice(missing: list[str], unknown: list[str], there: list[str]) -> str:
 
 
 def _check_tie(model: Any, checkpoint: Checkpoint) -> None:
-    embedding, head = model.get_input_embeddings(), model.get_output_embeddings()
+    embedding, head = model.get_input_embeddings(), head_of(model)
     if head.weight is not embedding.weight:
         return
     for module_name, module in model.named_modules():

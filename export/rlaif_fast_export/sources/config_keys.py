@@ -11,6 +11,7 @@ from typing import Any
 from transformers import MODEL_FOR_CAUSAL_LM_MAPPING
 
 from rlaif_fast.errors import ExportError
+from rlaif_fast_export.sources.heads import is_reward_model, require_one_label
 from rlaif_fast_export.sources.rotary_keys import rotary_keys
 
 # Keys of published files that a model's function does not depend on: names, versions, training, other tools.
@@ -155,6 +156,9 @@ def _of_another_head(config: Any, written: dict[str, Any], name: str) -> None:
     named = written.get("architectures") or []
     if not isinstance(named, list) or not all(isinstance(a, str) for a in named):
         raise ExportError(f"{name}: config.json says architectures = {_short(named)}, which is no list; correct it")
+    if is_reward_model(config):
+        require_one_label(config, name)
+        return
     if type(config) not in MODEL_FOR_CAUSAL_LM_MAPPING:
         raise ExportError(f"{name}: a {config.model_type} model is no causal language model")
     own = MODEL_FOR_CAUSAL_LM_MAPPING[type(config)].__name__
@@ -163,7 +167,7 @@ def _of_another_head(config: Any, written: dict[str, Any], name: str) -> None:
     if named and not any(a.casefold() in good for a in named):
         raise ExportError(
             f"{name}: config.json says {_short(named[0])}, not {own}: a reward, classification or other model; export a"
-            " causal language model"
+            " causal language model, or a reward model of transformers' own class"
         )
 
 

@@ -9,13 +9,14 @@ from torch import nn
 from transformers.pytorch_utils import Conv1D
 
 from rlaif_fast.bundle.manifest import Cost
+from rlaif_fast_export.sources.heads import head_of
 from rlaif_fast_export.sources.source import Source
 
 
 def products_of(model: Any) -> Counter[tuple[int, int]]:
     """How often a model multiplies by a matrix [K, N], linear layers of one module that are fed alike joined."""
     found: Counter[tuple[int, int]] = Counter()
-    head = model.get_output_embeddings()
+    head = head_of(model)
     for parent in model.modules():
         widths: Counter[int] = Counter()
         for layer in parent.children():

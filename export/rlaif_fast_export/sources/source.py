@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from accelerate import init_empty_weights  # type: ignore[import-untyped]
 from huggingface_hub import ModelCard, hf_hub_download
-from transformers import CONFIG_MAPPING, AutoConfig, AutoModelForCausalLM, PretrainedConfig
+from transformers import CONFIG_MAPPING, AutoConfig, PretrainedConfig
 
 from rlaif_fast.bundle.home import DEFAULT_MODEL
 from rlaif_fast.errors import ExportError
@@ -27,6 +27,7 @@ from rlaif_fast_export.sources.gguf_config import gguf_config
 from rlaif_fast_export.sources.gguf_file import GgufFile, check_gguf, open_gguf, scale_rotary
 from rlaif_fast_export.sources.gguf_reader import lent
 from rlaif_fast_export.sources.gguf_tokenizer import gguf_tokenizer
+from rlaif_fast_export.sources.heads import auto_class, is_reward_model
 from rlaif_fast_export.sources.hf_tokenizer import hf_tokenizer
 from rlaif_fast_export.sources.mapped import Mapped
 from rlaif_fast_export.sources.wrappers import RENAMED, is_of_images, is_wrapper, text_part, text_tensors
@@ -121,7 +122,12 @@ class Source:
     def outline(self) -> Any:
         """The model without its weights. Code that comes with it is not run for this: what that raises is raised."""
         with torch.device("meta"):
-            return AutoModelForCausalLM.from_config(self.config(), trust_remote_code=False)
+            return auto_class(self.config()).from_config(self.config(), trust_remote_code=False)
+
+    @property
+    def is_reward_model(self) -> bool:
+        """Whether its head gives a response a number, in the place of logits of the next token."""
+        return is_reward_model(self.config())
 
     @property
     def is_mapped(self) -> bool:
@@ -142,7 +148,7 @@ class Source:
         return [self.path, self.arguments, self.trusted, commit, found]
 
     def model(self) -> Any:
-        """The causal LM in float32, in evaluation mode, with attention as the model defines it.
+        """The causal LM, or reward model, in float32, in evaluation mode, with attention as the model defines it.
 
         As :meth:`stored_model`.
         """
@@ -169,7 +175,7 @@ class Source:
         dtype = stored_dtype(checkpoint, config.model_type) if may_be_half else torch.float32
         with lent(self._gguf().reader) if is_gguf else nullcontext():
             model, report = self._load(
-                AutoModelForCausalLM.from_pretrained, config=config, dtype=dtype, output_loading_info=True,
+                auto_class(config).from_pretrained, config=config, dtype=dtype, output_loading_info=True,
                 ignore_mismatched_sizes=True, **more,
             )  # fmt: skip
         if wrapped:

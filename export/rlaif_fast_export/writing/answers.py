@@ -14,16 +14,16 @@ from rlaif_fast.bundle.prompt import Arrays, BundlePrompt
 from rlaif_fast.judging.judge import Judge
 from rlaif_fast.judging.label_odds import verdict_of
 from rlaif_fast.judging.rater import Rater
+from rlaif_fast.judging.sessions import session_of
 from rlaif_fast.judging.verdict import Verdict
-from rlaif_fast.prompts.template import Template
 from rlaif_fast.prompts.tokenizer import PromptTokenizer
 from rlaif_fast.rows.pairs import Pair
 from rlaif_fast.runtime import memory
 from rlaif_fast.runtime.engines import EngineOptions
 from rlaif_fast.runtime.engines.base import feed_of
-from rlaif_fast.runtime.packing import pack
+from rlaif_fast.runtime.packing import canonical, pack
 from rlaif_fast.runtime.vocabulary import Vocabulary
-from rlaif_fast_export.reference.pytorch import ScoreAsker, asker_of
+from rlaif_fast_export.reference.pytorch import RewardAsker, ScoreAsker, asker_of
 from rlaif_fast_export.writing.segments import run_in_segments
 
 WHOLE = 2_000_000_000  # bytes of weights that a session over the whole graph may have here
@@ -45,8 +45,9 @@ def in_one_session(folder: Path) -> Ask:
     def ask(
         prompt: BundlePrompt, arrays: Arrays, pairs: Sequence[Pair], tick: Callable[[float], None]
     ) -> npt.NDArray[np.float64]:
-        kind = Judge if isinstance(prompt.template, Template) else Rater
-        sessions.append(kind(bundle.with_prompt(prompt, arrays), beside=sessions[-1] if sessions else None))
+        sessions.append(
+            session_of(prompt.template)(bundle.with_prompt(prompt, arrays), beside=sessions[-1] if sessions else None)
+        )
         found = []
         for number, pair in enumerate(pairs):
             tick(number / len(pairs))
@@ -65,8 +66,16 @@ def in_segments(folder: Path, manifest: Manifest) -> Ask:
         prompt: BundlePrompt, arrays: Arrays, pairs: Sequence[Pair], tick: Callable[[float], None]
     ) -> npt.NDArray[np.float64]:
         asker = asker_of(tokenizer, prompt.template, prompt.label_ids, manifest.maximum_length)
-        trees = [pack(asker.prompts(pair), prompt.prefix_ids, prompt.ending) for pair in pairs]
-        outputs = run_in_segments(folder, [{**arrays, **feed_of(tree)} for tree in trees], tick)
+        given = [canonical(asker.prompts(pair)) for pair in pairs]
+        trees = [pack(ordered, prompt.prefix_ids, prompt.ending) for ordered, _ in given]
+        outputs = [
+            (logits[places], hidden[places])
+            for (_, places), (logits, hidden) in zip(
+                given, run_in_segments(folder, [{**arrays, **feed_of(tree)} for tree in trees], tick), strict=True
+            )
+        ]
+        if isinstance(asker, RewardAsker):
+            return np.array([logits[:, 0].astype(np.float64) for logits, _ in outputs])
         if not isinstance(asker, ScoreAsker):
             found = [logits.astype(np.float64) for logits, _ in outputs]
             return np.array([_numbers(verdict_of(*of_pair)) for of_pair in zip(pairs, found, strict=True)])
@@ -80,5 +89,5 @@ def in_segments(folder: Path, manifest: Manifest) -> Ask:
 
 
 def _numbers(verdict: Verdict) -> tuple[float, ...]:
-    """Its log-odds by order, and p_tie where it has that."""
-    return (*verdict.log_odds_by_order, *(verdict.p_tie_by_order or ()))
+    """Its log-odds by order, and p_tie where it has that; or rewards."""
+    return verdict.rewards or (*verdict.log_odds_by_order, *(verdict.p_tie_by_order or ()))

@@ -24,6 +24,7 @@ from rlaif_fast.bundle.prompt import (
 from rlaif_fast_export.graph.head_form import head_form
 from rlaif_fast_export.graph.prefix import LayerPrefix
 from rlaif_fast_export.graph.weights import LARGEST_HALF
+from rlaif_fast_export.sources.heads import head_of
 
 
 @dataclass(frozen=True)
@@ -31,10 +32,10 @@ class PromptArrays:
     """What a prompt's file holds.
 
     Attributes:
-        rows: of the head, float32 [L, D]: one a label.
+        rows: of the head, float32 [L, D]: one a label, or a reward model's one.
         bias: of the head, float32 [L].
         ending: last tokens that are computed more precisely; None for a graph that computes all alike.
-        shift: of log(p1/p2) by int8, which is taken out.
+        shift: of log(p1/p2), or of a reward, by int8, which is taken out.
     """
 
     rows: np.ndarray
@@ -46,7 +47,7 @@ class PromptArrays:
     @classmethod
     def of(cls, lm: Any, label_ids: Sequence[int], prefix: Sequence[LayerPrefix]) -> PromptArrays:
         """Of a model, its head's rows as they are stored, times what the model multiplies its logits by."""
-        head, rows, scale = lm.get_output_embeddings(), list(label_ids), np.float32(head_form(lm).scale)
+        head, rows, scale = head_of(lm), list(label_ids), np.float32(head_form(lm).scale)
         bias = getattr(head, "bias", None)
         return cls(
             head.weight.detach()[rows].float().numpy() * scale,
@@ -61,7 +62,9 @@ class PromptArrays:
     def arrays(self) -> Arrays:
         """By the names of the graph's inputs."""
         offset = np.zeros(len(self.rows), np.float32)
-        if self.shift:
+        if len(offset) == 1:
+            offset[0] = -self.shift
+        elif self.shift:
             offset[:2] = -self.shift / 2, self.shift / 2
         found: Arrays = {LABEL_ROWS: self.rows, LABEL_BIAS: self.bias, LABEL_OFFSET: offset}
         if self.ending is not None:

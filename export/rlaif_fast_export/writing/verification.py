@@ -13,8 +13,9 @@ import numpy as np
 from rlaif_fast.bundle.folder import write_manifest
 from rlaif_fast.bundle.manifest import Manifest
 from rlaif_fast.bundle.prompt import Fidelity, Probe
+from rlaif_fast.prompts.kinds import AnyTemplate
+from rlaif_fast.prompts.reward_template import RewardTemplate
 from rlaif_fast.prompts.score_template import ScoreTemplate
-from rlaif_fast.prompts.template import Template
 from rlaif_fast.rows.pairs import Pair
 from rlaif_fast_export.int8.options import Int8Options
 from rlaif_fast_export.reference.oracle import Answers, Oracle
@@ -22,6 +23,8 @@ from rlaif_fast_export.reference.verify import (
     TOLERANCE,
     error_bound,
     fidelity,
+    in_orders,
+    odds_of,
     require_exact,
     require_faithful,
     require_steady,
@@ -83,32 +86,38 @@ def verify(folder: Path, build: Built, progress: Callable[[str, float], None]) -
             require_exact(fidelity(of_longest, oracle.longest[1], text), model)
         final = replace(manifest.prompt, fidelity=found, probes=probes)
     else:
-        found = fidelity(of_judged, oracle.of_judged, f"{len(oracle.judged)} held-out pairs in both orders")
+        template = manifest.prompt.template
+        held_out, wanted = odds_of(template, of_judged), odds_of(template, oracle.of_judged)
+        found = fidelity(held_out, wanted, f"{len(oracle.judged)} held-out pairs{in_orders(template)}")
         require_faithful(found, build.int8.max_delta, build.worst, model)
-        require_ties(of_judged, oracle.of_judged, build.int8.max_delta, model)
+        require_ties(held_out, wanted, build.int8.max_delta, model)
         require_steady(build.moved, found, model)
         bound = error_bound(
-            np.concatenate((of_judged, of_probes)), np.concatenate((oracle.of_judged, oracle.of_probes))
+            np.concatenate((held_out, odds_of(template, of_probes))),
+            np.concatenate((wanted, odds_of(template, oracle.of_probes))),
         )
         final = replace(manifest.prompt, fidelity=found, error_bound=bound, probes=probes)
     write_manifest(folder, replace(manifest, prompts=(final,)))
     return ask
 
 
-def exact_card(template: Template | ScoreTemplate, found: Answers, reference: Answers, model: str) -> Fidelity:
+def exact_card(template: AnyTemplate, found: Answers, reference: Answers, model: str) -> Fidelity:
     """Of a float32 bundle's answers on probe pairs. Raises FidelityError where they are not PyTorch's."""
     card = card_of(template, found, reference)
     require_exact(card, model, "score" if isinstance(template, ScoreTemplate) else "log-odds")
+    if isinstance(template, RewardTemplate):  # their difference may be right where both are not
+        require_exact(fidelity(found * [1, -1], reference * [1, -1], card.prompts), model, "reward")
     require_ties(found, reference, TOLERANCE, model, exact=True)
     return card
 
 
-def card_of(template: Template | ScoreTemplate, found: Answers, reference: Answers) -> Fidelity:
-    """Of answers on probe pairs, log-odds or scores."""
+def card_of(template: AnyTemplate, found: Answers, reference: Answers) -> Fidelity:
+    """Of answers on probe pairs: log-odds, or scores or rewards."""
     if isinstance(template, ScoreTemplate):  # a label flips where the other response scores higher
         sides = [1, -1]
         return fidelity(found * sides, reference * sides, f"both responses of {len(found)} probe pairs")
-    return fidelity(found, reference, f"{len(found)} probe pairs in both orders")
+    on = f"{len(found)} probe pairs{in_orders(template)}"
+    return fidelity(odds_of(template, found), odds_of(template, reference), on)
 
 
 def probes_of(pairs: Sequence[Pair], reference: Answers, answers: Answers) -> tuple[Probe, ...]:

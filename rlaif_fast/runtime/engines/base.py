@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -50,6 +51,7 @@ class Engine(ABC):
     """A bundle's graph, loaded. Promises that the same tree gives the same bits, whatever came before it."""
 
     name: str  # of the runtime, as messages have it
+    keeps = False  # whether it gives the keys and values of a pass
 
     def run(self, tree: PackedTree, prompt: Arrays) -> Output:
         """The judged positions of a tree over ``prompt``, which :class:`Bundle` has.
@@ -57,11 +59,8 @@ class Engine(ABC):
         Raises:
             JudgeError: the runtime failed, or a logit is not finite.
         """
-        try:
+        with self._failing(tree):
             logits, hidden = self._infer({**prompt, **feed_of(tree)})
-        except Exception as error:  # every runtime raises classes of its own
-            remedy = f"; {REMEDY}" if lacks_memory(error) else ""
-            raise JudgeError(f"{self.name} failed on {tree.tokens} tokens ({first_line(error)}){remedy}") from None
         if logits.ndim != 2 or len(logits) != len(tree.judged) or logits.dtype != np.float32:
             raise JudgeError(
                 f"the graph answered {logits.dtype} {logits.shape}, no logits of {len(tree.judged)} prompts"
@@ -70,9 +69,28 @@ class Engine(ABC):
             raise JudgeError(f"a label logit is not finite ({logits.tolist()}), the bundle or the CPU is broken")
         return Output(logits, hidden)
 
+    def keys_and_values(self, tree: PackedTree, prompt: Arrays) -> Arrays:
+        """Of the prefix of ``prompt`` and the tree's S tokens behind it, [1, G, P+S, D], named as the prefix's are.
+
+        Only where it ``keeps`` them. Raises JudgeError where the runtime failed.
+        """
+        with self._failing(tree):
+            return self._keys_and_values({**prompt, **feed_of(tree)})
+
+    @contextmanager
+    def _failing(self, tree: PackedTree) -> Iterator[None]:
+        try:
+            yield
+        except Exception as error:  # every runtime raises classes of its own
+            remedy = f"; {REMEDY}" if lacks_memory(error) else ""
+            raise JudgeError(f"{self.name} failed on {tree.tokens} tokens ({first_line(error)}){remedy}") from None
+
     @abstractmethod
     def _infer(self, feed: Feed) -> Output:
         """What the graph gives, memory of their own; whatever is raised becomes a JudgeError."""
+
+    def _keys_and_values(self, feed: Feed) -> Arrays:
+        raise NotImplementedError(f"{self.name} keeps no keys and values")
 
     @abstractmethod
     def describe(self) -> str:
@@ -89,7 +107,7 @@ class Variant:
         refusal: why this machine or a bundle does not offer it, one line; None where it is offered.
         version: of the runtime; None where it is not installed.
         rounds: it rounds more than the bundle's own arithmetic does. Its verdicts are no longer the bundle's to the
-            last digits, so items never share a pass.
+            last digits, so items never share a tree.
         unasked: likely enough to be faster that seconds are spent on finding out, once a machine and bundle.
     """
 

@@ -13,7 +13,9 @@ import onnxruntime as ort
 
 from rlaif_fast.bundle.folder import Bundle
 from rlaif_fast.bundle.manifest import Manifest
+from rlaif_fast.bundle.prompt import Arrays
 from rlaif_fast.errors import REMEDY, BundleError, lacks_memory
+from rlaif_fast.runtime.cache_outputs import cache_outputs, with_outputs
 from rlaif_fast.runtime.cpu import require_threads
 from rlaif_fast.runtime.engines.base import Engine, EngineOptions, Feed, Output, Variant, first_line
 from rlaif_fast.runtime.saturation import EXACT_PRODUCTS, saturates
@@ -43,11 +45,15 @@ class OnnxRuntimeEngine(Engine):
             settings.add_session_config_entry(_BFLOAT16, "1")
         self._options, self._bfloat16 = options, bfloat16
         require_threads(options.thread_count)
+        # A float32 bundle shares what pairs have in common in one tree, and needs none.
+        self._kept = cache_outputs(bundle.graph) if bundle.manifest.precision == "int8" else {}
+        self.keeps = bool(self._kept)
+        graph = with_outputs(bundle.graph, list(self._kept.values())) if self._kept else bundle.graph
         try:
             with attention_kernel(flash) as self._flash:
                 # A second try would be the same one, and be announced on standard output, where the verdicts go.
                 self._session = ort.InferenceSession(
-                    bundle.graph, settings, ["CPUExecutionProvider"], enable_fallback=0, read_config_from_model=0
+                    graph, settings, ["CPUExecutionProvider"], enable_fallback=0, read_config_from_model=0
                 )
         except Exception as error:  # onnxruntime raises its own classes, one a status code
             if lacks_memory(error):
@@ -77,6 +83,9 @@ class OnnxRuntimeEngine(Engine):
 
     def _infer(self, feed: Feed) -> Output:
         return Output(*self._session.run(Output._fields, feed))
+
+    def _keys_and_values(self, feed: Feed) -> Arrays:
+        return dict(zip(self._kept, self._session.run(list(self._kept.values()), feed), strict=True))
 
 
 def session_settings(options: EngineOptions, folder: Path, *, exact_products: bool) -> ort.SessionOptions:

@@ -1,0 +1,164 @@
+"""How a reward model reads a response: its own chat template frozen around an instruction and a response.
+
+Without a prompt for an answer: the reward stands behind the whole conversation, where the model's own class reads it,
+at the last token that is not its padding. What the template does to a text (it may trim blanks) is found by trying, and
+so is what it looks for in one: every word that stands in its source is tried. A text by which it would rewrite itself
+is refused when it is judged.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from itertools import product
+from typing import Any
+
+from jinja2 import Environment
+
+from rlaif_fast.errors import ExportError
+from rlaif_fast.prompts.reward_template import NAME, PART, PLACES, TRIMMED, Place, RewardTemplate
+from rlaif_fast.prompts.template import control, written
+from rlaif_fast.prompts.tokenizer import PromptTokenizer
+from rlaif_fast_export.prompts.chat import control_names, has_chat_template, with_controls
+
+_SHOWN = ("Instruction-5c1d", "Response-5c1d")  # of which no template has any
+_BLANKS = ("  x", "x  ", "\n\nx", "x\n\n", " \n x \n ", "\tx\t", "\n x", "x \n")
+# No name of a control token is among them: transformers reads it as one, and a judge must not.
+_TEXTS = (
+    "A text.", "begins\n\nand ends", "{{ bos_token }} {% raw %}{instruction} {response}", "日本語 é 😀 1",
+    "<b>&amp; \"quoted\" 'text'</b>", "long " * 2000,
+)  # fmt: skip
+_EMPTY = ""
+_NEAR = 3  # words of the template's source so near each other are tried together
+
+
+def freeze_conversation(fast: Any, tokenizer: PromptTokenizer, padding: int | None, model: str) -> RewardTemplate:
+    """The template of the reward model that ``fast``, a tokenizer of transformers, belongs to.
+
+    Args:
+        tokenizer: the same, as prompts are read with.
+        padding: the token that the model's class takes for padding, of its config.json.
+
+    Raises:
+        ExportError: there is no chat template, or it does more than write something around texts.
+    """
+    if not has_chat_template(fast):
+        raise ExportError(
+            f"{model}: its tokenizer has no chat template, which says how a reward model reads a response; take the"
+            " tokenizer files of the published model"
+        )
+    frozen = _around(fast, model)
+    places = [_place(fast, frozen, which, model) for which in range(len(PLACES))]
+    frozen = replace(frozen, instruction=places[0], response=places[1])
+    return _unpadded(fast, tokenizer, frozen, padding, model)
+
+
+def _around(fast: Any, model: str) -> RewardTemplate:
+    """What the template writes around two texts."""
+    whole = _written(fast, _SHOWN, model)
+    parts = re.split("|".join(_SHOWN), whole)
+    if re.findall("|".join(_SHOWN), whole) != list(_SHOWN):
+        raise ExportError(f"{model}: its chat template does not write an instruction and then its response, each once")
+    names = control_names(fast)
+    before, between, behind = (written(with_controls(part, names), PART) for part in parts)
+    return RewardTemplate(NAME, f"{before}{{instruction}}{between}{{response}}{behind}")
+
+
+def _place(fast: Any, frozen: RewardTemplate, which: int, model: str) -> Place:
+    """What the template does to the text in a place, 0 or 1."""
+
+    def same(place: Place, texts: Iterable[str]) -> bool:
+        return all(_agrees(fast, _with(frozen, which, place), _texts(which, text), model) for text in texts)
+
+    tried = (Place(left, right) for left, right in product(TRIMMED, TRIMMED))
+    place = next((place for place in tried if same(place, _BLANKS)), None)
+    if place is None or not same(place, _TEXTS):
+        raise ExportError(f"{model}: its chat template rewrites the {PLACES[which]} in a way that cannot be frozen")
+    refused = [word for word in _words(fast) if not same(place, (f"x {word} x", f"{word}x", f"x{word}"))]
+    alone = {*refused}
+    refused += [a for a, b in _near(fast) if not alone & {a, b} and not same(place, (f"{a}x{b}", f"{a}\nx\n{b}x"))]
+    if not same(place, [_EMPTY]):
+        refused.append(_EMPTY)
+    return replace(place, refused=tuple(dict.fromkeys(refused)))
+
+
+def _with(frozen: RewardTemplate, which: int, place: Place) -> RewardTemplate:
+    return replace(frozen, instruction=place) if which == 0 else replace(frozen, response=place)
+
+
+def _texts(which: int, text: str) -> tuple[str, str]:
+    return (text, _SHOWN[1]) if which == 0 else (_SHOWN[0], text)
+
+
+def _agrees(fast: Any, frozen: RewardTemplate, texts: tuple[str, str], model: str) -> bool:
+    try:
+        return str(frozen.render(*texts)) == _written(fast, texts, model)
+    except ExportError:  # it refuses the text itself
+        return False
+
+
+def _source(fast: Any) -> str:
+    return str(fast.get_chat_template())
+
+
+def _words(fast: Any) -> list[str]:
+    """The strings in the template's source, without blanks around them: what it can look for in a text."""
+    tokens = Environment().lexer.tokenize(_source(fast))
+    return list(dict.fromkeys(word for one in tokens if one.type == "string" and (word := str(one.value).strip())))
+
+
+def _near(fast: Any) -> list[tuple[str, str]]:
+    words = _words(fast)
+    return [(a, b) for n, a in enumerate(words) for b in words[n + 1 : n + 1 + _NEAR]]
+
+
+def _unpadded(
+    fast: Any, tokenizer: PromptTokenizer, frozen: RewardTemplate, padding: int | None, model: str
+) -> RewardTemplate:
+    """Without the padding that the template itself ends with: the token before it is the one that is read.
+
+    Holds the frozen conversation to the model's own tooling, token for token.
+    """
+    texts = [(a, b) for a, b in product(_TEXTS, _TEXTS) if _TEXTS[0] in (a, b)]
+    texts += [pair for blank in _BLANKS for pair in ((blank, _TEXTS[0]), (_TEXTS[0], blank))]
+    wanted = [_read(_tokens(fast, pair, model), padding) for pair in texts]
+    name = None if padding is None else fast.convert_ids_to_tokens(padding)
+    end = control(name) if name in {token.content for token in fast.added_tokens_decoder.values()} else None
+    while end is not None and frozen.text.endswith(end):
+        frozen = replace(frozen, text=frozen.text.removesuffix(end))
+    if [tokenizer.encode(frozen.render(*pair)) for pair in texts] != wanted:
+        raise ExportError(
+            f"{model}: its chat template cannot be frozen, its tokens differ from apply_chat_template's for some texts"
+        )
+    if frozen.text.endswith("{response}") and padding is not None and end is None:
+        raise ExportError(
+            f"{model}: a response may end with its padding, token {padding} ({name!r}), an ordinary one; correct"
+            " pad_token_id in config.json"
+        )
+    return frozen
+
+
+def _read(ids: Sequence[int], padding: int | None) -> list[int]:
+    """The tokens up to the one that transformers' classes read: the last that is not padding."""
+    last = next((n for n in reversed(range(len(ids))) if ids[n] != padding), 0)
+    return list(ids[: last + 1])
+
+
+def _written(fast: Any, texts: Sequence[str], model: str) -> str:
+    return str(_chat(fast, texts, model, tokenize=False))
+
+
+def _tokens(fast: Any, texts: Sequence[str], model: str) -> list[int]:
+    return list(_chat(fast, texts, model, tokenize=True, return_dict=False))
+
+
+def _chat(fast: Any, texts: Sequence[str], model: str, **more: Any) -> Any:
+    messages = [{"role": role, "content": text} for role, text in zip(("user", "assistant"), texts, strict=True)]
+    try:
+        return fast.apply_chat_template(messages, **more)
+    except Exception as error:  # the model's own code, run in Jinja's sandbox: anything
+        reason = " ".join(str(error).split())[:200]
+        raise ExportError(
+            f"{model}: its chat template failed on a user's and an assistant's turn ({reason})"
+        ) from error

@@ -1,0 +1,81 @@
+"""How a reward model is shown a conversation: its own chat template, frozen around an instruction and one response."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from rlaif_fast.errors import TemplateError
+from rlaif_fast.prompts.template import Prompt, filled, parts_of
+
+NAME = "reward"
+LABELS = ("reward",)  # the head has one output
+PLACES = ("instruction", "response")
+PART = parts_of(PLACES)
+TRIMMED = {"": "", "newlines": "\n", "blanks": None}  # what a chat template takes off a text, as str.strip has it
+
+
+@dataclass(frozen=True)
+class Place:
+    """What the model's chat template does to a text before it writes it.
+
+    Attributes:
+        left: what it takes off the text's beginning, a key of TRIMMED.
+        right: the same for its end.
+        refused: what the template looks for in a text and rewrites the text by; an empty one: it treats an empty text
+            otherwise. A frozen template cannot, so such texts are refused.
+    """
+
+    left: str = ""
+    right: str = ""
+    refused: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if not {self.left, self.right} <= TRIMMED.keys():
+            raise TemplateError(f"a text is trimmed by one of {list(TRIMMED)}, not {self.left!r}, {self.right!r}")
+
+    def trimmed(self, text: str) -> str:
+        """The text as the template writes it."""
+        return text.lstrip(TRIMMED[self.left]).rstrip(TRIMMED[self.right])
+
+    def why_not(self, text: str) -> str | None:
+        """Why the text cannot be shown; None where it can."""
+        text = self.trimmed(text)
+        found = next((mark for mark in self.refused if (mark in text if mark else not text)), None)
+        if found is None:
+            return None
+        return f"contains {found!r}" if found else "is empty"
+
+
+@dataclass(frozen=True)
+class RewardTemplate:
+    """A conversation of one instruction and one response, behind which a model's head gives the response's reward.
+
+    Attributes:
+        text: as a template's (:mod:`rlaif_fast.prompts.template`), with ``{instruction}`` and ``{response}`` once each.
+        labels: what the head's one output is called.
+    """
+
+    name: str
+    text: str
+    instruction: Place = Place()
+    response: Place = Place()
+    labels: tuple[str, ...] = LABELS
+
+    def __post_init__(self) -> None:
+        places = [part for part in PART.split(self.text)[1::2] if part in PLACES]
+        if places != list(PLACES) or self.labels != LABELS:
+            raise TemplateError(f"template {self.name}: needs {{instruction}} and then {{response}}, once each")
+
+    def render(self, instruction: str, response: str) -> Prompt:
+        """The conversation. What the texts contain is never read as a place or a control token."""
+        values = {"instruction": self.instruction.trimmed(instruction), "response": self.response.trimmed(response)}
+        return filled(self.text, values, PART)
+
+    def why_not(self, instruction: str, response: str) -> str | None:
+        """Why the model's chat template would not write these texts as this one does; None where it would."""
+        for what, place, text in (
+            ("instruction", self.instruction, instruction), ("response", self.response, response)
+        ):  # fmt: skip
+            if (found := place.why_not(text)) is not None:
+                return f"the {what} {found}"
+        return None
