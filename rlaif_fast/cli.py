@@ -23,6 +23,7 @@ from rlaif_fast.commands.push import push
 from rlaif_fast.commands.rank import rank
 from rlaif_fast.commands.score import score
 from rlaif_fast.commands.select import select
+from rlaif_fast.commands.serve import serve
 from rlaif_fast.commands.template import template
 from rlaif_fast.commands.tune import tune
 from rlaif_fast.errors import REMEDY, RlaifFastError, lacks_memory
@@ -44,7 +45,8 @@ def cli(debug: bool) -> None:
 
 
 for command in (
-    export, prompt, judge, rank, score, evaluate, select, diff, inspect, tune, bench, template, doctor, cache, push,
+    export, prompt, judge, rank, score, serve, evaluate, select, diff, inspect, tune, bench, template, doctor, cache,
+    push,
 ):  # fmt: skip
     cli.add_command(command)
 

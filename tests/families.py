@@ -22,6 +22,7 @@ _COMMON: dict[str, Any] = {
     "hidden_size": 64, "intermediate_size": 128, "num_hidden_layers": 3, "num_attention_heads": 4,
     "max_position_embeddings": CONTEXT, "initializer_range": 0.3,
 }  # fmt: skip
+_PADDED = {"pad_token_id": 2}  # where the class would take one beyond this vocabulary
 _WINDOWS = {"sliding_window": 40, "layer_types": ["sliding_attention", "full_attention", "sliding_attention"]}
 
 # name -> (family as in rlaif_fast_export.sources.families, configuration class, model class, what is particular)
@@ -43,11 +44,63 @@ FAMILIES: dict[str, tuple[str, str, str, dict[str, Any]]] = {
         "rotary_pct": 1.0, "use_parallel_residual": False}),
     "gpt2": ("gpt2", "GPT2Config", "GPT2LMHeadModel", {"scale_attn_by_inverse_layer_idx": True}),
 }  # fmt: skip
+# The same of families that share all they are made of with those above but for what is switched on here: the tests of
+# other rooms do without them.
+MORE_FAMILIES: dict[str, tuple[str, str, str, dict[str, Any]]] = {
+    "phi3": ("phi3", "Phi3Config", "Phi3ForCausalLM", {  # q, k, v in one; gate and up in one; half of each head turns
+        "head_dim": 32, "hidden_size": 128, "partial_rotary_factor": 0.5, "sliding_window": 40, **_PADDED, **_GROUPED}),
+    "phi3-long": ("phi3", "Phi3Config", "Phi3ForCausalLM", {
+        "max_position_embeddings": 4 * CONTEXT, "original_max_position_embeddings": CONTEXT, **_PADDED,
+        "rope_scaling": {"type": "longrope", "short_factor": [1.0 + 0.1 * n for n in range(8)],
+                         "long_factor": [2.0 + n for n in range(8)]}}),
+    "llama-dynamic": ("llama", "LlamaConfig", "LlamaForCausalLM", {
+        "rope_scaling": {"rope_type": "dynamic", "factor": 4.0}, **_GROUPED}),
+    "apertus": ("apertus", "ApertusConfig", "ApertusForCausalLM", {**_PADDED, **_GROUPED}),
+    "granite": ("granite", "GraniteConfig", "GraniteForCausalLM", {
+        "embedding_multiplier": 3.0, "residual_multiplier": 0.4, "attention_multiplier": 0.1, "logits_scaling": 4.0,
+        "attention_bias": True, "mlp_bias": True, **_GROUPED}),
+    "granite4": ("granitemoehybrid", "GraniteMoeHybridConfig", "GraniteMoeHybridForCausalLM", {
+        "embedding_multiplier": 3.0, "residual_multiplier": 0.4, "attention_multiplier": 0.1, "logits_scaling": 4.0,
+        "num_local_experts": 0, "num_experts_per_tok": 0, "shared_intermediate_size": 96,
+        "layer_types": ["attention"] * 3, "position_embedding_type": "rope", **_GROUPED}),
+    "smollm3": ("smollm3", "SmolLM3Config", "SmolLM3ForCausalLM", {  # the last layer has no rotary positions
+        "no_rope_layers": [1, 1, 0], "pretraining_tp": 1, **_PADDED, **_GROUPED}),
+    "olmo": ("olmo", "OlmoConfig", "OlmoForCausalLM", _PADDED),
+    "olmo2": ("olmo2", "Olmo2Config", "Olmo2ForCausalLM", {**_PADDED, **_GROUPED}),
+    "olmo3": ("olmo3", "Olmo3Config", "Olmo3ForCausalLM", {**_WINDOWS, **_PADDED, **_GROUPED, "rope_scaling": {
+        "rope_type": "yarn", "factor": 4.0, "original_max_position_embeddings": 256, "attention_factor": 1.2,
+        "beta_fast": 32.0, "beta_slow": 1.0}}),
+    "exaone4": ("exaone4", "Exaone4Config", "Exaone4ForCausalLM", {**_WINDOWS, **_GROUPED}),
+    "hunyuan": ("hunyuan_v1_dense", "HunYuanDenseV1Config", "HunYuanDenseV1ForCausalLM", {
+        "head_dim": 32, "rope_scaling": {"type": "dynamic", "alpha": 50.0, "factor": 1.0}, **_GROUPED}),
+    "ernie4_5": ("ernie4_5", "Ernie4_5Config", "Ernie4_5ForCausalLM", {"head_dim": 32, "use_bias": True, **_GROUPED}),
+    "glm": ("glm", "GlmConfig", "GlmForCausalLM", {
+        "head_dim": 32, "partial_rotary_factor": 0.5, "attention_bias": True, **_PADDED, **_GROUPED}),
+    "glm4": ("glm4", "Glm4Config", "Glm4ForCausalLM", {
+        "head_dim": 32, "partial_rotary_factor": 0.5, "attention_bias": True, **_PADDED, **_GROUPED}),
+    "helium": ("helium", "HeliumConfig", "HeliumForCausalLM", {"head_dim": 16, **_GROUPED}),
+    "cohere": ("cohere", "CohereConfig", "CohereForCausalLM", {
+        "logit_scale": 0.25, "use_qk_norm": True, **_GROUPED}),
+    "cohere2": ("cohere2", "Cohere2Config", "Cohere2ForCausalLM", {"logit_scale": 0.25, "head_dim": 32, **_WINDOWS,
+                "layer_types": ["sliding_attention", "sliding_attention", "full_attention"], **_GROUPED}),
+    "arcee": ("arcee", "ArceeConfig", "ArceeForCausalLM", {"head_dim": 16, **_GROUPED}),
+    "starcoder2": ("starcoder2", "Starcoder2Config", "Starcoder2ForCausalLM", {
+        "sliding_window": 40, "use_bias": True, **_GROUPED}),
+    "stablelm": ("stablelm", "StableLmConfig", "StableLmForCausalLM", {
+        "hidden_size": 128, "partial_rotary_factor": 0.5, "use_qkv_bias": True, "use_parallel_residual": True,
+        **_GROUPED}),
+    "nemotron": ("nemotron", "NemotronConfig", "NemotronForCausalLM", {
+        "hidden_size": 128, "partial_rotary_factor": 0.5, "attention_bias": True, "mlp_bias": True, **_GROUPED}),
+    "ministral": ("ministral", "MinistralConfig", "MinistralForCausalLM", {"head_dim": 32, **_WINDOWS, **_GROUPED}),
+    "seed_oss": ("seed_oss", "SeedOssConfig", "SeedOssForCausalLM", {
+        "head_dim": 32, "attention_bias": True, "attention_out_bias": True, "mlp_bias": True, **_GROUPED}),
+}  # fmt: skip
+ALL_FAMILIES = FAMILIES | MORE_FAMILIES
 
 
 def tiny_model(name: str, **more: Any) -> Any:
     """A seeded random model in fp32, biases and norm scales not the identity. ``more`` is for its config."""
-    _, config_class, model_class, particular = FAMILIES[name]
+    _, config_class, model_class, particular = ALL_FAMILIES[name]
     torch.manual_seed(7)
     settings = _COMMON | {"vocab_size": VOCABULARY, "bos_token_id": 0, "eos_token_id": 1} | particular | more
     model = getattr(transformers, model_class)(getattr(transformers, config_class)(**settings)).eval()
@@ -58,7 +111,7 @@ def tiny_model(name: str, **more: Any) -> Any:
             parameter.data.add_(0.1 * torch.randn_like(parameter))
         elif name_.endswith("wpe.weight"):  # GPT-2's positions would drown the tokens
             parameter.data.mul_(0.3)
-    return model
+    return model.float()  # Apertus makes some in bfloat16, and loads them so
 
 
 def tiny_tokenizer(kind: str = "bytes", chat: str | None = None) -> Any:

@@ -75,7 +75,7 @@ def test_the_label_head_stays_in_float32(llama: Path) -> None:
     assert np.any(logits.view(np.uint32) & 0xFFFF)
 
 
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("family", [*FAMILIES, "glm", "ernie4_5", "hunyuan", "cohere", "smollm3", "granite"])
 def test_openvino_runs_every_family(family: str, tiny_bundle: Callable[[str], Path]) -> None:
     folder = tiny_bundle(family)
     ours, default = log_odds(judge_by("openvino", folder), pairs(5)), log_odds(Judge(Bundle(folder)), pairs(5))

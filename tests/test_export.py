@@ -139,8 +139,15 @@ def test_another_exports_scratch_is_not_swept(tiny_folder: Callable[[str], Path]
 @pytest.mark.parametrize(
     ("settings", "reason"),
     [
-        ({"model_type": "t5"}, "architecture 't5' is not supported; supported are"),
-        ({"rope_scaling": {"rope_type": "dynamic", "factor": 2.0}}, "rope scaling 'dynamic'"),
+        ({"model_type": "odd"}, "architecture 'odd' is not a listed one; --unlisted exports it all the same if"),
+        ({"model_type": "qwen3_5"}, "'qwen3_5' cannot be exported: its layers are recurrent"),
+        ({"model_type": "gemma4"}, "'gemma4' cannot be exported: its layers share keys and values"),
+        ({"is_encoder_decoder": True}, "has an encoder"),
+        ({"layer_types": ["linear_attention"]}, "layers of the kind 'linear_attention', .* recurrent"),
+        ({"layer_types": ["chunked_attention"]}, "layers of the kind 'chunked_attention'"),
+        ({"num_kv_shared_layers": 2}, "share keys and values"),
+        ({"kv_lora_rank": 16}, "multi-head latent attention"),
+        ({"alibi": True}, "ALiBi"),
         ({"quantization_config": {"bits": 4}}, "quantized already"),
         ({"use_bidirectional_attention": True}, "bidirectional"),
     ],
@@ -160,7 +167,7 @@ def test_what_cannot_be_exported_is_said_from_the_configuration(settings: dict[s
 def test_an_unsupported_folder_is_refused_before_its_weights_are_read(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text(json.dumps({"model_type": "mamba", "architectures": ["MambaForCausalLM"]}))
     (tmp_path / "model.safetensors").write_bytes(b"not weights")
-    with pytest.raises(ExportError, match="architecture 'mamba' is not supported"):
+    with pytest.raises(ExportError, match="architecture 'mamba' cannot be exported: its layers are recurrent"):
         _export(tmp_path, tmp_path / "out")
     assert not (tmp_path / "out").exists()
 

@@ -48,7 +48,7 @@ def _texts() -> list[Pair]:
     return [Pair("The quick brown fox. " * n, a, b) for n in (1, 5) for a in endings for b in endings if a != b]
 
 
-@pytest.mark.parametrize("name", FAMILIES)
+@pytest.mark.parametrize("name", [*FAMILIES, "phi3", "hunyuan", "granite4", "cohere2", "olmo2"])
 def test_verdicts_are_near_pytorchs(
     name: str, tiny_int8: Callable[[str], Path], tiny_limit: Callable[[str], float]
 ) -> None:

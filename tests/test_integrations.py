@@ -223,7 +223,7 @@ def test_a_pickle_knows_its_bundle(llama: Path, tmp_path: Path) -> None:
     assert pickle.dumps(label) == before, "also with the bundle open"
     manifest = read_manifest(bundle)
     write_manifest(bundle, replace(manifest, model=replace(manifest.model, id="another")))
-    with pytest.raises(BundleError, match="another bundle than this labeler was made for"):
+    with pytest.raises(BundleError, match="another bundle than the one that was opened first"):
         pickle.loads(before)
     with pytest.raises(BundleError):
         Labeler(tmp_path / "none")

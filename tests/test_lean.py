@@ -16,7 +16,7 @@ import pytest
 from tests.conftest import ROOT, Run
 
 HEAVY = {"torch", "transformers", "optimum", "onnx", "onnx_ir", "accelerate", "gguf", "rlaif_fast_export", "openvino",
-         "scipy", "matplotlib"}  # fmt: skip
+         "scipy", "matplotlib", "starlette", "uvicorn"}  # fmt: skip
 
 
 def _modules(code: str) -> set[str]:
@@ -48,7 +48,7 @@ def test_help_imports_nothing_slow() -> None:
     assert not loaded & (HEAVY | {"numpy", "onnxruntime", "tokenizers", "rich"})
 
 
-@pytest.mark.parametrize("command", ["judge", "rank", "score", "eval", "export", "bench", "diff"])
+@pytest.mark.parametrize("command", ["judge", "rank", "score", "serve", "eval", "export", "bench", "diff"])
 def test_help_opens_no_room_that_works(command: str) -> None:
     """A package's ``__init__`` that imports its modules costs every command's start: 0.1 s when three of them did."""
     code = (
@@ -100,6 +100,8 @@ def test_the_package_alone_judges_in_a_clean_environment(llama: Path, tmp_path: 
         missing = run(*command)
         assert (missing.returncode, missing.stdout) == (1, "")
         assert missing.stderr == f"error: {what} needs {module}, pip install 'rlaif-fast[eval]'\n"
+    missing = run("serve", "-b", str(llama))
+    assert missing.stderr == "error: serve needs starlette, pip install 'rlaif-fast[serve]'\n"
     assert run("diff", "verdicts.jsonl", "verdicts.jsonl", "--json", "diff.json").returncode == 0
     listed = subprocess.run([binary / "python", "-m", "pip", "list"], capture_output=True, text=True, check=True).stdout
     assert not {line.split()[0].lower() for line in listed.splitlines()} & {

@@ -10,12 +10,14 @@ import onnx_ir as ir
 import pytest
 import torch
 
+from rlaif_fast_export.graph.forms import UnsupportedModule
 from rlaif_fast_export.graph.leaves import DOMAIN, leaves
 from rlaif_fast_export.graph.nodes import PassError, emit, leaves_of, remove_dead
 from rlaif_fast_export.graph.prefix import bake_prefix
 from rlaif_fast_export.graph.trace import TreeDecoder, trace
-from rlaif_fast_export.graph.weights import UnsupportedModule, Weights
+from rlaif_fast_export.graph.weights import Weights
 from rlaif_fast_export.passes import pipeline as passes
+from rlaif_fast_export.passes.cut_linears import cut_linears
 from rlaif_fast_export.passes.judged_only import judged_only
 from rlaif_fast_export.passes.normal_attention import normal_attention
 from rlaif_fast_export.reference.blockwise import Blockwise
@@ -56,7 +58,7 @@ def test_counts_are_asserted(tmp_path: Path) -> None:
     """A pass that matches fewer layers than the model has fails the export."""
     judge, graph = _traced("llama", tmp_path)
     prefix = bake_prefix(Blockwise(tiny_model("llama"), Mapped()), [1, 2, 3])
-    with pytest.raises(PassError, match=r"normal_attention matched 3 times, expected 4"):
+    with pytest.raises(PassError, match=r"3 of its 4 layers have an attention"):
         passes.run(graph, Weights(judge), [*prefix, prefix[0]], 1024, 64)
 
 
@@ -123,6 +125,7 @@ def test_fused_layers_are_cut_into_the_right_rows(tmp_path: Path) -> None:
     for name, first_k_row in (("gpt-neox", 16), ("gpt2", 64)):
         judge, graph = _traced(name, tmp_path)
         weights = Weights(judge)
+        assert cut_linears(graph, weights) == (9 if name == "gpt2" else 0)
         assert normal_attention(graph, weights) == 3
         q, k, v = (pieces(i.producer())[0] for i in leaves_of(graph.graph, "Attention")[0].inputs[:3])
         assert q.rows is not None and k.rows is not None and v.rows is not None

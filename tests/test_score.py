@@ -84,7 +84,7 @@ def _by_brute_force(model: Any, tokenizer: Any, sample: Sample) -> tuple[np.ndar
     return scores / scores.sum(), float(scores.sum())
 
 
-@pytest.mark.parametrize("name", FAMILIES)
+@pytest.mark.parametrize("name", [*FAMILIES, "granite", "cohere"])
 def test_every_family_scores_as_pytorch(name: str, bundle: Callable[[str], Path]) -> None:
     rater, model, tokenizer = Rater.load(bundle(name)), tiny_model(name), tiny_tokenizer()
     assert rater.manifest.prompt.template.labels == DIGITS

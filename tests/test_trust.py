@@ -70,7 +70,7 @@ def test_it_runs_for_who_asks(folder: Path, tmp_path: Path, rlaif_fast: Callable
     _change(folder / "config.json", model_type="evil")
     done = _export(rlaif_fast, folder, tmp_path, "--trust-remote-code")
     assert (tmp_path / "witness").read_text() == "ran", done.err
-    assert done.status == 1 and "architecture 'evil' is not supported" in done.err
+    assert done.status == 1 and "architecture 'evil' is not a listed one" in done.err
 
 
 def test_every_kind_of_source_is_told(tmp_path: Path) -> None:

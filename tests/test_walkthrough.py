@@ -7,12 +7,15 @@ import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from rlaif_fast.bundle.home import DEFAULT_MODEL
+from rlaif_fast.prompts.template import SUMMARY
 from tests.conftest import ROOT
+from tests.test_bundle_prompts import HELPFUL, SCORE, export
 
 _NUMBER = re.compile(r"\d+\.\d+")
 
@@ -34,14 +37,16 @@ def test_the_notebook_prints_what_it_says(default_fp32: Path, tmp_path: Path, mo
         assert all(abs(float(a) - float(b)) <= 0.0015 for a, b in figures), now
 
 
-def test_the_code_in_the_docs_runs(llama: Path, tmp_path: Path) -> None:
+def test_the_code_in_the_docs_runs(tiny_folder: Callable[[str], Path], tmp_path: Path) -> None:
     """On a tiny bundle that lies where the default's would."""
     page = (ROOT / "docs/integrations.md").read_text(encoding="utf-8")
     code = "\n".join(re.findall(r"```python\n(.*?)```", page, re.DOTALL))
     assert code.count("Labeler(") == 2 and code.count("PairwiseJudge.load") == 1
-    shutil.copytree(llama, tmp_path / "bundles" / f"{DEFAULT_MODEL}-fp32")
+    (tmp_path / "bundles").mkdir()
+    export(tiny_folder("llama"), tmp_path / "bundles" / f"{DEFAULT_MODEL}-fp32", SUMMARY, HELPFUL, SCORE)
     checks = (
         "\nassert judge.judge(prompts, completions)[0] in (0, 1)"
+        "\nassert sum(compared(**asked)) == 1 and len(set(reward(**asked))) == 2"
         "\nassert preferences.column_names == ['prompt', 'chosen', 'rejected'] and 0 < labelled['p1'][0] < 1"
         "\nassert list(df) == ['instruction', 'chosen', 'rejected', 'p1', 'p2', 'prompt_used'] and len(df) == 1"
         "\nassert df['prompt_used'][0].endswith('Preferred Summary=')\n"

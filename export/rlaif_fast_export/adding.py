@@ -16,6 +16,7 @@ from rlaif_fast.prompts.kinds import AnyTemplate
 from rlaif_fast.prompts.score_template import ScoreTemplate
 from rlaif_fast.rows.pairs import Pair
 from rlaif_fast.runtime.selftest import FAITHFUL
+from rlaif_fast_export.graph.head_form import head_form
 from rlaif_fast_export.other_prompts import Progress, Say, ask_through, asker_for, fit_all, held_all
 from rlaif_fast_export.prompts.fitted import FittedPrompt, Fitter
 from rlaif_fast_export.reference.blockwise import Blockwise
@@ -26,7 +27,7 @@ from rlaif_fast_export.reference.verify import TOLERANCE
 from rlaif_fast_export.sources.failures import refused
 from rlaif_fast_export.sources.source import Source
 from rlaif_fast_export.writing.answers import in_one_session, in_segments, takes_segments
-from rlaif_fast_export.writing.head import softcap_of, write_head
+from rlaif_fast_export.writing.head import write_head
 from rlaif_fast_export.writing.prompt_file import write_prompt
 
 
@@ -66,7 +67,7 @@ def add_prompts(
         _require_same_model(model, manifest, fitted[0], source.name, folder)
         asked = ask_through(model, *_with_probes(fitted, shipped_pairs("probes", model.parameters), skip), progress)
         if HEAD not in manifest.files and any(isinstance(one.prompt.template, ScoreTemplate) for one in asked):
-            write_head(lm, folder, softcap_of(lm))
+            write_head(lm, folder, head_form(lm))
             put_prompts(folder, [], {name: entry(folder / name) for name in HEADS if (folder / name).exists()})
         del model, lm, mapped
         try:

@@ -22,9 +22,11 @@ from rlaif_fast.errors import ExportError
 from rlaif_fast.prompts.reward_template import RewardTemplate
 from rlaif_fast.prompts.score_template import ScoreTemplate
 from rlaif_fast.prompts.template import Template
+from rlaif_fast_export.graph.forms import UnsupportedModule
+from rlaif_fast_export.graph.head_form import head_form
 from rlaif_fast_export.graph.prefix import as_cache, bake_prefix
 from rlaif_fast_export.graph.trace import TreeDecoder, trace
-from rlaif_fast_export.graph.weights import UnsupportedModule, Weights
+from rlaif_fast_export.graph.weights import Weights
 from rlaif_fast_export.int8.calibration import WEIGHED, Texts
 from rlaif_fast_export.int8.gradients import Behind, gradients_behind
 from rlaif_fast_export.int8.mix import Mix
@@ -44,7 +46,7 @@ from rlaif_fast_export.reference.texts import shipped_pairs
 from rlaif_fast_export.sources.source import Source
 from rlaif_fast_export.writing.draft import draft, draft_prompt
 from rlaif_fast_export.writing.graph_file import write_graph
-from rlaif_fast_export.writing.head import softcap_of, write_head
+from rlaif_fast_export.writing.head import write_head
 from rlaif_fast_export.writing.prompt_file import PromptArrays, entry_of, write_prompt
 
 Progress = Callable[[str, float], None]  # (what is being done, share of it done in [0, 1])
@@ -115,7 +117,7 @@ class Build:
             self._model, self._others, self._needed, int8=self.int8 is not None, progress=self._progress, say=self._say
         )  # fmt: skip
         if self.int8 is None:
-            self.oracle = ask(self._model, asker, self._progress)
+            self.oracle = ask(self._model, asker, self._progress, longest=not self._source.listed)
             self._make(0.0, 0.0)
         else:
             assert not isinstance(asker, ScoreAsker)
@@ -124,7 +126,7 @@ class Build:
             self._choose_mix(self.int8.max_delta / (math.sqrt(2) if self._of_rewards else 1.0))
             self._work.remove()
         if any(isinstance(one.template, ScoreTemplate) for one in (prompt, *(one.prompt for one in self.asked))):
-            write_head(lm, self._folder, softcap_of(lm))
+            write_head(lm, self._folder, head_form(lm))
 
     def _ask_for_int8(self, asker: Asker | RewardAsker) -> None:
         """Find PyTorch's answers, what the blocks are fed, and the gradients behind them; or take up what was found."""
@@ -204,6 +206,7 @@ class Build:
         """Write graph, weights and a draft of the manifest; int8 with the mix for ``target`` and ``steady``."""
         self._progress("tracing", 0)
         weights, chosen = Weights(self._decoder), Mix({}, 0.0, 0.0, ())
+        longest, lm = self._prompt.longest, self._model.lm
 
         def choose(graph: ir.Model) -> Int8:
             nonlocal chosen
@@ -220,13 +223,15 @@ class Build:
         try:
             with tempfile.TemporaryDirectory(dir=self._folder) as scratch_folder:
                 graph = trace(self._decoder, Path(scratch_folder))
-            longest, lm = self._prompt.longest, self._model.lm
             counts = passes.run(
                 graph, weights, self._prefix, longest, lm.config.hidden_size, choose if self.int8 else None,
-                softcap_of(lm),
+                head_form(lm).softcap,
             )  # fmt: skip
         except (passes.PassError, UnsupportedModule) as error:
-            raise ExportError(f"{self._source.name}: {error}; please report the model") from error
+            advice = "please report the model"
+            if not self._source.listed:
+                advice = f"so a {lm.config.model_type} model, which is of no listed family, cannot be exported"
+            raise ExportError(f"{self._source.name}: {error}; {advice}") from error
 
         def writing(done: float) -> None:
             self._mapped.let_go()

@@ -54,6 +54,12 @@ def export_bundle(
     progress(f"reading the configuration of {source.name}", 0)
     with refused(f"{source.name}: its configuration cannot be used"):
         source.config()  # what cannot be exported is said before anything else
+    if source.is_reward_model and not source.listed:
+        raise ExportError(f"{source.name}: a reward model of a family that is not listed, which is not verified")
+    if int8 is not None and not source.listed:
+        raise ExportError(
+            f"{source.name}: a family that is not listed is exported at fp32 alone; give --precision fp32"
+        )
     with refused(f"{source.name}: cannot be exported", _REPORT, passing=OSError):  # a full disk says so itself
         fitter = Fitter(source)
         named = [*([] if template is None else [template]), *more]

@@ -12,7 +12,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from transformers import DynamicCache
 
 from rlaif_fast.bundle.editing import drop_unused_head, put_prompts
 from rlaif_fast.bundle.folder import read_manifest
@@ -25,7 +24,7 @@ from rlaif_fast.prompts.template import Template
 from rlaif_fast.rows.pairs import Pair
 from rlaif_fast_export.graph.prefix import bake_prefix, prefix_of
 from rlaif_fast_export.prompts.fitted import FittedPrompt, Fitter
-from rlaif_fast_export.reference.blockwise import Blockwise
+from rlaif_fast_export.reference.blockwise import Blockwise, Cache
 from rlaif_fast_export.reference.oracle import Answers, Asked
 from rlaif_fast_export.reference.pytorch import AnyAsker, asker_of, common_ending, fitting
 from rlaif_fast_export.reference.texts import LARGE, by_length, shipped_pairs
@@ -138,7 +137,7 @@ def ask_through(
     if not prompts:
         return []
     askers = [asker_for(prompt) for prompt in prompts]
-    caches = [DynamicCache() for _ in prompts]  # of each prompt's first text, which begins with the prefix
+    caches = [Cache() for _ in prompts]  # of each prompt's first text, which begins with the prefix
     parts = -(-torch.get_num_threads() // len(prompts))  # every thread has something to do
     asked = [
         Asked(model, asker, texts, kept=kept, parts=parts)

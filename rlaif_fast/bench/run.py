@@ -165,7 +165,7 @@ def _source(reference: str | None) -> Source | None:
             f"--reference needs the exporter ({error.name} is missing); pip install 'rlaif-fast[export]'"
         ) from error
     quiet_libraries()
-    return find_source(reference)
+    return find_source(reference, unlisted=True)
 
 
 def _seed_way(source: Source, manifest: Manifest, threads: int) -> SeedWay:

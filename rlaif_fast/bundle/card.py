@@ -47,13 +47,15 @@ def _front_matter(manifest: Manifest) -> str:
 
 def _introduction(manifest: Manifest, repository: str) -> Iterator[str]:
     model = manifest.model
+    reads = "two responses to one instruction and answers with the logits of the labels"
+    if manifest.is_reward_model:
+        reads = "one response to an instruction and answers with its reward"
     yield f"# {model.id} as a preference judge, {manifest.precision}"
     yield (
         f"[rlaif-fast](https://pypi.org/project/rlaif-fast/) made this *bundle* of {model.id} ({model.architecture},"
-        f" {model.parameters / 1e6:,.1f} M parameters): a graph for ONNX Runtime that reads two responses to one"
-        " instruction and answers with the logits of the labels, its tokenizer, and its prompts. It computes in"
-        f" {_IN_FULL[manifest.precision]} on a CPU, without PyTorch. It holds no Python code and no pickle, and it"
-        " generates no text."
+        f" {model.parameters / 1e6:,.1f} M parameters): a graph for ONNX Runtime that reads {reads}, its"
+        f" tokenizer, and its prompts. It computes in {_IN_FULL[manifest.precision]} on a CPU, without PyTorch."
+        " It holds no Python code and no pickle, and it generates no text."
     )
     yield "## How to use it"
     yield (

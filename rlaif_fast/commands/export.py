@@ -27,6 +27,7 @@ _CALIBRATION = 256  # pairs of a file: each takes a forward and a backward pass 
 @click.argument("model")
 @option("Input", "--revision", help="Branch, tag or commit of a hub model.")
 @exporter.TRUST
+@exporter.UNLISTED
 @option("Prompt", "--template", "names", multiple=True, metavar="NAME|FILE", help="A prompt the bundle is made for: a"
         " built-in one, or a .toml file of your own. Repeatable; the first is taken where a command names none."
         " [default: summary, and of the other built-in ones those that cost little]")  # fmt: skip
@@ -49,7 +50,7 @@ _CALIBRATION = 256  # pairs of a file: each takes a forward and a backward pass 
 def export(
     model: str, output: Path | None, precision: str, quality: str, calibrate: str | None, max_delta: float | None,
     names: tuple[str, ...], exemplars: str | None, shots: int | None, chat: str, revision: str | None,
-    trust_remote_code: bool, force: bool, verbose: bool,
+    trust_remote_code: bool, unlisted: bool, force: bool, verbose: bool,
 ) -> None:  # fmt: skip
     """Convert MODEL, once, into a bundle that judges without PyTorch.
 
@@ -97,7 +98,10 @@ def export(
         from rlaif_fast_export.sources.source import find_source
     quiet_libraries()
     with Steps().shown() as steps:
-        source = find_source(model, revision, trusted=trust_remote_code)
+        source = find_source(model, revision, trusted=trust_remote_code, unlisted=unlisted)
+        if unlisted and precision == "auto" and not source.listed:
+            steps.say("precision: fp32, since a family that is not listed is verified so")
+            precision = "fp32"
         if source.is_reward_model:
             if names or exemplars or shots:
                 raise click.UsageError(

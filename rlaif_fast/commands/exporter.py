@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 TRUST = option("Input", "--trust-remote-code", is_flag=True, help="Run Python code that comes with the model; it can do"
                " what you can.")  # fmt: skip
 
+UNLISTED = option("Input", "--unlisted", is_flag=True, help="Try a model of a family that is not listed: at fp32, for"
+                  " prompts of up to 4,096 tokens, verified at that length too.")  # fmt: skip
+
 
 @contextmanager
 def needed(said: str = "the exporter is not installed") -> Iterator[None]:

@@ -147,7 +147,7 @@ def _source(folder: Path, manifest: Manifest, model: str | None, revision: str |
         raise ExportError(f"{folder}: made of a folder or file called {made_of.id}; say where it is with --model")
     if revision is None and model in (None, made_of.id):
         revision = made_of.revision
-    return find_source(model or made_of.id, revision, trusted=trusted)
+    return find_source(model or made_of.id, revision, trusted=trusted, unlisted=True)
 
 
 @prompt.command()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import shlex
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import Any
 
 import click
 
+from rlaif_fast.commands.extra import require
 from rlaif_fast.errors import RlaifFastError
 from rlaif_fast.files.targets import streams, target_of
 
@@ -30,11 +30,7 @@ def check_reports(paths: Iterable[Path | None], inputs: Sequence[str]) -> None:
 
 def require_eval(what: str, *modules: str) -> None:
     """Raise RlaifFastError where a module of the extra ``eval`` is not installed; said before the work, as well."""
-    for module in modules:
-        try:
-            importlib.import_module(module)
-        except ImportError:
-            raise RlaifFastError(f"{what} needs {module}, pip install 'rlaif-fast[eval]'") from None
+    require("eval", what, *modules)
 
 
 def command_line(context: click.Context) -> str:

@@ -106,7 +106,7 @@ def _source(model: str) -> Source:
         from rlaif_fast_export.sources.quiet import quiet_libraries
         from rlaif_fast_export.sources.source import find_source
     quiet_libraries()
-    return find_source(model)
+    return find_source(model, unlisted=True)
 
 
 def _fitted(read: TemplateSource | None, chosen: Template | ScoreTemplate, source: Source, chat: str) -> FittedPrompt:

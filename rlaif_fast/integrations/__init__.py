@@ -2,5 +2,6 @@
 
 from rlaif_fast.integrations.labeler import Labeler
 from rlaif_fast.integrations.pairwise import PairwiseJudge
+from rlaif_fast.integrations.rewards import GroupRewardFunction, RewardFunction
 
-__all__ = ["Labeler", "PairwiseJudge"]
+__all__ = ["GroupRewardFunction", "Labeler", "PairwiseJudge", "RewardFunction"]

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 from typing import Any, Protocol, get_args
 
 from rlaif_fast import arguments
-from rlaif_fast.bundle.folder import read_manifest
-from rlaif_fast.bundle.home import find_bundle
-from rlaif_fast.errors import BundleError, PairError
+from rlaif_fast.errors import PairError
 from rlaif_fast.integrations.batch import OnLong, judged
+from rlaif_fast.integrations.opened import Opened
 from rlaif_fast.judging.judge import Judge, Orders
 from rlaif_fast.judging.verdict import COLUMNS, TIE
-from rlaif_fast.prompts.kinds import FOR_PAIRS
 from rlaif_fast.rows.pairs import TEXTS, Pair, pair_from_row
 from rlaif_fast.schemas.known import OWN
 from rlaif_fast.schemas.question_columns import is_looked_at
@@ -56,14 +53,9 @@ class Labeler:
         """
         arguments.one_of("orders", orders, get_args(Orders))
         arguments.one_of("on_long", on_long, get_args(OnLong))
-        arguments.optional_text("template", template)
-        threads = arguments.whole("threads", threads, 0)
-        self._folder = find_bundle(arguments.path("path_or_id", path_or_id)).resolve()
-        manifest = read_manifest(self._folder).through(template, FOR_PAIRS)
-        self._template, self._digest = manifest.prompt.name, manifest.digest
-        self._columns = (*COLUMNS, TIE) if manifest.ties else COLUMNS  # of its rows
-        self._orders, self._on_long, self._threads = orders, on_long, threads
-        self._judges: dict[int, Judge] = {}  # by process
+        self._opened = Opened(Judge, path_or_id, template, threads)
+        self._columns = (*COLUMNS, TIE) if self._opened.manifest.ties else COLUMNS  # of its rows
+        self._orders, self._on_long = orders, on_long
 
     def __call__(self, batch: Columns, indices: Sequence[int] | None = None) -> dict[str, list[Any]]:
         """The columns of a verdict's row but for its id (docs/formats.md).
@@ -79,35 +71,16 @@ class Labeler:
             BundleError, JudgeError: those of the judge.
         """
         pairs = _pairs(batch, indices, self._columns)
-        rows = [verdict.row() for verdict in judged(self._judge(), pairs, self._orders, self._on_long)]
+        rows = [verdict.row() for verdict in judged(self._opened(), pairs, self._orders, self._on_long)]
         names = [name for name in (rows[0] if rows else self._columns) if name != "id"]
         return {name: [row[name] for row in rows] for name in names}
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _reopened, (
-            str(self._folder), self._template, self._digest, self._orders, self._on_long, self._threads,
-        )  # fmt: skip
-
-    def _judge(self) -> Judge:
-        """This process's: the threads of one opened before a fork are not there behind it.
-
-        That one is kept: to let it go would wait for its threads.
-        """
-        if os.getpid() not in self._judges:
-            judge = Judge.load(self._folder, template=self._template, threads=self._threads)
-            if judge.digest != self._digest:
-                raise BundleError(f"{self._folder}: another bundle than this labeler was made for; make a new one")
-            self._judges[os.getpid()] = judge
-        return self._judges[os.getpid()]
+        return _reopened, (self._opened, self._orders, self._on_long)
 
 
-def _reopened(
-    folder: str, template: str, digest: str, orders: Orders, on_long: OnLong, threads: int
-) -> Labeler:  # fmt: skip
-    labeler = Labeler(folder, template=template, orders=orders, on_long=on_long, threads=threads)
-    if labeler._digest != digest:
-        raise BundleError(f"{folder}: another bundle than this labeler was made for; make a new one")
-    return labeler
+def _reopened(opened: Opened[Judge], orders: Orders, on_long: OnLong) -> Labeler:
+    return Labeler(opened.folder, template=opened.template, orders=orders, on_long=on_long, threads=opened.threads)
 
 
 def _pairs(batch: Columns, indices: Sequence[int] | None, columns: Collection[str]) -> list[Pair]:

@@ -10,6 +10,7 @@ from typing import Literal, get_args, overload
 from rlaif_fast import arguments
 from rlaif_fast.errors import ArgumentError, PairError
 from rlaif_fast.integrations.batch import OnLong, judged
+from rlaif_fast.integrations.texts import checked
 from rlaif_fast.judging.judge import Judge
 from rlaif_fast.rows.pairs import Pair
 
@@ -88,14 +89,7 @@ def _pair(number: int, prompt: str, completions: Sequence[str]) -> Pair:
     if isinstance(completions, str) or len(completions) != 2:
         count = "a text" if isinstance(completions, str) else f"{len(completions)} completions"
         raise PairError(f"{where}: {count} to judge, a pairwise judge takes two completions a prompt")
-    for text in (prompt, *completions):
-        if not isinstance(text, str):
-            raise PairError(f"{where}: a {type(text).__name__} among the texts; render conversations to text first")
-        try:
-            text.encode()
-        except UnicodeEncodeError:
-            raise PairError(f"{where}: a lone surrogate in a text, not valid Unicode") from None
-    first, second = completions
+    prompt, first, second = (checked(text, where) for text in (prompt, *completions))
     return Pair(prompt, first, second, where=where)
 
 

@@ -158,7 +158,7 @@ class PairWorker(Worker):
 
     def __init__(self, plan: Plan) -> None:
         super().__init__(plan)
-        self.columns = (*COLUMNS, TIE) if self._session.manifest.pair_template.ties else COLUMNS
+        self.columns = (*COLUMNS, TIE) if self._session.manifest.ties else COLUMNS
         self._shape = OWN
 
     def _look_at(self, rows: list[dict[str, Any]]) -> tuple[str, ...]:
@@ -179,8 +179,12 @@ class SampleWorker(Worker):
     """Single responses in, ratings out."""
 
     kind = Rater
-    columns = ("id", "instruction", "response", "score", "rating", "distribution", "mass", "truncated")
     _TEXTS = ("instruction", "response")
+
+    def __init__(self, plan: Plan) -> None:
+        super().__init__(plan)
+        of_a_prompt = () if self._session.manifest.is_reward_model else ("rating", "distribution", "mass")
+        self.columns = ("id", *self._TEXTS, "score", *of_a_prompt, "truncated")
 
     def _look_at(self, rows: list[dict[str, Any]]) -> tuple[str, ...]:
         return _used(SAMPLES, rows, self._TEXTS)
@@ -248,6 +252,6 @@ def _table(rows: list[dict[str, Any]], columns: tuple[str, ...], table: pa.Table
     out = {name: ids if name == "id" else column(name) for name in columns}
     carried = [name for name in table.column_names if name not in (*used, "id")]
     first = table.slice(0, 1).to_pylist()
-    names = free_names({name: first[0][name] if first else None for name in carried}, (*COLUMNS, *columns, TIE, ERROR))
+    names = free_names({name: first[0][name] if first else None for name in carried}, (*columns, TIE, ERROR))
     out.update((names[name], table[name]) for name in carried)
     return pa.table({**out, ERROR: column(ERROR)})

@@ -26,6 +26,20 @@ class Reading(Protocol[I]):
     ) -> Iterator[I]: ...
 
 
+def fitting(maximum: int, check: Callable[[I], object], shorten: Callable[[I], I] | None) -> Callable[[I], I]:
+    """What makes an item fit the model; arguments are those of :meth:`RunInput.fit`."""
+
+    def fit(item: I) -> I:
+        if 2 * item.bytes <= maximum:  # a token is a byte or more, and the template has the other half
+            return item
+        if shorten is not None:
+            return shorten(item)
+        check(item)
+        return item
+
+    return fit
+
+
 class RunInput(Generic[I]):
     """Which items a run takes, and where bad rows go.
 
@@ -95,16 +109,7 @@ class RunInput(Generic[I]):
             check: raises PairError where an item's prompt is longer.
             shorten: makes an item fit in place of the error.
         """
-
-        def fit(item: I) -> I:
-            if 2 * item.bytes <= maximum:  # a token is a byte or more, and the template has the other half
-                return item
-            if shorten is not None:
-                return shorten(item)
-            check(item)
-            return item
-
-        self._fit = fit
+        self._fit = fit = fitting(maximum, check, shorten)
         if not self._skip and self._restartable and 2 * self._longest > maximum:
             for _ in islice(self._read(fit=fit), self.limit):
                 pass

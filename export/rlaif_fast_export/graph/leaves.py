@@ -16,6 +16,7 @@ would have to know.
 from __future__ import annotations
 
 import contextlib
+import itertools
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
@@ -25,20 +26,16 @@ from torch import nn
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 from transformers.pytorch_utils import Conv1D
 
+from rlaif_fast_export.graph.forms import UnsupportedModule, rotation_of
+
 DOMAIN = "rlaif"
 ATTENTION = "rlaif_leaf"  # key in transformers' attention interface
 
-# Activation classes by what they compute; names, because transformers has several a kind.
+# Activation classes that are one of the runtime's; which one is asked of the module.
 ACTIVATIONS = {
-    "SiLU": "silu",
-    "SiLUActivation": "silu",
-    "GELU": "gelu",
-    "GELUActivation": "gelu",
-    "NewGELUActivation": "gelu_tanh",
-    "PytorchGELUTanh": "gelu_tanh",
-    "GELUTanh": "gelu_tanh",
-    "FastGELUActivation": "gelu_tanh",
-}
+    "SiLU", "SiLUActivation", "GELU", "GELUActivation", "NewGELUActivation", "PytorchGELUTanh", "GELUTanh",
+    "FastGELUActivation",
+}  # fmt: skip
 
 
 def _typed(value: Any, sizes: Sequence[int | None]) -> Any:
@@ -75,15 +72,18 @@ class _RotaryTable(torch.autograd.Function):
 
 
 class _Rotary(torch.autograd.Function):
-    """Rotates the first R features of ``x`` [1, H, S, D]; the rest passes."""
+    """Rotates the first R features of ``x`` [1, H, S, D]; the rest passes. The pairs: see ``forms.rotation_of``."""
 
     @staticmethod
-    def forward(ctx: Any, x: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor) -> torch.Tensor:
+    def forward(
+        ctx: Any, x: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor, of_halves: int, of_pairs: int
+    ) -> torch.Tensor:
         return x.clone()
 
     @staticmethod
-    def symbolic(g: Any, x: Any, cos: Any, sin: Any) -> Any:
-        return g.op(f"{DOMAIN}::Rotary", x, cos, sin).setType(x.type())
+    def symbolic(g: Any, x: Any, cos: Any, sin: Any, of_halves: int, of_pairs: int) -> Any:
+        out = g.op(f"{DOMAIN}::Rotary", x, cos, sin, of_halves_i=of_halves, of_pairs_i=of_pairs)
+        return out.setType(x.type())
 
 
 class _Attention(torch.autograd.Function):
@@ -117,6 +117,13 @@ class _Attention(torch.autograd.Function):
         return _typed(out, [None] * 4)
 
 
+# What transformers hands to an attention that changes nothing about it here.
+_MUTE = {
+    "cache_position", "dropout", "is_causal", "is_cross_attention", "output_attentions", "output_hidden_states",
+    "past_key_value", "past_key_values", "position_embeddings", "position_ids", "return_dict", "use_cache",
+}  # fmt: skip
+
+
 def _attention(
     module: Any,
     query: torch.Tensor,
@@ -126,37 +133,87 @@ def _attention(
     scaling: float | None = None,
     softcap: float | None = None,
     sliding_window: int | None = None,
-    **_: Any,
+    **more: Any,
 ) -> tuple[torch.Tensor, None]:
     """The leaf, in the form of transformers' attention interface."""
     config: Any = module.config
-    heads = config.num_attention_heads
+    unknown = sorted(name for name, given in more.items() if given is not None and name not in _MUTE)
+    if unknown:
+        sinks = "attention sinks" if "s_aux" in unknown else f"an attention with {', '.join(unknown)}"
+        raise UnsupportedModule(f"{type(module).__name__} has {sinks}, which the runtime has not")
     if scaling is None:  # GPT-2 passes none: its own default, as in its eager path
+        heads = config.num_attention_heads
         scaling = float(config.hidden_size // heads) ** -0.5 if getattr(config, "scale_attn_weights", True) else 1.0
         if getattr(config, "scale_attn_by_inverse_layer_idx", False):
             scaling /= float(module.layer_idx + 1)
-    out = _Attention.apply(
-        query, key, value, attention_mask, module.layer_idx, heads,
-        getattr(config, "num_key_value_heads", None) or heads,
-        float(scaling), float(softcap or 0.0), int(sliding_window or 0),
-    )  # fmt: skip
-    return out, None
+    layer = int(module.layer_idx)
+    window = _window(config, layer, sliding_window)
+    return _leaf_of(query, key, value, attention_mask, layer, float(scaling), float(softcap or 0.0), window), None
 
 
-def _rotary(
-    q: torch.Tensor, k: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor, *_: Any, **__: Any
-) -> tuple[torch.Tensor, torch.Tensor]:
-    return _Rotary.apply(q, cos, sin), _Rotary.apply(k, cos, sin)
+def _window(config: Any, layer: int, given: int | None) -> int:
+    """The layer's sliding window, 0 for none: PyTorch's mask goes by the layer's kind, where it has one."""
+    kinds = getattr(config, "layer_types", None)
+    if not kinds or kinds[layer] == "attention":
+        return int(given or 0)
+    if kinds[layer] == "full_attention":
+        return 0
+    if kinds[layer] != "sliding_attention" or not given:
+        raise UnsupportedModule(f"layer {layer} is of a kind ({kinds[layer]}) that the runtime has not")
+    return int(given)
+
+
+def _leaf_of(
+    q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, bias: torch.Tensor | None,
+    layer: int, scale: float, softcap: float, window: int,
+) -> torch.Tensor:  # fmt: skip
+    if bias is None:
+        raise UnsupportedModule("its attention takes no mask")
+    if not int(q.shape[-1]) == int(k.shape[-1]) == int(v.shape[-1]):
+        raise UnsupportedModule("its values are of another width than its keys")
+    found: torch.Tensor = _Attention.apply(
+        q, k, v, bias, layer, int(q.shape[1]), int(k.shape[1]), scale, softcap, window
+    )
+    return found
+
+
+class _Scores:
+    """The leaf in the place of PyTorch's own function, for classes that call it themselves, a layer after another."""
+
+    def __init__(self) -> None:
+        self._layers = itertools.count()
+
+    def __call__(
+        self, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, attn_mask: torch.Tensor | None = None,
+        dropout_p: float = 0.0, is_causal: bool = False, scale: float | None = None, **_: Any,
+    ) -> torch.Tensor:  # fmt: skip
+        """[1, H, S, D]."""
+        scale = float(query.shape[-1]) ** -0.5 if scale is None else scale
+        return _leaf_of(query, key, value, attn_mask, next(self._layers), scale, 0.0, 0).transpose(1, 2)
+
+
+def _rotary_like(function: Callable[..., Any]) -> Callable[..., Any]:
+    of_halves, of_pairs = rotation_of(function)
+
+    def rotary(*given: Any, **_: Any) -> tuple[torch.Tensor, torch.Tensor]:
+        if len(given) < 4 or not all(isinstance(one, torch.Tensor) for one in given[:4]):
+            raise UnsupportedModule("it rotates its keys in a way that the exporter does not know")
+        q, k, cos, sin = given[:4]
+        return _Rotary.apply(q, cos, sin, of_halves, of_pairs), _Rotary.apply(k, cos, sin, of_halves, of_pairs)
+
+    return rotary
 
 
 def leaf_op(module: nn.Module) -> str | None:
     """The leaf operator that stands for ``module``, or None where it is traced as it is."""
     name = type(module).__name__
     if isinstance(module, nn.Linear | Conv1D):
+        if type(module).forward not in (nn.Linear.forward, Conv1D.forward):
+            raise UnsupportedModule(f"{name} is no plain linear layer")
         return "Linear"
     if isinstance(module, nn.Embedding):
         return "Embedding"
-    if isinstance(module, nn.LayerNorm):
+    if isinstance(module, nn.LayerNorm) or name.endswith(("LayerNorm", "LayerNorm1P")):
         return "LayerNorm"
     if name.endswith("RMSNorm"):
         return "RMSNorm"
@@ -180,7 +237,13 @@ def leaves(model: nn.Module) -> Iterator[None]:
     config: Any = model.config
     before = config._attn_implementation
     replaced: list[nn.Module] = []
-    functions: list[tuple[Any, Any]] = []
+    stored: list[tuple[torch.Tensor, torch.Tensor]] = []
+    functions: list[tuple[Any, str, Any]] = []
+
+    def put(code: Any, name: str, function: Any) -> None:
+        functions.append((code, name, getattr(code, name)))
+        setattr(code, name, function)
+
     ALL_ATTENTION_FUNCTIONS.register(ATTENTION, _attention)
     try:
         config._attn_implementation = ATTENTION
@@ -189,15 +252,26 @@ def leaves(model: nn.Module) -> Iterator[None]:
             if op is not None:
                 module.forward = _leaf_forward(op, name, module)
                 replaced.append(module)
+            else:  # what is traced as it is has its own few numbers in the graph, in float32 as all that is computed
+                own = itertools.chain(module.parameters(recurse=False), module.buffers(recurse=False))
+                halves = [tensor for tensor in own if tensor.dtype in (torch.float16, torch.bfloat16)]
+                stored.extend((tensor, tensor.data) for tensor in halves)
+                for tensor in halves:
+                    tensor.data = tensor.data.float()
         for file in {type(m).__module__ for m in model.modules()}:
             code: Any = sys.modules[file]
             if hasattr(code, "apply_rotary_pos_emb"):
-                functions.append((code, code.apply_rotary_pos_emb))
-                code.apply_rotary_pos_emb = _rotary
+                put(code, "apply_rotary_pos_emb", _rotary_like(code.apply_rotary_pos_emb))
+            if hasattr(code, "repeat_kv"):  # the leaf takes as many heads of keys as there are
+                put(code, "repeat_kv", lambda states, _: states)
+        put(torch, "expm1", lambda x: torch.exp(x) - 1)  # ONNX has none; 1e-7 apart near zero
+        put(nn.functional, "scaled_dot_product_attention", _Scores())
         yield
     finally:
-        for code, function in functions:
-            code.apply_rotary_pos_emb = function
+        for code, name, function in reversed(functions):
+            setattr(code, name, function)
         for module in replaced:
             del module.forward
+        for tensor, data in stored:
+            tensor.data = data
         config._attn_implementation = before

@@ -37,7 +37,7 @@ def rotates_inside(attention: ir.Node, weights: Weights) -> bool:
     by an operator of their own in front of it.
     """
     module = text(attention, "rotary")
-    return bool(module) and weights.rotary_tables(module, 1)[0].shape[1] % 8 == 0
+    return bool(module) and weights.rotary_width(module) % 16 == 0
 
 
 def mark_critical(leaf: ir.Node, of: ir.Node | None = None) -> None:

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from transformers import DynamicCache
 
-from rlaif_fast_export.reference.blockwise import Blockwise
+from rlaif_fast_export.reference.blockwise import Blockwise, Cache
 
 
 @dataclass(frozen=True)
@@ -22,7 +22,7 @@ class LayerPrefix:
 
 def bake_prefix(model: Blockwise, ids: Sequence[int]) -> list[LayerPrefix]:
     """Run ``ids`` (P tokens) through the decoder; K/V of every layer, as the model caches them."""
-    cache = DynamicCache()  # without the config: a sliding layer keeps all P
+    cache = Cache()  # without the config: a sliding layer keeps all P
     model.through(model.start([ids], past_key_values=cache, use_cache=True), lambda _: None)
     return prefix_of(cache, len(ids))
 
@@ -37,7 +37,7 @@ def prefix_of(cache: DynamicCache, length: int) -> list[LayerPrefix]:
 
 def as_cache(prefix: Sequence[LayerPrefix]) -> DynamicCache:
     """As transformers' classes take it."""
-    cache = DynamicCache()
+    cache = Cache()
     for index, layer in enumerate(prefix):
         cache.update(torch.from_numpy(layer.key), torch.from_numpy(layer.value), index)
     return cache

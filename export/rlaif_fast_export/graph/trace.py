@@ -5,7 +5,8 @@ from __future__ import annotations
 import logging
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
@@ -86,7 +87,7 @@ def trace(decoder: TreeDecoder, scratch: Path) -> ir.Model:
     level = noisy.level
     noisy.setLevel(logging.ERROR)
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), redirect_stdout(StringIO()):  # torch prints whole graphs where it gives up
             warnings.simplefilter("ignore")  # tracer warnings on shapes that the verification covers
             export_pytorch(decoder, config, OPSET, path, do_constant_folding=False)
     finally:

@@ -17,12 +17,10 @@ import torch
 from torch import nn
 from transformers.pytorch_utils import Conv1D
 
+from rlaif_fast_export.graph.forms import HALVES, PAIRS, Norm, UnsupportedModule, embedding_scale, norm_of
+
 LARGEST_HALF = 65_000.0  # float16 ends a little above
 _HALF = {torch.float16: ir.DataType.FLOAT16, torch.bfloat16: ir.DataType.BFLOAT16}
-
-
-class UnsupportedModule(Exception):
-    """A module computes something the exporter has no operator for."""
 
 
 @dataclass(frozen=True)
@@ -91,37 +89,51 @@ class Weights:
         """
         module = self._modules[name]
         weight: torch.Tensor = module.weight.detach()
-        scale, shape = float(getattr(module, "embed_scale", 1.0)), tuple(weight.shape)
+        scale, shape = embedding_scale(module, name), tuple(weight.shape)
         if half and float(weight.abs().amax()) < LARGEST_HALF:
             return lazy_tensor(lambda: weight.half().numpy(), shape, ir.DataType.FLOAT16), scale
         return as_stored(lambda: weight, shape, module), scale
 
-    def norm(self, name: str) -> tuple[np.ndarray, np.ndarray | None, float]:
-        """Scale [D], bias [D] or None, and epsilon of a norm.
+    def norm(self, name: str) -> Norm:
+        """What a norm computes. Raises UnsupportedModule."""
+        return norm_of(self._modules[name], name)
 
-        RMS norms differ in what they multiply by (Gemma: 1 + weight). The formula is found by
-        asking the module; one that matches none is refused.
+    def rotary_width(self, name: str) -> int:
+        """R, the features of a head that are rotated."""
+        return int(2 * self._tables(name, 1)[0].shape[1])
+
+    def rotary_layout(self, name: str) -> int:
+        """HALVES where the module's tables repeat their angles one half behind the other, PAIRS where one by one."""
+        tables = self._asked(name, torch.arange(8))
+        return HALVES if all(torch.equal(*t.chunk(2, -1)) for t in tables) else PAIRS
+
+    def rotary_tables(self, name: str, positions: int, rows: int) -> tuple[np.ndarray, np.ndarray]:
+        """cos and sin [rows, R/2] float32, from the module itself; zeros behind the first ``positions``.
+
+        Raises UnsupportedModule where a position's row depends on how many there are (rope scaling that is not static
+        up to ``positions``).
         """
-        module = self._modules[name]
-        weight: torch.Tensor = module.weight.detach().float()
-        if isinstance(module, nn.LayerNorm):
-            return weight.numpy(), None if module.bias is None else module.bias.detach().float().numpy(), module.eps
-        eps = float(getattr(module, "variance_epsilon", None) or module.eps)
-        x = torch.randn(3, weight.numel(), generator=torch.Generator().manual_seed(0))
-        normed = x * torch.rsqrt(x.pow(2).mean(-1, keepdim=True) + eps)
-        with torch.no_grad():
-            wanted = module(x)
-        for scale in (weight, 1 + weight):
-            if torch.allclose(normed * scale, wanted, rtol=1e-5, atol=1e-6):
-                return scale.numpy(), None, eps
-        raise UnsupportedModule(f"{name} ({type(module).__name__}) is no RMS norm this exporter knows")
+        cos, sin = self._tables(name, positions)
+        for few in (8, positions // 2):
+            if few < positions and not np.array_equal(self._tables(name, few)[0], cos[:few]):
+                raise UnsupportedModule(f"{name}: its rotary positions depend on the prompt's length")
+        behind = ((0, rows - positions), (0, 0))
+        return np.pad(cos, behind), np.pad(sin, behind)
 
-    def rotary_tables(self, name: str, positions: int) -> tuple[np.ndarray, np.ndarray]:
-        """cos and sin [positions, R/2] float32, from the module itself (any rope scaling that is static)."""
+    def _tables(self, name: str, positions: int) -> tuple[np.ndarray, np.ndarray]:
+        """cos and sin [positions, R/2], each angle once."""
+        cos, sin = self._asked(name, torch.arange(positions))
+        half, repeated = cos.shape[-1] // 2, self.rotary_layout(name) == PAIRS
+        if repeated and not all(torch.equal(t[..., ::2], t[..., 1::2]) for t in (cos, sin)):
+            raise UnsupportedModule(f"{name} ({type(self._modules[name]).__name__}) is no rotary table")
+        found = [(t[:, ::2] if repeated else t[:, :half]).float().numpy() for t in (cos, sin)]
+        return found[0], found[1]
+
+    def _asked(self, name: str, positions: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """cos and sin [positions, R]."""
         with torch.no_grad():
-            cos, sin = self._modules[name](torch.zeros(1), torch.arange(positions)[None])
-        half = cos.shape[-1] // 2
-        return cos[0, :, :half].float().numpy(), sin[0, :, :half].float().numpy()
+            cos, sin = self._modules[name](torch.zeros(1), positions[None])
+        return cos[0], sin[0]
 
 
 def as_stored(read: Callable[[], torch.Tensor], shape: tuple[int, ...], module: nn.Module) -> ir.LazyTensor:

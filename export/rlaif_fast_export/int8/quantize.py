@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import onnx_ir as ir
 import torch
 
-from rlaif_fast_export.graph.weights import UnsupportedModule, Weights
+from rlaif_fast_export.graph.forms import UnsupportedModule
+from rlaif_fast_export.graph.weights import Weights
 from rlaif_fast_export.int8.calibration import CalibratedGroup, Texts, calibrated_block, nearest_block
 from rlaif_fast_export.int8.forms import SHARES, Kind
 from rlaif_fast_export.int8.mix import Mix, Size, choose

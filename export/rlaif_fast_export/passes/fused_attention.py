@@ -62,6 +62,9 @@ def fused_attention(
         else:
             replace(node.outputs[0], lowering.write_out(node))
             written += 1
+    for node in leaves_of(model.graph, "Rotate"):
+        x, positions = node.inputs
+        replace(node.outputs[0], lowering.rotate(node, x, positions, integer(node, "heads"), integer(node, "size")))
     remove_dead(model.graph)
     return fused, written
 
@@ -115,16 +118,18 @@ class _Lowering:
         if names[0] not in self.graph.initializers:
             # The operator wants a row for every packed token, though no position is beyond the context.
             rows = TREE_PER_CONTEXT * self.maximum_length
-            for name, table in zip(names, self.weights.rotary_tables(module, rows), strict=True):
+            tables = self.weights.rotary_tables(module, self.maximum_length, rows)
+            for name, table in zip(names, tables, strict=True):
                 constant(self.graph, name, table)
         return self.graph.initializers[names[0]], self.graph.initializers[names[1]]
 
-    def rotate(self, node: ir.Node, x: ir.Value, positions: ir.Value | None, heads: int, size: int) -> ir.Value:
+    def rotate(self, node: ir.Node, x: ir.Value | None, positions: ir.Value | None, heads: int, size: int) -> ir.Value:
         """Rotary embedding of ``x`` [1, S, heads*D] at ``positions`` [1, S], as an operator of its own."""
         cos, sin = self.rotary(text(node, "rotary"))
         part = 2 * dims(cos)[1]
         partial = {"num_heads": heads, "rotary_embedding_dim": part} if part < size else {}
-        return emit(node, "RotaryEmbedding", x, positions, cos, sin, domain=MS, **partial)
+        interleaved = integer(node, "interleaved")
+        return emit(node, "RotaryEmbedding", x, positions, cos, sin, domain=MS, interleaved=interleaved, **partial)
 
     def chunks(self, before: ir.Node, start: ir.Value | None) -> _Chunks:
         """Where the packed rows are cut, and how many keys each part sees; once a graph.
@@ -208,7 +213,8 @@ class _Lowering:
             out, *past = emit(
                 node, "GroupQueryAttention", q, k, v, *past, chunks.last[i], chunks.total[i], cos, sin,
                 positions, bias, domain=MS, outputs=3, num_heads=heads, kv_num_heads=groups,
-                scale=real(node, "scale"), softcap=real(node, "softcap"), do_rotary=int(inside), rotary_interleaved=0,
+                scale=real(node, "scale"), softcap=real(node, "softcap"), do_rotary=int(inside),
+                rotary_interleaved=integer(node, "interleaved") if inside else 0,
             )  # fmt: skip
             outs.append(out)
         if streams == 1:

@@ -16,8 +16,12 @@ import onnx_ir as ir
 from rlaif_fast_export.graph.nodes import PassError, emit, is_leaf, is_op, leaves_of, remove_dead, replace
 
 # Operators that treat every token alike: Gather on the token axis commutes with them.
-_TOKENWISE_LEAVES = ("Linear", "LayerNorm", "RMSNorm", "Activation")
-_TOKENWISE_OPS = ("Add", "Sub", "Mul", "Div", "Tanh", "Sigmoid", "Relu", "Pow", "Sqrt", "Reshape")
+_TOKENWISE_LEAVES = ("Linear", "LayerNorm", "RMSNorm", "Activation", "Rotate")
+_TOKENWISE_OPS = (
+    "Add", "Sub", "Mul", "Div", "Neg", "Abs", "Min", "Max", "Clip", "Pow", "Sqrt", "Exp", "Log", "Erf", "Tanh",
+    "Sigmoid", "Softplus", "Relu", "LeakyRelu", "Elu", "Greater", "Less", "GreaterOrEqual", "LessOrEqual",
+    "Where", "Cast", "Reshape", "Identity",
+)  # fmt: skip
 
 
 def judged_only(model: ir.Model) -> int:
@@ -93,4 +97,4 @@ def _fixed(value: ir.Value | None) -> bool:
     if value is None or value.is_initializer():
         return True
     node = value.producer()
-    return is_op(node, "Constant", "Cast") and all(_fixed(i) for i in node.inputs)
+    return is_op(node, "Constant", "Cast", "Identity") and all(_fixed(i) for i in node.inputs)

@@ -16,7 +16,8 @@ from typing import Any
 import numpy as np
 import onnx_ir as ir
 
-from rlaif_fast_export.graph.leaves import ACTIVATIONS, DOMAIN
+from rlaif_fast_export.graph.forms import activation_of
+from rlaif_fast_export.graph.leaves import DOMAIN
 from rlaif_fast_export.graph.nodes import MS, PassError, constant, emit, remove_dead, replace, text
 from rlaif_fast_export.graph.plan import folded, pieces, weight_name
 from rlaif_fast_export.graph.weights import Weights
@@ -68,21 +69,28 @@ def _widened(node: ir.Node, value: ir.Value, table: ir.LazyTensor) -> Any:
 
 def _norm(graph: ir.Graph, node: ir.Node, weights: Weights) -> ir.Value:
     name = text(node, "module")
-    scale, bias, epsilon = weights.norm(name)
-    taken = folded(node)
+    norm = weights.norm(name)
+    scale, bias, taken = norm.scale, norm.bias, folded(node)
     if taken is not None:
         name = f"{name}>{taken.name}"
         scale = scale * taken.factor
         bias = None if bias is None else bias * taken.factor
+    by_head = scale if scale.ndim > 1 else None  # the operator's scale is one for all heads
+    if by_head is not None:
+        scale = np.ones(scale.shape[-1:], np.float32)
     inputs = [node.inputs[0], constant(graph, f"{name}.weight", scale)]
-    if node.op_type == "LayerNorm":
+    if norm.centred:
         inputs.append(constant(graph, f"{name}.bias", np.zeros_like(scale) if bias is None else bias))
-    op = "LayerNormalization" if node.op_type == "LayerNorm" else "SimplifiedLayerNormalization"
-    return emit(node, op, *inputs, axis=-1, epsilon=epsilon)
+    op = "LayerNormalization" if norm.centred else "SimplifiedLayerNormalization"
+    out: ir.Value = emit(node, op, *inputs, axis=-1, epsilon=norm.epsilon)
+    if not norm.centred and bias is not None:
+        out = emit(node, "Add", out, constant(graph, f"{name}.bias", bias))
+    return out if by_head is None else emit(node, "Mul", out, constant(graph, f"{name}.by_head", by_head))
 
 
 def _activation(_: ir.Graph, node: ir.Node, weights: Weights) -> ir.Value:
-    kind = ACTIVATIONS[type(weights.module(text(node, "module"))).__name__]
+    name = text(node, "module")
+    kind = activation_of(weights.module(name), name)
     if kind == "silu":
         return emit(node, "QuickGelu", node.inputs[0], domain=MS, alpha=1.0)  # x * sigmoid(x)
     return emit(node, "Gelu", node.inputs[0], approximate="tanh" if kind == "gelu_tanh" else "none")

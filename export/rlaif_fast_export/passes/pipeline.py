@@ -16,6 +16,7 @@ from rlaif_fast.bundle.manifest import WIDENED
 from rlaif_fast_export.graph.nodes import PassError, leaves_of, only_leaves
 from rlaif_fast_export.graph.prefix import LayerPrefix
 from rlaif_fast_export.graph.weights import Weights
+from rlaif_fast_export.passes.cut_linears import cut_linears
 from rlaif_fast_export.passes.ending_rows import ending_rows
 from rlaif_fast_export.passes.fused_attention import fused_attention
 from rlaif_fast_export.passes.fused_norms import fused_norms
@@ -46,8 +47,10 @@ def run(
         softcap: what the model caps its logits by.
     """
     graph, layers = model.graph, len(prefix)
-    counts = {"normal_attention": normal_attention(model, weights)}
-    _expect(counts, "normal_attention", layers)
+    found = len(leaves_of(graph, "Attention"))
+    if found != layers:
+        raise PassError(f"{found} of its {layers} layers have an attention the exporter knows")
+    counts = {"cut_linears": cut_linears(model, weights), "normal_attention": normal_attention(model, weights)}
     counts["judged_only"] = judged_only(model)
     if counts["judged_only"] < 3:  # at least the last attention, its projection and the last norm
         raise PassError(f"judged_only moved {counts['judged_only']} operators: the last layer was not cut")

@@ -31,15 +31,21 @@ def decoder_of(lm: Any) -> Any:
     return parts[0]
 
 
+class Cache(DynamicCache):
+    """Keys and values. Hybrid classes ask for more; none of their layers is recurrent here."""
+
+    has_previous_state = True
+
+
 class _Own:
     """A prompt's keys and values in the block that it passed last."""
 
     def __init__(self, cache: DynamicCache | None = None) -> None:
-        self._cache = DynamicCache() if cache is None else cache
+        self._cache = Cache() if cache is None else cache
 
     def begin(self, _: int) -> DynamicCache:
         """For the next block to add to."""
-        self._cache = DynamicCache()
+        self._cache = Cache()
         return self._cache
 
     def behind(self, other: _Own, length: int, index: int) -> DynamicCache:
@@ -49,7 +55,7 @@ class _Own:
 
     def first_tokens(self, length: int, index: int) -> DynamicCache:
         """Those of the first ``length`` tokens in block ``index``, for one pass to add to."""
-        layer, found = self._cache.layers[index], DynamicCache()
+        layer, found = self._cache.layers[index], Cache()
         found.update(layer.keys[:, :, :length], layer.values[:, :, :length], index)
         return found
 
@@ -125,7 +131,7 @@ class Blockwise:
         behind: list[list[tuple[int, int]]] = []  # of each group's others: which one they are behind, and how far
         for group in groups:
             behind.append([])
-            asked.append((group[0], _behind(DynamicCache() if kept is None or asked else kept)))
+            asked.append((group[0], _behind(Cache() if kept is None or asked else kept)))
             for number, ids in enumerate(group[1:], 1):
                 common = [min(_in_common(other, ids), len(ids) - 1) for other in group[:number]]
                 behind[-1].append((max(range(number), key=common.__getitem__), max(common)))
@@ -229,7 +235,7 @@ class Blockwise:
 
     def _tokens(self, length: int) -> DynamicCache:
         """A past of so many tokens, by which the decoder makes positions and masks."""
-        cache, nothing = DynamicCache(), torch.zeros(1, 1, length, 1)
+        cache, nothing = Cache(), torch.zeros(1, 1, length, 1)
         for index in range(len(self.blocks)):
             cache.update(nothing, nothing, index)
         return cache

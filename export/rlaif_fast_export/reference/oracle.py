@@ -13,7 +13,7 @@ from transformers import DynamicCache
 from rlaif_fast.bundle.prompt import Fidelity
 from rlaif_fast.rows.pairs import Pair
 from rlaif_fast_export.reference.blockwise import Blockwise, Prompt
-from rlaif_fast_export.reference.pytorch import AnyAsker, Asker, RewardAsker, common_ending, fitting
+from rlaif_fast_export.reference.pytorch import AnyAsker, Asker, RewardAsker, common_ending, fitting, longest_pair
 from rlaif_fast_export.reference.texts import shipped_pairs
 from rlaif_fast_export.reference.verify import fidelity, in_orders, odds_of
 
@@ -37,6 +37,7 @@ class Oracle:
         through: of ``fitted``, which of the askers asked it; the first, who asks all else, where it is not named.
         bfloat16: how far the model's own bfloat16 is from it; None for float32.
         in_bfloat16: its answers to the first of ``judged``.
+        longest: a pair that fills the model's context, and the answers to it; None where none was asked.
     """
 
     asker: AnyAsker
@@ -49,6 +50,7 @@ class Oracle:
     through: Mapping[Prompt, int] = field(default_factory=dict)
     bfloat16: Fidelity | None = None
     in_bfloat16: Answers | None = None
+    longest: tuple[Pair, Answers] | None = None
 
     @property
     def ending(self) -> int:
@@ -65,13 +67,18 @@ class Oracle:
         return self.through.get(prompt, 0)
 
 
-def ask(model: Blockwise, asker: AnyAsker, progress: Progress) -> Oracle:
-    """For a float32 bundle: the probes alone. Raises ExportError where the model's context holds none of them."""
+def ask(model: Blockwise, asker: AnyAsker, progress: Progress, *, longest: bool = False) -> Oracle:
+    """For a float32 bundle: the probes alone, and where ``longest`` a pair that fills the context.
+
+    Raises ExportError where the model's context holds none of them.
+    """
     probes = fitting(asker, shipped_pairs("probes", model.parameters))
-    asked = Asked(model, asker, probes)
+    last = [longest_pair(asker, probes)] if longest else []
+    asked = Asked(model, asker, [*probes, *last])
     asked.go_through(lambda done: progress("asking PyTorch for its answers", done))
-    found = asked.answers()
-    return Oracle(asker, probes, found, probes, found)
+    of_all = asked.answers()
+    found = of_all[: len(probes)]
+    return Oracle(asker, probes, found, probes, found, longest=(last[0], of_all[-1:]) if last else None)
 
 
 def ask_for_int8(

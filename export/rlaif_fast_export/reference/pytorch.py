@@ -132,6 +132,24 @@ def fitting(asker: AnyAsker, pairs: Sequence[Pair]) -> list[Pair]:
     return found
 
 
+def longest_pair(asker: AnyAsker, pairs: Sequence[Pair]) -> Pair:
+    """The responses of the first of ``pairs`` to an instruction, of words of all of them, that fills the context."""
+    words = " ".join(text for p in pairs for text in (p.instruction, p.response_0, p.response_1)).split()
+    words *= 1 + asker.longest // len(words)
+
+    def of(count: int) -> Pair:
+        return Pair(" ".join(words[:count]), pairs[0].response_0, pairs[0].response_1)
+
+    fits, beyond = 1, len(words) + 1  # in words
+    while beyond - fits > 1:
+        middle = (fits + beyond) // 2
+        if max(map(len, asker.prompts(of(middle)))) <= asker.longest:
+            fits = middle
+        else:
+            beyond = middle
+    return of(fits)
+
+
 _LONGEST_ENDING = 16
 
 

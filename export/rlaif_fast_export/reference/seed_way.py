@@ -60,7 +60,9 @@ def main(arguments: list[str]) -> None:
     model, bundle, template, threads, path = arguments
     quiet_libraries()
     started = time.perf_counter()
-    judge = SeedWay(find_source(model), read_manifest(Path(bundle)).through(template).pair_template, int(threads))
+    judge = SeedWay(
+        find_source(model, unlisted=True), read_manifest(Path(bundle)).through(template).pair_template, int(threads)
+    )
     seconds = time.perf_counter() - started
     with open_pairs(path) as intake:
         judge(next(intake.pairs()))

@@ -55,6 +55,22 @@ _READ = {
     "gemma": {"rope_scaling"}, "gemma2": {"rope_scaling"}, "gemma3_text": {"sliding_window_pattern"},
     "mistral": {"rope_scaling"}, "phi": {"head_dim"}, "qwen2": {"head_dim"},
 }  # fmt: skip
+# Keys of published files that their classes do not read: what they say where it is what the class does.
+_SAID: dict[str, dict[str, tuple[Any, ...]]] = {
+    "apertus": {"post_norm": (False,), "qk_norm": (True,)},
+    "cohere2": {
+        "order_of_interleaved_layers": ("local_attn_first",), "rotary_pct": (1,),
+        "position_embedding_type": ("rope_gptj",), "use_embedding_sharing": (True,), "use_gated_activation": (True,),
+        "use_parallel_block": (True,), "use_parallel_embedding": (True, False),
+    },
+    "granitemoehybrid": {"init_method": ("mup",), "normalization_function": ("rmsnorm",)},
+    "hunyuan_v1_dense": {"norm_type": ("rms", "hf_rms"), "use_cla": (False,), "use_qk_norm": (True,)},
+    "phi3": {"full_attn_mod": (1,), "interpolate_factor": (1,)},
+    "starcoder2": {
+        "attention_softmax_in_fp32": (True,), "mlp_type": ("default",), "norm_type": ("layer_norm",),
+        "scale_attention_softmax_in_fp32": (True,), "scale_attn_weights": (True,),
+    },
+}  # fmt: skip
 _ALIASES = {"rotary_emb_base": "rope_theta", "rotary_pct": "partial_rotary_factor"}  # GPT-NeoX has both names
 _POSITIONS = {"gpt2": ("absolute", "learned")}  # the others' are rotary
 _POSITIVE = {
@@ -102,7 +118,8 @@ def apply_keys(config: Any, written: dict[str, Any], name: str) -> None:
                 f" have here{_REMEDY}"
             )
     window = written.get("sliding_window")
-    if config.model_type in ("mistral", "gemma2", "gemma3_text") and isinstance(window, int) and window < 1:
+    windowed = hasattr(default, "sliding_window") and not hasattr(default, "use_sliding_window")
+    if windowed and isinstance(window, int) and window < 1:
         raise ExportError(
             f"{name}: config.json says sliding_window = {window}, which must be at least 1, or null for no window"
         )
@@ -142,6 +159,8 @@ def _of_another_head(config: Any, written: dict[str, Any], name: str) -> None:
     if is_reward_model(config):
         require_one_label(config, name)
         return
+    if type(config) not in MODEL_FOR_CAUSAL_LM_MAPPING:
+        raise ExportError(f"{name}: a {config.model_type} model is no causal language model")
     own = MODEL_FOR_CAUSAL_LM_MAPPING[type(config)].__name__
     bare = re.sub(r"ForCausalLM|LMHeadModel", "Model", own)
     good = {c.casefold() for c in (own, bare, own.replace("Text", ""), "AutoModelForCausalLM", "PeftModelForCausalLM")}
@@ -155,6 +174,12 @@ def _of_another_head(config: Any, written: dict[str, Any], name: str) -> None:
 def _harmless(key: str, value: Any, config: Any) -> bool:
     if _MUTE.fullmatch(key) or _SHOWN.fullmatch(key) or key in _READ.get(config.model_type, ()):
         return True
+    if key in _SAID.get(config.model_type, {}):
+        return value in _SAID[config.model_type][key]
+    if key in ("layer_switch", "sliding_window_pattern") and config.model_type == "cohere2":
+        return isinstance(value, int) and value > 0 and _has_pattern(config, value)
+    if key == "attention_head_dim":
+        return bool(value == getattr(config, "head_dim", None))
     if key == "head_dim":
         return bool(value == config.hidden_size // config.num_attention_heads)
     if key == "hidden_act":  # Gemma 2 and 3 read hidden_activation
@@ -173,6 +198,12 @@ def _harmless(key: str, value: Any, config: Any) -> bool:
     if value is False:
         return bool(_SWITCHES.fullmatch(key) or not _PARTS.search(key))
     return value is None or value == [] or value == {}
+
+
+def _has_pattern(config: Any, every: int) -> bool:
+    """Whether every so many layers one is without a window."""
+    full = [kind == "full_attention" for kind in config.layer_types]
+    return full == [(i + 1) % every == 0 for i in range(len(full))]
 
 
 def _require_kind(key: str, value: Any, default: Any, name: str) -> None:

@@ -13,6 +13,8 @@ _TABLES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "linear": (("factor",), ()),
     "yarn": (("factor",), ("attention_factor", "beta_fast", "beta_slow", "mscale", "mscale_all_dim", "truncate",
                            "original_max_position_embeddings")),
+    "longrope": (("short_factor", "long_factor"), ("factor", "attention_factor", "original_max_position_embeddings")),
+    "dynamic": (("factor",), ("alpha", "beta_fast", "beta_slow", "mscale", "mscale_all_dim")),
     "llama3": (("factor", "low_freq_factor", "high_freq_factor", "original_max_position_embeddings"), ()),
 }  # fmt: skip
 _LOWER_AND_UPPER = {"llama3": (("low_freq_factor", None), ("high_freq_factor", None)),
@@ -78,7 +80,10 @@ def _check(kind: Any, scaling: dict[str, Any], name: str) -> None:
         if scaling.get(key) is None:
             raise ExportError(f"{name}: rope scaling {kind} lacks {key}; correct rope_scaling in config.json")
     for key, value in scaling.items():
-        if key == "truncate":
+        if key in ("short_factor", "long_factor"):
+            sound = isinstance(value, list) and all(_is_positive(one, at_zero=False) for one in value)
+            kind_of = "a list of positive numbers"
+        elif key == "truncate":
             sound, kind_of = isinstance(value, bool), "true or false"
         else:
             at_zero = key.startswith("mscale")  # where it is switched off

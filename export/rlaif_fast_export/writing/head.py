@@ -13,8 +13,8 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from rlaif_fast.bundle.manifest import HEAD, HEAD_WEIGHTS, MODEL
+from rlaif_fast_export.graph.head_form import HeadForm
 from rlaif_fast_export.graph.trace import OPSET
-from rlaif_fast_export.sources.heads import is_reward_model
 
 _TABLE, _FLOAT = "head.weight", TensorProto.FLOAT
 
@@ -24,15 +24,7 @@ def has_tied_head(lm: Any) -> bool:
     return bool(lm.get_output_embeddings().weight.data_ptr() == lm.get_input_embeddings().weight.data_ptr())
 
 
-def softcap_of(lm: Any) -> float | None:
-    """What the model caps its logits by (Gemma 2); None where it does not, as no reward model does its reward."""
-    if is_reward_model(lm.config):
-        return None
-    found: float | None = getattr(lm.config, "final_logit_softcapping", None)
-    return found
-
-
-def write_head(lm: Any, folder: Path, softcap: float | None) -> None:
+def write_head(lm: Any, folder: Path, form: HeadForm) -> None:
     """Write ``head.onnx`` beside the bundle's graph in ``folder``, and its weights where they are not there yet.
 
     The graph: ``hidden`` float32 [J, D] -> ``logits`` float32 [J, V].
@@ -56,8 +48,11 @@ def write_head(lm: Any, folder: Path, softcap: float | None) -> None:
         bias = constant("head.bias", head.bias.detach().float().numpy())
         nodes.append(helper.make_node("Add", [logits, bias], ["biased"]))
         logits = "biased"
-    if softcap is not None:
-        cap = constant("softcap", np.array(softcap, np.float32))
+    if form.scale != 1:
+        nodes.append(helper.make_node("Mul", [logits, constant("scale", np.array(form.scale, np.float32))], ["scaled"]))
+        logits = "scaled"
+    if form.softcap is not None:
+        cap = constant("softcap", np.array(form.softcap, np.float32))
         nodes.append(helper.make_node("Div", [logits, cap], ["divided"]))
         nodes.append(helper.make_node("Tanh", ["divided"], ["bent"]))
         nodes.append(helper.make_node("Mul", ["bent", cap], ["capped"]))

@@ -21,6 +21,7 @@ from rlaif_fast.bundle.prompt import (
     BundlePrompt,
     FileEntry,
 )
+from rlaif_fast_export.graph.head_form import head_form
 from rlaif_fast_export.graph.prefix import LayerPrefix
 from rlaif_fast_export.graph.weights import LARGEST_HALF
 from rlaif_fast_export.sources.heads import head_of
@@ -45,12 +46,12 @@ class PromptArrays:
 
     @classmethod
     def of(cls, lm: Any, label_ids: Sequence[int], prefix: Sequence[LayerPrefix]) -> PromptArrays:
-        """Of a model, its head's rows as they are stored."""
-        head, rows = head_of(lm), list(label_ids)
+        """Of a model, its head's rows as they are stored, times what the model multiplies its logits by."""
+        head, rows, scale = head_of(lm), list(label_ids), np.float32(head_form(lm).scale)
         bias = getattr(head, "bias", None)
         return cls(
-            head.weight.detach()[rows].float().numpy(),
-            np.zeros(len(rows), np.float32) if bias is None else bias.detach()[rows].float().numpy(),
+            head.weight.detach()[rows].float().numpy() * scale,
+            np.zeros(len(rows), np.float32) if bias is None else bias.detach()[rows].float().numpy() * scale,
             prefix,
         )
 

@@ -75,11 +75,15 @@ def verify(folder: Path, build: Built, progress: Callable[[str, float], None]) -
 
         of_probes = answers(oracle.probes)
         of_judged = of_probes if build.int8 is None else answers(oracle.judged)
+        of_longest = None if oracle.longest is None else answers([oracle.longest[0]])
         listed.result()
     manifest = build.manifest
     probes = probes_of(oracle.probes, oracle.of_probes, of_probes)
     if build.int8 is None:
         found = exact_card(manifest.prompt.template, of_probes, oracle.of_probes, model)
+        if oracle.longest is not None and of_longest is not None:
+            text = f"a pair of {manifest.maximum_length:,} tokens, all that it may have"
+            require_exact(fidelity(of_longest, oracle.longest[1], text), model)
         final = replace(manifest.prompt, fidelity=found, probes=probes)
     else:
         template = manifest.prompt.template

@@ -79,7 +79,8 @@ def _attention(node: Any) -> list[Any]:
     q, k, v = (_by_head(x, n, size) for x, n in ((q, heads), (k, groups), (v, groups)))
     if node.get_attribute("do_rotary"):
         cos, sin = (op.gather(node.get_input(i), node.get_input(9), np.int64(0)) for i in (7, 8))  # [1, S, R/2]
-        q, k = _rotated(q, cos, sin, size), _rotated(k, cos, sin, size)
+        pairs = bool(node.get_attribute("rotary_interleaved", 0))
+        q, k = _rotated(q, cos, sin, size, pairs), _rotated(k, cos, sin, size, pairs)
     keys, values = (op.concat([before, x], 2) for before, x in zip(past, (k, v), strict=True))
     mask, scale, cap = node.get_input(10), np.float32(node.get_attribute("scale")), node.get_attribute("softcap")
     # A group of query heads shares a head of keys: groups become the batch, [G, H/G, S, D] over [G, 1, P+S, D].
@@ -96,7 +97,7 @@ def _attention(node: Any) -> list[Any]:
 
 
 def _rotary(node: Any) -> list[Any]:
-    """RotaryEmbedding of [1, S, H*D], by the halves of each head's first R features."""
+    """RotaryEmbedding of [1, S, H*D], by the halves or the neighbours of each head's first R features."""
     import openvino.opset13 as op
 
     x, positions, cos, sin = (node.get_input(i) for i in range(4))
@@ -106,15 +107,24 @@ def _rotary(node: Any) -> list[Any]:
     size = width.get_length() // heads if heads else rotated
     cos, sin = (op.gather(table, positions, np.int64(0)) for table in (cos, sin))
     parts = op.reshape(x, np.array([1, 0, -1, size]), True)
-    out = _rotated(op.transpose(parts, np.array([0, 2, 1, 3])), cos, sin, size)
+    out = _rotated(
+        op.transpose(parts, np.array([0, 2, 1, 3])), cos, sin, size, bool(node.get_attribute("interleaved", 0))
+    )
     return [op.reshape(op.transpose(out, np.array([0, 2, 1, 3])), op.shape_of(x), False).output(0)]
 
 
-def _rotated(x: Any, cos: Any, sin: Any, size: int) -> Any:
-    """``x`` [1, H, S, D] rotated by cos and sin [1, S, R/2]; features behind R stay."""
+def _rotated(x: Any, cos: Any, sin: Any, size: int, pairs: bool) -> Any:
+    """``x`` [1, H, S, D] rotated by cos and sin [1, S, R/2]; features behind R stay.
+
+    ``pairs``: features 2i and 2i + 1 turn together, not i and i + R/2.
+    """
     import openvino.opset13 as op
 
     half = cos.get_output_partial_shape(0)[2].get_length()
+    if pairs:  # the same, on the features in another order
+        there = np.concatenate((np.arange(0, 2 * half, 2), np.arange(1, 2 * half, 2), np.arange(2 * half, size)))
+        turned = _rotated(op.gather(x, there, np.int64(3)), cos, sin, size, False)
+        return op.gather(turned, np.argsort(there), np.int64(3))
     widths = [half, half, *([size - 2 * half] if size > 2 * half else [])]
     a, b, *rest = op.variadic_split(x, np.int64(3), np.array(widths)).outputs()
     cos, sin = (op.unsqueeze(table, np.int64(1)) for table in (cos, sin))
