@@ -236,7 +236,7 @@ def test_what_is_no_bundle_or_not_there(
     asked = len(hub.seen)
     Path(tmp_path / "here").mkdir()
     for path in (tmp_path / "here" / "none", "./someone/phi", "a/b/c"):
-        one_line(rlaif_fast("inspect", path), "not exported yet; `rlaif-fast export")
+        one_line(rlaif_fast("inspect", path), "`rlaif-fast export ")
     assert len(hub.seen) == asked, "a path is not asked for at the hub"
 
 
