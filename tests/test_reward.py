@@ -135,6 +135,26 @@ def test_what_a_chat_template_would_rewrite_is_refused(bundle: Callable[[str], P
     assert place == Place("newlines", "", ("</think>",))
 
 
+def test_what_is_refused_is_so_before_the_first_is_judged_or_set_aside(
+    bundle: Callable[[str], Path], tmp_path: Path, rlaif_fast: Callable[..., Run]
+) -> None:
+    """However short a text is: it is not for its length that it is refused."""
+    texts = ["A fox.", "A dog.", "<think>hm</think> A fox."]
+    files = {
+        "judge": [{"instruction": "i", "response_0": "A fox.", "response_1": text} for text in texts[1:]],
+        "score": [{"instruction": "i", "response": text} for text in texts[1:]],
+        "rank": [{"instruction": "i", "responses": texts[:2]}, {"instruction": "i", "responses": texts}],
+    }
+    for command, rows in files.items():
+        path = tmp_path / f"{command}.jsonl"
+        path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+        done = rlaif_fast(command, path, "-b", bundle("qwen3"), "--on-error", "skip")
+        assert done.out.count("\n") == 1 and "row 2" not in done.out, (command, done.err)
+        assert "contains '</think>'" in done.err and "1 skipped" in done.err, (command, done.err)
+        done = rlaif_fast(command, path, "-b", bundle("qwen3"))
+        assert done.status == 1 and not done.out and "contains '</think>'" in done.err, (command, done.err)
+
+
 @pytest.mark.parametrize("padding", ["<|eot_id|>", "</s>"])
 def test_a_conversation_that_ends_with_padding(padding: str, tmp_path: Path) -> None:
     """Llama 3's ends with <|eot_id|>: where that is the padding, the token before it is the one that is read."""

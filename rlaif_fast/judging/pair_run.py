@@ -67,7 +67,7 @@ class PairRun(Run[Pair, Verdict]):
         self._shown: Orders = "forward" if orders == "forward" else "both"
         self._window, self._shorten = window or rows.window, shorten
         rows.fit(
-            judge.manifest.maximum_length, lambda pair: judge.prompt_tokens(pair, self._shown),
+            judge.taken_unread, lambda pair: judge.prompt_tokens(pair, self._shown),
             judge.shortened if shorten else None,
         )  # fmt: skip
         self.frugal: FrugalJudge | None = None

@@ -16,6 +16,7 @@ from rlaif_fast.judging.ranking import Ranking, ranking_by
 from rlaif_fast.judging.reward_ranking import RewardRankings
 from rlaif_fast.judging.verdict import Calibration
 from rlaif_fast.rows.candidates import HOW, Candidates
+from rlaif_fast.rows.pairs import Pair
 
 
 class Ranker:
@@ -91,7 +92,7 @@ class Ranker:
 
     def check(self, candidates: Candidates, orders: Orders = "both") -> None:
         """Raises PairError where a prompt is longer than the model's context."""
-        for _, pair in candidates.pairs():
+        for pair in self._with_all_prompts(candidates):
             self.judge.prompt_tokens(pair, orders)
 
     def shortened(self, candidates: Candidates) -> Candidates:
@@ -101,8 +102,16 @@ class Ranker:
         """
         while True:
             shown = candidates.shown
-            for _, pair in candidates.pairs():
+            for pair in self._with_all_prompts(candidates):
                 shown = self.judge.shortened(replace(pair, shown=shown)).shown
             if shown == candidates.shown:
                 return candidates
             candidates = replace(candidates, shown=shown)
+
+    def _with_all_prompts(self, candidates: Candidates) -> Iterator[Pair]:
+        """Pairs that have every prompt of the candidates: of a reward model, one for each response at the most."""
+        seen: set[int] = set()
+        for places, pair in candidates.pairs():
+            if self._by_rewards is None or not seen.issuperset(places):
+                seen.update(places)
+                yield pair

@@ -36,7 +36,7 @@ class RankingRun(Run[Candidates, Ranking]):
         ranker.judge.require_orders(orders)
         self.ranker, self.orders, self._shorten, self._preferences = ranker, orders, shorten, preferences
         rows.fit(
-            ranker.judge.manifest.maximum_length, lambda candidates: ranker.check(candidates, orders),
+            ranker.judge.taken_unread, lambda candidates: ranker.check(candidates, orders),
             ranker.shortened if shorten else None,
         )  # fmt: skip
 

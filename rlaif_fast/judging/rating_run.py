@@ -32,7 +32,7 @@ class RatingRun(Run[Sample, Rating | Reward]):
         """
         super().__init__(rows, {"sum": 0.0}, sieve)
         self.rater, self._shorten = rater, shorten
-        rows.fit(rater.manifest.maximum_length, rater.prompt_tokens, rater.shortened if shorten else None)
+        rows.fit(rater.taken_unread, rater.prompt_tokens, rater.shortened if shorten else None)
 
     @property
     def bound(self) -> Mapping[str, Any]:

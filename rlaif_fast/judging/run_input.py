@@ -26,11 +26,11 @@ class Reading(Protocol[I]):
     ) -> Iterator[I]: ...
 
 
-def fitting(maximum: int, check: Callable[[I], object], shorten: Callable[[I], I] | None) -> Callable[[I], I]:
+def fitting(unread: int, check: Callable[[I], object], shorten: Callable[[I], I] | None) -> Callable[[I], I]:
     """What makes an item fit the model; arguments are those of :meth:`RunInput.fit`."""
 
     def fit(item: I) -> I:
-        if 2 * item.bytes <= maximum:  # a token is a byte or more, and the template has the other half
+        if item.bytes <= unread:
             return item
         if shorten is not None:
             return shorten(item)
@@ -101,16 +101,16 @@ class RunInput(Generic[I]):
             self.total += 1
             self._longest = max(self._longest, item.bytes)
 
-    def fit(self, maximum: int, check: Callable[[I], object], shorten: Callable[[I], I] | None) -> None:
+    def fit(self, unread: int, check: Callable[[I], object], shorten: Callable[[I], I] | None) -> None:
         """Make items fit the model; an item that does not is an error, before the first is judged where possible.
 
         Args:
-            maximum: tokens of a prompt.
-            check: raises PairError where an item's prompt is longer.
+            unread: bytes of an item that is sure to fit (:attr:`Session.taken_unread`).
+            check: raises PairError where an item's prompt is too long, or refused.
             shorten: makes an item fit in place of the error.
         """
-        self._fit = fit = fitting(maximum, check, shorten)
-        if not self._skip and self._restartable and 2 * self._longest > maximum:
+        self._fit = fit = fitting(unread, check, shorten)
+        if not self._skip and self._restartable and self._longest > unread:
             for _ in islice(self._read(fit=fit), self.limit):
                 pass
 

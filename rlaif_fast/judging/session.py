@@ -15,6 +15,7 @@ from rlaif_fast.bundle.prompt import Probe
 from rlaif_fast.errors import PairError
 from rlaif_fast.judging.pair_questions import shown
 from rlaif_fast.prompts.kinds import Kinds
+from rlaif_fast.prompts.reward_template import RewardTemplate
 from rlaif_fast.prompts.score_template import ScoreTemplate
 from rlaif_fast.prompts.tokenizer import PromptTokenizer
 from rlaif_fast.rows.pairs import Pair
@@ -120,6 +121,17 @@ class Session(ABC, Generic[I]):
     def digest(self) -> str:
         """What tells this judge from any other."""
         return self.manifest.digest
+
+    @property
+    def taken_unread(self) -> int:
+        """Bytes of an item's texts up to which it is sure to fit the model; -1 where what they contain may be refused.
+
+        A token is a byte or more, and what stands around the texts has as much room as they have.
+        """
+        prompt = self.manifest.prompt
+        if isinstance(prompt.template, RewardTemplate) and prompt.template.refuses:
+            return -1
+        return (self.manifest.maximum_length - len(prompt.prefix_ids)) // 2
 
     def describe(self) -> str:
         """How the runtime was set up and why, a few lines for people."""

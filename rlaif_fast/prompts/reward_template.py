@@ -71,6 +71,11 @@ class RewardTemplate:
         values = {"instruction": self.instruction.trimmed(instruction), "response": self.response.trimmed(response)}
         return filled(self.text, values, PART)
 
+    @property
+    def refuses(self) -> bool:
+        """Whether there are texts that it would not write as the model's chat template does."""
+        return bool(self.instruction.refused or self.response.refused)
+
     def why_not(self, instruction: str, response: str) -> str | None:
         """Why the model's chat template would not write these texts as this one does; None where it would."""
         for what, place, text in (

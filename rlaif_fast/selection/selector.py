@@ -75,7 +75,7 @@ class Selector:
         judge = trial.judge_of(trial.current)
         rows = RunInput.of(self._pairs)
         rows.check()
-        rows.fit(judge.manifest.maximum_length, judge.prompt_tokens, judge.shortened if self._shorten else None)
+        rows.fit(judge.taken_unread, judge.prompt_tokens, judge.shortened if self._shorten else None)
         wordings = [read_template(one).wording for one in templates] or list(BUILT_IN.values())
         prompts = self._plain(trial, wordings, templates or list(BUILT_IN), chat, steps)
         if not templates:

@@ -103,29 +103,29 @@ class Lanes:
 
 
 def _judge(judge: Judge, orders: Orders) -> Lane[Pair]:
-    maximum = judge.manifest.maximum_length
+    unread = judge.taken_unread
     return Lane(
         "judge", judge.manifest.prompt.name, PAIR_NAMES, RowReader.pairs,
-        fitting(maximum, lambda pair: judge.prompt_tokens(pair, orders), None),
-        fitting(maximum, lambda _: None, judge.shortened),
+        fitting(unread, lambda pair: judge.prompt_tokens(pair, orders), None),
+        fitting(unread, lambda _: None, judge.shortened),
         lambda pairs: judge.judge_many(pairs, orders, window=len(pairs)), lambda _: 1,
     )  # fmt: skip
 
 
 def _score(rater: Rater) -> Lane[Sample]:
-    maximum = rater.manifest.maximum_length
+    unread = rater.taken_unread
     return Lane(
         "score", rater.manifest.prompt.name, SAMPLE_NAMES, RowReader.samples,
-        fitting(maximum, rater.prompt_tokens, None), fitting(maximum, lambda _: None, rater.shortened),
+        fitting(unread, rater.prompt_tokens, None), fitting(unread, lambda _: None, rater.shortened),
         lambda samples: rater.rate_many(samples, window=len(samples)), lambda _: 1,
     )  # fmt: skip
 
 
 def _rank(ranker: Ranker, orders: Orders) -> Lane[Candidates]:
-    maximum = ranker.judge.manifest.maximum_length
+    unread = ranker.judge.taken_unread
     return Lane(
         "rank", ranker.judge.manifest.prompt.name, CANDIDATES_NAMES, RowReader.candidates,
-        fitting(maximum, lambda row: ranker.check(row, orders), None),
-        fitting(maximum, lambda _: None, ranker.shortened),
+        fitting(unread, lambda row: ranker.check(row, orders), None),
+        fitting(unread, lambda _: None, ranker.shortened),
         lambda rows: ranker.rank_many(rows, orders), lambda row: comb(len(row.responses), 2),
     )  # fmt: skip
