@@ -155,6 +155,21 @@ def test_what_is_refused_is_so_before_the_first_is_judged_or_set_aside(
         assert done.status == 1 and not done.out and "contains '</think>'" in done.err, (command, done.err)
 
 
+def test_no_order_can_be_inconsistent(
+    bundle: Callable[[str], Path], tmp_path: Path, rlaif_fast: Callable[..., Run]
+) -> None:
+    path = tmp_path / "rows.jsonl"
+    path.write_text('{"instruction": "i", "responses": ["a", "b"]}\n')
+    for command in (("judge",), ("rank", "--to", "pairs")):
+        done = rlaif_fast(*command, path, "-b", bundle("qwen3"), "--only-consistent", "-o", tmp_path / "out.jsonl")
+        assert done.status == 2 and "is a reward model: it reads no order" in done.err, done.err
+
+
+def test_equal_responses_are_a_tie(bundle: Callable[[str], Path]) -> None:
+    ranking = Ranker.load(bundle("qwen3")).rank("i", ["</think>", "</think>"])  # which could not be read
+    assert ranking.strengths == [0.0, 0.0] and ranking.wins == [[0.5, 0.5], [0.5, 0.5]] and ranking.ranking == [0, 1]
+
+
 @pytest.mark.parametrize("padding", ["<|eot_id|>", "</s>"])
 def test_a_conversation_that_ends_with_padding(padding: str, tmp_path: Path) -> None:
     """Llama 3's ends with <|eot_id|>: where that is the padding, the token before it is the one that is read."""

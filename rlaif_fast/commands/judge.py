@@ -16,6 +16,7 @@ from rlaif_fast.commands.verdict_options import (
     calibration_option,
     check_consistent,
     check_exact,
+    check_reads_orders,
     opened_judge,
 )
 
@@ -107,6 +108,7 @@ def judge(
         folder = bundle_folder_of(bundle) if bundle or profile is None else profile.folder
         started, spin = time.perf_counter(), not give_way(nice)
         loaded, precise = opened_judge(folder, template, threads, spin, engine, exact=exact)
+        check_reads_orders(context.params, loaded)
         calibrated = calibration_of(calibration, loaded)
         if profile is not None and profile_file is not None:
             profile.require_judge(loaded.digest, profile_file)

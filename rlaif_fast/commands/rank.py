@@ -16,6 +16,7 @@ from rlaif_fast.commands.verdict_options import (
     calibration_option,
     check_consistent,
     check_exact,
+    check_reads_orders,
     opened_judge,
 )
 
@@ -89,6 +90,7 @@ def rank(
         taken.check()
         folder = bundle_folder_of(bundle)
         judge, precise = opened_judge(folder, template, threads, not give_way(nice), engine, exact=exact)
+        check_reads_orders(context.params, judge)
         ranker = Ranker(precise or judge, calibration_of(calibration, judge))
         if verbose:
             say(f"{ranker.judge.manifest.name}\n{ranker.judge.describe()}")

@@ -33,6 +33,14 @@ def check_consistent(given: Mapping[str, Any], orders: str) -> None:
         raise click.UsageError("--only-consistent needs --orders both: one order cannot disagree")
 
 
+def check_reads_orders(given: Mapping[str, Any], judge: Judge) -> None:
+    """Raise UsageError where ``--only-consistent`` meets a reward model."""
+    if given["only_consistent"] and judge.manifest.is_reward_model:
+        raise click.UsageError(
+            f"--only-consistent is of two orders, {judge.manifest.name} is a reward model: it reads no order"
+        )
+
+
 def opened_judge(
     folder: Path, template: str | None, threads: int, spin: bool, engine: str, *, exact: bool = False
 ) -> tuple[Judge, ExactJudge | None]:  # fmt: skip

@@ -33,6 +33,8 @@ class RewardRankings:
         """The ranking, in one pass. Raises PairError, JudgeError."""
         first = row.first_places
         places = sorted(set(first))
+        if len(places) == 1:  # a tie, which nothing has to be read for
+            return ranking_with(row, {}, [0.0] * len(first))
         samples = [
             Sample(row.instruction, row.responses[n], row.id, {}, f"{row}, response {n}", row.shown) for n in places
         ]
