@@ -110,6 +110,17 @@ def test_bad_rows_are_a_column(cluster: None, llama: Path, llama_judge: Judge) -
     assert short[0]["truncated"] and short[0]["error"] is None
 
 
+def test_a_bad_first_row_spoils_no_batch(llama: Path) -> None:
+    """Where a batch begins is chance: its rows have the shape of the first that has one."""
+    from rlaif_fast.integrations import ray as ours
+
+    worker = ours.PairWorker(ours._plan(llama, Judge, None, "both", "error", "onnxruntime", 1))
+    two = [{"response": "A fox."}, {"response": "A dog."}]
+    some = [{"instruction": "Say it.", "completions": rows} for rows in (None, two)]
+    bad, good = worker(pa.Table.from_pylist(some)).to_pylist()
+    assert bad["error"] and good["error"] is None and {good["chosen"], good["rejected"]} == {"A fox.", "A dog."}
+
+
 def test_scores(cluster: None, tiny_folder: Callable[[str], Path], tmp_path: Path) -> None:
     from rlaif_fast import Rater
     from rlaif_fast.integrations.ray import score_dataset

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,9 @@ from rlaif_fast import ExactJudge, FrugalJudge, Judge, Pair, PairError, Ranker, 
 from rlaif_fast.bundle.folder import read_manifest
 from rlaif_fast.bundle.prompt import Arrays
 from rlaif_fast.errors import ArgumentError, BundleError, ExportError
+from rlaif_fast.integrations.labeler import Labeler
+from rlaif_fast.integrations.ray import judge_dataset
+from rlaif_fast.integrations.rewards import GroupRewardFunction
 from rlaif_fast.prompts.reward_template import Place
 from rlaif_fast.prompts.template import SUMMARY
 from rlaif_fast.rows.candidates import Candidates
@@ -261,6 +265,9 @@ def test_orders_templates_and_prompts_are_refused(
         ranker.rank("i", ["a", "b"], "forward")
     with pytest.raises(ArgumentError, match=refusal):
         FrugalJudge(judge, {}, "auto")
+    for made in (Labeler, GroupRewardFunction.load, partial(judge_dataset, None)):  # not when the first batch comes
+        with pytest.raises(ArgumentError, match=refusal):
+            made(bundle("qwen3"), orders="forward")
     with pytest.raises(BundleError, match="through its own chat template alone, it has no prompt 'summary'; leave"):
         Judge.load(bundle("qwen3"), template="summary")
     with pytest.raises(ExportError, match="through its own chat template alone; leave summary out"):

@@ -11,6 +11,7 @@ from rlaif_fast.errors import PairError
 from rlaif_fast.integrations.batch import OnLong, judged
 from rlaif_fast.integrations.opened import Opened
 from rlaif_fast.judging.judge import Judge, Orders
+from rlaif_fast.judging.pair_questions import questions_of
 from rlaif_fast.judging.verdict import COLUMNS, TIE
 from rlaif_fast.rows.pairs import TEXTS, Pair, pair_from_row
 from rlaif_fast.schemas.known import OWN
@@ -51,9 +52,9 @@ class Labeler:
             ArgumentError: one of them is none.
             BundleError: there is no bundle, or no such prompt in it.
         """
-        arguments.one_of("orders", orders, get_args(Orders))
         arguments.one_of("on_long", on_long, get_args(OnLong))
         self._opened = Opened(Judge, path_or_id, template, threads)
+        questions_of(self._opened.manifest).require_orders(orders)
         self._columns = (*COLUMNS, TIE) if self._opened.manifest.ties else COLUMNS  # of its rows
         self._orders, self._on_long = orders, on_long
 

@@ -26,6 +26,7 @@ from rlaif_fast.bundle.hub import published_name
 from rlaif_fast.errors import ArgumentError, BundleError, PairError
 from rlaif_fast.integrations.batch import OnLong
 from rlaif_fast.judging.judge import Judge, Orders
+from rlaif_fast.judging.pair_questions import questions_of
 from rlaif_fast.judging.rater import Rater
 from rlaif_fast.judging.verdict import COLUMNS, TIE
 from rlaif_fast.rows.fields import free_names
@@ -66,7 +67,6 @@ def judge_dataset(
         ArgumentError: an argument is none of those there are.
         BundleError: there is no bundle, or no such prompt in it.
     """
-    arguments.one_of("orders", orders, get_args(Orders))
     plan = _plan(bundle, Judge, template, orders, on_long, engine, cpus)
     return _mapped(ds, PairWorker, plan, actors, batch_size)
 
@@ -162,7 +162,7 @@ class PairWorker(Worker):
         self._shape = OWN
 
     def _look_at(self, rows: list[dict[str, Any]]) -> tuple[str, ...]:
-        self._shape = next(filter(None, map(recognise, rows[:1])), OWN)
+        self._shape = next(filter(None, map(recognise, rows)), OWN)
         return _used(self._shape, rows, TEXTS)
 
     def _item(self, row: Mapping[str, Any]) -> Any:
@@ -205,6 +205,8 @@ def _plan(
         raise ArgumentError(f"cpus: {cpus!r} is no number of CPUs that an actor can have")
     folder = find_bundle(bundle)
     manifest = read_manifest(folder).through(template, kind.kinds)
+    if kind is Judge:
+        questions_of(manifest).require_orders(orders)
     name = published_name(folder) or str(folder.resolve())
     return Plan(name, manifest.prompt.name, manifest.digest, orders, on_long, engine, cpus)
 

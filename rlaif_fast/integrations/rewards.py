@@ -12,6 +12,7 @@ from rlaif_fast.errors import PairError
 from rlaif_fast.integrations.opened import Opened
 from rlaif_fast.integrations.texts import said
 from rlaif_fast.judging.judge import Judge, Orders
+from rlaif_fast.judging.pair_questions import questions_of
 from rlaif_fast.judging.ranker import Ranker
 from rlaif_fast.judging.ranking import Ranking
 from rlaif_fast.judging.rater import Rater
@@ -123,7 +124,7 @@ class GroupRewardFunction(_Rewards[Judge]):
     def __init__(
         self, opened: Opened[Judge], on_long: OnLong, name: str, orders: Orders = "both", reward: Reward = "wins"
     ) -> None:
-        arguments.one_of("orders", orders, get_args(Orders))
+        questions_of(opened.manifest).require_orders(orders)
         arguments.one_of("reward", reward, get_args(Reward))
         super().__init__(opened, on_long, name)
         self._orders, self._reward = orders, reward
