@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from rlaif_fast.bundle.hub import published_name
 from rlaif_fast.errors import EvalError
 from rlaif_fast.evaluation.calibration import Calibration
 from rlaif_fast.selection.profile import Judging, Profile, read_profile
@@ -28,6 +30,15 @@ def test_a_profile_reads_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     assert _profile().folder == tmp_path / "bundles" / "microsoft-phi-1_5-int8"
     with pytest.raises(EvalError, match="was made for another judge than microsoft/phi-1_5"):
         profile.require_judge("e" * 64, path)
+
+
+def test_a_downloaded_bundle_is_found_by_its_commit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RLAIF_FAST_HOME", str(tmp_path))
+    folder = tmp_path / "downloads" / "owner--name" / ("c" * 40)
+    folder.mkdir(parents=True)
+    name = published_name(folder)
+    assert name == f"owner/name@{'c' * 40}"
+    assert replace(_profile(), judge=Judging(name, "int8", "d" * 64)).folder == folder
 
 
 @pytest.mark.parametrize(

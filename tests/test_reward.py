@@ -14,6 +14,7 @@ import pytest
 from safetensors.torch import load_file, save_file
 
 from rlaif_fast import ExactJudge, FrugalJudge, Judge, Pair, PairError, Ranker, Rater
+from rlaif_fast.bundle.card import model_card
 from rlaif_fast.bundle.folder import read_manifest
 from rlaif_fast.bundle.prompt import Arrays
 from rlaif_fast.errors import ArgumentError, BundleError, ExportError
@@ -157,6 +158,11 @@ def test_what_is_refused_is_so_before_the_first_is_judged_or_set_aside(
         assert "contains '</think>'" in done.err and "1 skipped" in done.err, (command, done.err)
         done = rlaif_fast(command, path, "-b", bundle("qwen3"))
         assert done.status == 1 and not done.out and "contains '</think>'" in done.err, (command, done.err)
+
+
+def test_a_model_card_says_what_its_figures_are_of(bundle: Callable[[str], Path]) -> None:
+    card = model_card(read_manifest(bundle("qwen3")), "owner/name")
+    assert "| `reward` | pairs " in card and "of log-odds" not in card
 
 
 def test_no_order_can_be_inconsistent(

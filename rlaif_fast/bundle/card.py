@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 from rlaif_fast.bundle.manifest import Manifest
 from rlaif_fast.bundle.prompt import BundlePrompt
-from rlaif_fast.prompts.template import Template
+from rlaif_fast.prompts.kinds import FOR_PAIRS
 from rlaif_fast.reports.tables import Table
 
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+", re.ASCII)
@@ -83,15 +83,15 @@ def _fidelity(manifest: Manifest) -> Iterator[str]:
     yield "## Prompts, and how faithful it is through each"
     yield (
         "The difference to PyTorch in float32 on the model's own weights, measured when the bundle was made: in"
-        " log-odds of the labels for pairs, in score for single responses. The first prompt is the default,"
-        " `--template NAME` takes another."
+        " log-odds of p1 for pairs, in score for single responses. The first prompt is the default, `--template NAME`"
+        " takes another."
     )
     yield "\n".join(Table("prompt", columns, rows).to_markdown()).rstrip()
 
 
 def _fidelity_row(prompt: BundlePrompt) -> list[str]:
     of = prompt.fidelity
-    kind = "pairs" if isinstance(prompt.template, Template) else "single responses"
+    kind = "pairs" if isinstance(prompt.template, FOR_PAIRS) else "single responses"
     figures = (f"{of.mean:.2g}", f"{of.p99:.2g}", f"{of.max:.2g}", f"{100 * of.flips:.1f} %")
     return [f"`{prompt.name}`", kind, *figures, of.prompts]
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from rlaif_fast.bundle.home import bundle_folder
+from rlaif_fast.bundle.hub import Published
 from rlaif_fast.bundle.typed_json import no_constant, record, typed
 from rlaif_fast.errors import EvalError
 from rlaif_fast.evaluation.calibration import Calibration, checked
@@ -19,7 +20,10 @@ _LONGEST = 1 << 20  # bytes of a file; what is cut off is no JSON
 
 @dataclass(frozen=True)
 class Judging:
-    """Which bundle: a model's id or a folder, its precision, and the digest of the judge it is through the prompt."""
+    """Which bundle, its precision, and the digest of the judge that it is through the prompt.
+
+    The bundle is a model's id, a folder, or a published bundle at its commit.
+    """
 
     bundle: str
     precision: str
@@ -47,12 +51,14 @@ class Profile:
 
         Raises EvalError where it is not there.
         """
-        path = Path(self.judge.bundle)
+        path, published = Path(self.judge.bundle), Published.named(self.judge.bundle)
         folder = path if path.exists() else bundle_folder(self.judge.bundle, self.judge.precision)
+        if not folder.exists() and published is not None:
+            folder = published.kept() or folder
         if not folder.exists():
             raise EvalError(
                 f"{self.judge.bundle} ({self.judge.precision}): the profile's bundle is not there; say with -b where"
-                " it is now, or export it again"
+                " it is now, or export or download it again"
             )
         return folder
 

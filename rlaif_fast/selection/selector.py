@@ -9,6 +9,7 @@ from tempfile import TemporaryDirectory
 from typing import Any, Literal
 
 from rlaif_fast.bundle.home import DEFAULT_MODEL
+from rlaif_fast.bundle.hub import published_name
 from rlaif_fast.errors import PairError, TemplateError
 from rlaif_fast.evaluation.report import Labels
 from rlaif_fast.judging.run_input import RunInput
@@ -108,10 +109,10 @@ class Selector:
         )  # fmt: skip
 
     def profile(self, trial: Trial, chosen: Chosen, bundle: str | None, command: str) -> Profile:
-        """The best one, for later runs; ``bundle`` is what was given: a folder, a model's id, or nothing."""
+        """The best one, for later runs; ``bundle`` is what was given: a folder, a name, or nothing."""
         assert chosen.best is not None and chosen.tested is not None
         bundle = bundle or DEFAULT_MODEL
-        bundle = str(Path(bundle).resolve()) if Path(bundle).exists() else bundle
+        bundle = str(Path(bundle).resolve()) if Path(bundle).exists() else published_name(trial.folder) or bundle
         judge = trial.judge_of(chosen.best.prompt)
         selected = {
             "source": self._name, "command": command, "against": trial.current,

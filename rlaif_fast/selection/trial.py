@@ -26,6 +26,7 @@ class Trial:
     """A bundle through several prompts; leaving the context takes out what was made in it and is not kept.
 
     Attributes:
+        folder: the bundle's.
         current: name of the prompt that is to be beaten.
         there: names of the prompts for pairs that the bundle came with.
         left_out: what was said of prompts that could not be made.
@@ -46,7 +47,7 @@ class Trial:
         Raises BundleError where there is no bundle or no such prompt in it, this machine answers otherwise, or another
         process tries prompts in it: what that one has made and will take out again would count as the bundle's.
         """
-        self._folder, self._model, self._trusted = folder, model, trusted
+        self.folder, self._model, self._trusted = folder, model, trusted
         lock = home() / READINGS / f"trial-{hashlib.sha256(bytes(folder.resolve())).hexdigest()[:16]}"
         try:
             with named(lock.parent, "what is read is kept there; RLAIF_FAST_HOME moves it to another folder"):
@@ -64,7 +65,7 @@ class Trial:
     @property
     def prompts(self) -> list[str]:
         """Names of the prompts for pairs that are there now."""
-        return [one.name for one in read_manifest(self._folder).prompts if isinstance(one.template, Template)]
+        return [one.name for one in read_manifest(self.folder).prompts if isinstance(one.template, Template)]
 
     def judge_of(self, prompt: str) -> Judge:
         """The judge through a prompt; the weights are loaded once for all. Raises BundleError."""
@@ -85,7 +86,7 @@ class Trial:
         before = self.prompts
         wanted = {prompt_name(read_template(name).wording, chat) for name in templates}.difference(before)
         self._made.update(wanted)  # now: stopped halfway, what is there by then is taken out too
-        command = [sys.executable, "-m", "rlaif_fast", "prompt", "add", str(self._folder), "--on-error", "skip"]
+        command = [sys.executable, "-m", "rlaif_fast", "prompt", "add", str(self.folder), "--on-error", "skip"]
         command += [word for name in templates for word in ("--template", name)]
         command += ["--chat", "yes" if chat else "no"]
         command += ["--model", self._model] if self._model else []
@@ -107,7 +108,7 @@ class Trial:
         try:
             gone = [name for name in self.prompts if name in self._made and name not in self.kept]
             if gone:
-                remove_prompts(self._folder, gone)
+                remove_prompts(self.folder, gone)
         finally:
             self._lock.release()
 
