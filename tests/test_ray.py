@@ -121,6 +121,16 @@ def test_a_bad_first_row_spoils_no_batch(llama: Path) -> None:
     assert bad["error"] and good["error"] is None and {good["chosen"], good["rejected"]} == {"A fox.", "A dog."}
 
 
+def test_labels_that_a_shape_reads_are_kept(llama: Path) -> None:
+    from rlaif_fast.integrations import ray as ours
+
+    worker = ours.PairWorker(ours._plan(llama, Judge, None, "both", "error", "onnxruntime", 1))
+    row = {"prompt": "Say it.", "chosen": "A fox.", "rejected": "A dog.", "label": 0, "input_label": "x", "note": 1}
+    (found,) = worker(pa.Table.from_pylist([row])).to_pylist()
+    assert (found["input_input_label"], found["input_label"], found["note"], found["error"]) == (0, "x", 1, None)
+    assert found["label"] in (1, 2) and "human_label" not in found
+
+
 def test_scores(cluster: None, tiny_folder: Callable[[str], Path], tmp_path: Path) -> None:
     from rlaif_fast import Rater
     from rlaif_fast.integrations.ray import score_dataset

@@ -41,6 +41,7 @@ if TYPE_CHECKING:
 ERROR = "error"  # the last column: what is wrong with a row that could not be judged, null of all others
 _DOUBLES = ("p1", "p2", TIE, "score", "rating", "mass")
 _TYPES = {"label": "int64", "consistent": "bool", "truncated": "bool", **dict.fromkeys(_DOUBLES, "double")}
+_LABELS = ("label", "human_label", "file_label")
 _LISTS = ("p1_by_order", "distribution")  # of doubles; whatever is named nowhere here is text
 
 
@@ -256,4 +257,9 @@ def _table(rows: list[dict[str, Any]], columns: tuple[str, ...], table: pa.Table
     first = table.slice(0, 1).to_pylist()
     names = free_names({name: first[0][name] if first else None for name in carried}, (*columns, TIE, ERROR))
     out.update((names[name], table[name]) for name in carried)
+    for name in filter(used.__contains__, _LABELS):  # what it means depends on the shape: handed on as it is
+        kept = f"input_{name}"
+        while kept in out:
+            kept = f"input_{kept}"
+        out[kept] = table[name]
     return pa.table({**out, ERROR: column(ERROR)})
