@@ -64,11 +64,11 @@ def optional_text(name: str, value: Any) -> str | None:
     return value
 
 
-def path(name: str, value: Any) -> Path:
-    """``value`` as a path, which must be one or a text that is not empty."""
+def path_or_name(name: str, value: Any) -> Path | str:
+    """``value``, which must be a path, or a text that is not empty: that may be a name, and stays a text."""
     if not isinstance(value, str | os.PathLike) or not os.fspath(value):
         raise ArgumentError(f"{name}: {value!r} is neither a folder nor the id of an exported model")
-    return Path(value)
+    return value if isinstance(value, str) else Path(value)
 
 
 def instance(name: str, value: Any, kinds: type | tuple[type, ...], instead: str) -> Any:

@@ -13,10 +13,12 @@ from pathlib import Path
 
 import pytest
 
+from rlaif_fast import Judge
 from rlaif_fast.bundle.card import model_card
 from rlaif_fast.bundle.folder import entry, read_manifest, write_manifest
 from rlaif_fast.bundle.hub import Published
 from rlaif_fast.bundle.manifest import MANIFEST, MODEL, TOKENIZER, WEIGHTS
+from rlaif_fast.integrations.labeler import Labeler
 from tests.conftest import ROOT, Run
 from tests.hub_server import HubServer
 from tests.stopping import interrupted
@@ -66,6 +68,15 @@ def one_line_at_end(done: Run, said: str) -> None:
 def downloads(home: Path) -> list[str]:
     folder = home / "downloads" / "me--judge"
     return sorted(path.name for path in folder.iterdir() if path.is_dir()) if folder.is_dir() else []
+
+
+def test_python_takes_the_name_too(llama: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that is here already, so that no hub is asked."""
+    monkeypatch.setenv("RLAIF_FAST_HOME", str(tmp_path))
+    name, folder = f"{NAME}@{'c' * 40}", tmp_path / "downloads" / "me--judge" / ("c" * 40)
+    shutil.copytree(llama, folder)
+    assert Judge.load(name).digest == Judge.load(str(folder)).digest == read_manifest(llama).digest
+    assert Labeler(name)._opened.folder == folder.resolve()
 
 
 def test_there_and_back(hub: HubServer, pushed: str, llama: Path, tmp_path: Path, rlaif_fast: Cli) -> None:

@@ -33,7 +33,7 @@ class Opened(Generic[S]):
         self.kind: type[S] = kind
         arguments.optional_text("template", template)
         self.threads = arguments.whole("threads", threads, 0)
-        self.folder = find_bundle(arguments.path("path_or_id", path_or_id)).resolve()
+        self.folder = find_bundle(arguments.path_or_name("path_or_id", path_or_id)).resolve()
         self.manifest: Manifest = read_manifest(self.folder).through(template, kind.kinds)
         if digest is not None:
             self._require(digest)

@@ -78,7 +78,8 @@ class Session(ABC, Generic[I]):
         """Open a bundle.
 
         Args:
-            path_or_id: a bundle's folder, or the id of a model exported into the cache folder.
+            path_or_id: a bundle's folder, the id of a model exported into the cache folder, or a published bundle's
+                ``owner/name`` or ``owner/name@revision``.
             template: name of a prompt of the bundle; by default its first.
             threads: of the runtime; 0 for the usable physical cores.
             spin: whether they wait for each other awake; better asleep on a machine in use.
@@ -94,7 +95,7 @@ class Session(ABC, Generic[I]):
         arguments.optional_text("template", template)
         options = EngineOptions(arguments.whole("threads", threads, 0), arguments.flag("spin", spin))
         arguments.instance("engine", engine, str, "give a variant's name, or 'auto'")
-        folder = find_bundle(arguments.path("path_or_id", path_or_id))
+        folder = find_bundle(arguments.path_or_name("path_or_id", path_or_id))
         template = read_manifest(folder).through(template, cls.kinds).prompt.name  # another bundle may be chosen
         folder, name = resolve(folder, engine, template)
         opened = cls(Bundle(folder, template, cls.kinds), options, name)
