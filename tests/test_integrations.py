@@ -19,6 +19,7 @@ from transformers import GenerationConfig
 from rlaif_fast import BundleError, Judge, Pair, PairError
 from rlaif_fast.bundle.folder import read_manifest, write_manifest
 from rlaif_fast.integrations import Labeler, PairwiseJudge
+from rlaif_fast.runtime.engine_choice import Tried, Tuned, remember
 from tests.conftest import ROOT
 from tests.families import tiny_model, tiny_tokenizer
 from tests.test_lean import _modules
@@ -227,6 +228,20 @@ def test_a_pickle_knows_its_bundle(llama: Path, tmp_path: Path) -> None:
         pickle.loads(before)
     with pytest.raises(BundleError):
         Labeler(tmp_path / "none")
+
+
+def test_the_bundle_that_was_named_labels(llama: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not the one of the same model that `tune` found best, whose labels are others."""
+    monkeypatch.setenv("RLAIF_FAST_HOME", str(tmp_path / "home"))
+    named, best = tmp_path / "named", tmp_path / "best"
+    for folder in (named, best):
+        shutil.copytree(llama, folder)
+    manifest = read_manifest(best)
+    write_manifest(best, replace(manifest, model=replace(manifest.model, id="another")))
+    tried = Tried("onnxruntime", str(best), "fp32", 1.0, 1.0, 0.0, 0.0, "")
+    remember(named, Tuned((tried,), 0, read_manifest(best).digest, 1e-3))
+    assert Judge.load(named).manifest.model.id == "another"
+    assert len(Labeler(named)(pd.DataFrame(PAIRS[:1]))["p1"]) == 1
 
 
 def _in_a_fork(label: Labeler, answers: Any) -> None:

@@ -13,6 +13,8 @@ from rlaif_fast.bundle.manifest import Manifest
 from rlaif_fast.errors import BundleError
 from rlaif_fast.judging.judge import Judge
 from rlaif_fast.judging.rater import Rater
+from rlaif_fast.runtime.engine_choice import AUTO, resolve
+from rlaif_fast.runtime.engines import DEFAULT
 
 S = TypeVar("S", Judge, Rater)
 
@@ -50,7 +52,10 @@ class Opened(Generic[S]):
         That one is kept: to let it go would wait for its threads.
         """
         if os.getpid() not in self._sessions:
-            session = self.kind.load(self.folder, template=self.template, threads=self.threads)
+            folder, engine = resolve(self.folder, AUTO, self.template)
+            if folder.resolve() != self.folder:  # what `tune` found best is another bundle of the model
+                engine = DEFAULT
+            session = self.kind.load(self.folder, template=self.template, threads=self.threads, engine=engine)
             if session.digest != self.manifest.digest:
                 raise self._another()
             self._sessions[os.getpid()] = session
