@@ -10,7 +10,16 @@ from typing import TYPE_CHECKING, Any, Literal
 import click
 
 from rlaif_fast.commands.headings import Command, option
-from rlaif_fast.commands.options import check_mark, check_show, finish, give_way, reading, running, template_option
+from rlaif_fast.commands.options import (
+    bundle_option,
+    check_mark,
+    check_show,
+    finish,
+    give_way,
+    reading,
+    running,
+    template_option,
+)
 from rlaif_fast.commands.verdict_options import (
     calibration_of,
     calibration_option,
@@ -32,8 +41,7 @@ _SAMPLED = ("prior", "auto")
 @option("Input", "--fields", help="Field mapping, as instruction=prompt,response_0=completions.0,response_1=…"
         " [default: the usual schemas are recognised]")  # fmt: skip
 @reading
-@option("Judging", "-b", "--bundle", help="A bundle's folder, an exported model's id, or a published bundle's"
-        " owner/name. [default: the embedded default]")  # fmt: skip
+@bundle_option
 @template_option
 @option("Judging", "--orders", type=click.Choice(["both", "forward", *_SAMPLED]), default="both", show_default=True,
         help="Both orders, averaged; response_0 first only; the same corrected by a sample's label prior; or the"
