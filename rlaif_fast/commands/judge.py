@@ -162,4 +162,8 @@ def _profile(context: click.Context, path: Path | None) -> Profile | None:
     for name in ("template", "orders", "calibration"):
         if context.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE:
             raise click.UsageError(f"--profile decides --{name}; leave one of them out")
-    return read_profile(path)
+    found = read_profile(path)
+    for name in ("exact", "only_consistent"):
+        if context.params[name] and found.orders != "both":
+            raise click.UsageError(f"--{name.replace('_', '-')} is of both orders, and the profile judges in one")
+    return found
