@@ -8,7 +8,7 @@ SITE ?= $(or $(TMPDIR),/tmp)/rlaif-fast-docs
 
 .PHONY: demo test test-pythons test-trl lint docs help-text clean
 
-# Judge the example pairs with the embedded default model (exported on the first run, which takes a few minutes).
+# Judge the example pairs with the embedded default model (exported on the first run, which takes half a minute).
 demo: $(READY)
 	@COLUMNS=100 $(BIN)/rlaif-fast judge examples/pairs.jsonl --table --engine onnxruntime
 

@@ -149,6 +149,9 @@ def test_a_profile_is_held_to_its_bundle(
     for option, value in (("--template", "summary"), ("--orders", "both"), ("--calibration", "c.json")):
         done = rlaif_fast("judge", pairs, "--profile", path, option, value, home=tmp_path)
         assert done.status == 2 and f"--profile decides {option}; leave one of them out" in done.err
+    for option in ("--exact", "--only-consistent"):
+        done = rlaif_fast("judge", pairs, "--profile", path, option, home=tmp_path)
+        assert done.status == 2 and f"{option} is of both orders, and the profile judges in one" in done.err
 
 
 @pytest.mark.parametrize(

@@ -40,7 +40,8 @@ def test_the_notebook_prints_what_it_says(default_fp32: Path, tmp_path: Path, mo
 def test_the_code_in_the_docs_runs(tiny_folder: Callable[[str], Path], tmp_path: Path) -> None:
     """On a tiny bundle that lies where the default's would."""
     page = (ROOT / "docs/integrations.md").read_text(encoding="utf-8")
-    code = "\n".join(re.findall(r"```python\n(.*?)```", page, re.DOTALL))
+    blocks = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    code = "\n".join(block for block in blocks if "import ray" not in block)  # tests/test_ray.py, where it is installed
     assert code.count("Labeler(") == 2 and code.count("PairwiseJudge.load") == 1
     (tmp_path / "bundles").mkdir()
     export(tiny_folder("llama"), tmp_path / "bundles" / f"{DEFAULT_MODEL}-fp32", SUMMARY, HELPFUL, SCORE)

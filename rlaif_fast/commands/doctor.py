@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from rlaif_fast.commands.options import bundle_option
+
 if TYPE_CHECKING:
     from rlaif_fast.bench.doctor import Finding, State
 
@@ -15,7 +17,7 @@ _MARK = {"ok": ("ok", "green"), "warning": ("warning", "yellow"), "broken": ("BR
 
 
 @click.command()
-@click.option("-b", "--bundle", help="A bundle's folder or an exported model's id. [default: the embedded default]")
+@bundle_option
 @click.option("--json", "as_json", is_flag=True, help="The findings as JSON.")
 @click.pass_context
 def doctor(context: click.Context, bundle: str | None, as_json: bool) -> None:

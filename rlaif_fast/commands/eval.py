@@ -27,8 +27,8 @@ _LEAST = 10  # pairs in each half of a fit
 
 @click.command("eval", cls=Command)
 @click.argument("labelled", type=click.Path(allow_dash=True))
-@option("Judging", "-b", "--bundle", help="What judges pairs, or judged the verdicts: a bundle's folder or an exported"
-        " model's id. [default: the embedded default]")  # fmt: skip
+@option("Judging", "-b", "--bundle", help="What judges pairs, or judged the verdicts: a bundle's folder, an exported"
+        " model's id, or a published bundle's owner/name. [default: the embedded default]")  # fmt: skip
 @template_option
 @kind_option
 @option("Input", "--fields", help="Field mapping, as in judge.")

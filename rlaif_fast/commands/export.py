@@ -54,10 +54,10 @@ def export(
 ) -> None:  # fmt: skip
     """Convert MODEL, once, into a bundle that judges without PyTorch.
 
-    MODEL is a Hugging Face hub id (microsoft/phi-1_5), a model folder, a .gguf file, or
-    smollm2-135m-instruct, the embedded default. Hub models are read through huggingface_hub: its token,
-    cache and environment variables apply. The bundle is verified against PyTorch before it is kept, and its
-    path is the last line on standard output.
+    MODEL is a Hugging Face hub id (microsoft/phi-1_5), a model folder, a .gguf file, or smollm2-135m-instruct, the
+    embedded default. It may be a reward model, a classifier with one label, which needs no prompt. Hub models are read
+    through huggingface_hub: its token, cache and environment variables apply. The bundle is verified against PyTorch
+    before it is kept, and its path is the last line on standard output.
     """
     from rlaif_fast.bundle.home import bundle_folder
     from rlaif_fast.errors import FidelityError

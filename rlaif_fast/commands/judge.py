@@ -10,7 +10,16 @@ from typing import TYPE_CHECKING, Any, Literal
 import click
 
 from rlaif_fast.commands.headings import Command, option
-from rlaif_fast.commands.options import check_mark, check_show, finish, give_way, reading, running, template_option
+from rlaif_fast.commands.options import (
+    bundle_option,
+    check_mark,
+    check_show,
+    finish,
+    give_way,
+    reading,
+    running,
+    template_option,
+)
 from rlaif_fast.commands.verdict_options import (
     calibration_of,
     calibration_option,
@@ -33,8 +42,7 @@ _SAMPLED = ("prior", "auto")
 @option("Input", "--fields", help="Field mapping, as instruction=prompt,response_0=completions.0,response_1=…"
         " [default: the usual schemas are recognised]")  # fmt: skip
 @reading
-@option("Judging", "-b", "--bundle", help="A bundle's folder, an exported model's id, or a published bundle's"
-        " owner/name. [default: the embedded default]")  # fmt: skip
+@bundle_option
 @template_option
 @option("Judging", "--orders", type=click.Choice(["both", "forward", *_SAMPLED]), default="both", show_default=True,
         help="Both orders, averaged; response_0 first only; the same corrected by a sample's label prior; or the"
@@ -156,4 +164,8 @@ def _profile(context: click.Context, path: Path | None) -> Profile | None:
     for name in ("template", "orders", "calibration"):
         if context.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE:
             raise click.UsageError(f"--profile decides --{name}; leave one of them out")
-    return read_profile(path)
+    found = read_profile(path)
+    for name in ("exact", "only_consistent"):
+        if context.params[name] and found.orders != "both":
+            raise click.UsageError(f"--{name.replace('_', '-')} is of both orders, and the profile judges in one")
+    return found

@@ -19,6 +19,8 @@ _POLITE = 5  # nice level on a machine in use
 
 kind_option = option("Input", "--from", "kind", type=click.Choice(["jsonl", "json", "csv", "tsv", "parquet", "arrow"]),
                      help="Input format. [default: detected from content and file name]")  # fmt: skip
+bundle_option = option("Judging", "-b", "--bundle", help="A bundle's folder, an exported model's id, or a published"
+                       " bundle's owner/name. [default: the embedded default]")  # fmt: skip
 template_option = option("Judging", "--template", metavar="NAME", help="A prompt of the bundle, by its name. [default:"
                          " its first]")  # fmt: skip
 long_option = option("Prompt", "--on-long", type=click.Choice(["error", "truncate"]), default="error",

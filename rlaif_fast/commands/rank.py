@@ -10,7 +10,16 @@ from typing import TYPE_CHECKING, Any, Literal
 import click
 
 from rlaif_fast.commands.headings import Command, option
-from rlaif_fast.commands.options import check_mark, check_show, finish, give_way, reading, running, template_option
+from rlaif_fast.commands.options import (
+    bundle_option,
+    check_mark,
+    check_show,
+    finish,
+    give_way,
+    reading,
+    running,
+    template_option,
+)
 from rlaif_fast.commands.verdict_options import (
     calibration_of,
     calibration_option,
@@ -31,8 +40,7 @@ if TYPE_CHECKING:
 @option("Input", "--fields", help="Field mapping, as instruction=question,responses=answers.*.text"
         " [default: the usual schemas are recognised]")  # fmt: skip
 @reading
-@option("Judging", "-b", "--bundle", help="A bundle's folder, an exported model's id, or a published bundle's"
-        " owner/name. [default: the embedded default]")  # fmt: skip
+@bundle_option
 @template_option
 @option("Judging", "--orders", type=click.Choice(["both", "forward"]), default="both", show_default=True,
         help="Each pair in both orders, averaged; or the earlier response first only.")  # fmt: skip
@@ -56,7 +64,7 @@ def rank(
     limit: int | None, output: Path | None, restart: bool, threads: int, engine: str, nice: int | None, verbose: bool,
     split: str | None, carry: tuple[str, ...], show: int | None,
 ) -> None:  # fmt: skip
-    """Rank two or more responses a row, from verdicts on all their pairs.
+    """Rank two or more responses a row, from verdicts on all their pairs, or from rewards.
 
     A row of ROWS has instruction and responses (a list of texts), maybe id; other fields are carried along. Rows of
     UltraFeedback and distilabel, and tables with response_0, response_1, response_2 and so on, are recognised. A row

@@ -8,15 +8,23 @@ from pathlib import Path
 import click
 
 from rlaif_fast.commands.headings import Command, option
-from rlaif_fast.commands.options import check_mark, check_show, finish, give_way, reading, running, template_option
+from rlaif_fast.commands.options import (
+    bundle_option,
+    check_mark,
+    check_show,
+    finish,
+    give_way,
+    reading,
+    running,
+    template_option,
+)
 
 
 @click.command(cls=Command)
 @click.argument("rows", type=click.Path(allow_dash=True))
 @option("Input", "--fields", help="Field mapping, as instruction=question,response=answers.0")
 @reading
-@option("Judging", "-b", "--bundle", help="A bundle's folder, an exported model's id, or a published bundle's"
-        " owner/name. [default: the embedded default]")  # fmt: skip
+@bundle_option
 @template_option
 @running
 @option("Output", "--min-mass", type=click.FloatRange(0, 1), default=0.0, help="Drop scores whose mass is below this.")

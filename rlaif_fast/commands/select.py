@@ -10,7 +10,15 @@ from typing import TYPE_CHECKING, Any, Literal
 import click
 
 from rlaif_fast.commands.headings import Command, option
-from rlaif_fast.commands.options import columns, give_way, kind_option, long_option, nice_option, threads_option
+from rlaif_fast.commands.options import (
+    bundle_option,
+    columns,
+    give_way,
+    kind_option,
+    long_option,
+    nice_option,
+    threads_option,
+)
 
 if TYPE_CHECKING:
     from rlaif_fast.rows.pairs import Pair
@@ -39,8 +47,7 @@ class _Shots(click.ParamType):  # type: ignore[type-arg]  # generic in some vers
 
 @click.command(cls=Command)
 @click.argument("labelled", type=click.Path(allow_dash=True))
-@option("Judging", "-b", "--bundle", help="A bundle's folder, an exported model's id, or a published bundle's"
-        " owner/name. [default: the embedded default]")  # fmt: skip
+@bundle_option
 @option("Judging", "--against", metavar="NAME", help="The prompt of the bundle that is to be beaten. [default: its"
         " first]")  # fmt: skip
 @option("Prompt", "--template", "templates", multiple=True, metavar="NAME|FILE", help="Try these: built-in ones, or"

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, TypeVar
 import click
 
 from rlaif_fast.commands.headings import Command, option
-from rlaif_fast.commands.options import engine_option, give_way, nice_option, threads_option
+from rlaif_fast.commands.options import bundle_option, engine_option, give_way, nice_option, threads_option
 
 if TYPE_CHECKING:
     from rlaif_fast.integrations.server.lanes import Lanes
@@ -19,8 +19,7 @@ J = TypeVar("J", "Judge", "Rater")
 
 
 @click.command(cls=Command)
-@option("Judging", "-b", "--bundle", help="A bundle's folder or an exported model's id. [default: the embedded"
-        " default]")  # fmt: skip
+@bundle_option
 @option("Judging", "--template", "templates", metavar="NAME", multiple=True, help="A prompt of the bundle to serve."
         " Repeatable: a request chooses. [default: its first for pairs, and its first for scores]")  # fmt: skip
 @option("Network", "--host", default="127.0.0.1", show_default=True, help="Address to listen on. One that other"

@@ -1,4 +1,4 @@
-"""The judge in other people's programs: TRL, datasets, pandas, Ray (docs/integrations.md). None of them is imported."""
+"""The judge in other programs: TRL, datasets, pandas, Ray (docs/integrations.md), a server. None is imported here."""
 
 from rlaif_fast.integrations.labeler import Labeler
 from rlaif_fast.integrations.pairwise import PairwiseJudge
