@@ -19,6 +19,7 @@ from typing import Any
 Row = dict[str, Any]
 NAMES = ("accuracy", "kappa", "same_position_rate", "consistency", "first_position_rate", "ece", "brier", "log_loss",
          "longer", "first", "over_longer")  # fmt: skip
+SHARES = ("accuracy", "same_position_rate", "consistency", "first_position_rate", "longer", "first")
 
 
 def recompute(rows: list[Row], fit: bool = False) -> dict[str, Any]:
@@ -56,11 +57,23 @@ def figures(pairs: list[Row]) -> dict[str, Any]:
             defined = sorted(one[name] for one in drawn if one[name] is not None)
             if len(defined) >= 1000:
                 spans[name] = [_percentile(defined, 0.025), _percentile(defined, 0.975)]
+            value = values[name]
+            if defined and value is not None and spans[name] and spans[name][0] == spans[name][1]:  # it knows nothing
+                spans[name] = _of_instructions(value, len(members)) if name in SHARES else None
     found: dict[str, Any] = {
         name: {"value": values[name], "interval": spans[name] if values[name] is not None else None} for name in NAMES
     }
     found["baselines"] = {name: found.pop(name) for name in ("longer", "first")}
     return {"pairs": len(pairs), "groups": len(members), **found}
+
+
+def _of_instructions(share: float, n: int) -> list[float]:
+    """Clopper and Pearson's interval as quantiles of beta distributions, which take half a success too."""
+    from scipy.stats import beta
+
+    right = share * n
+    low = float(beta.ppf(0.025, right, n - right + 1)) if right > 0 else 0.0
+    return [low, float(beta.ppf(0.975, right + 1, n - right)) if right < n else 1.0]
 
 
 def _pair(row: Row) -> Row:

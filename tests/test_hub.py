@@ -162,10 +162,10 @@ def test_licence_is_the_revisions(flipped: Export) -> None:
         (["someone/unknown"], "", "someone/unknown is not a local folder and is not a valid model identifier"),
         ([PHI, "--revision", "unknown"], "", "unknown is not a valid git identifier"),
         (["someone/gated"], "", "You are trying to access a gated repo."),
-        (["someone/t5"], "", "architecture 't5' is not supported; supported are gemma,"),
-        (["someone/mamba"], "", "architecture 'mamba' is not supported; supported are gemma,"),
+        (["someone/t5"], "", "architecture 't5' has an encoder; a judge must be a decoder alone"),
+        (["someone/mamba"], "", "architecture 'mamba' cannot be exported: its layers are recurrent"),
         # With a token a gated repository is read: it gets as far as its architecture.
-        (["someone/gated-t5"], TOKEN, "architecture 't5' is not supported; supported are gemma,"),
+        (["someone/gated-t5"], TOKEN, "architecture 't5' has an encoder; a judge must be a decoder alone"),
     ],
 )
 def test_refusal_is_one_line_before_the_weights(

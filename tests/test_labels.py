@@ -206,7 +206,7 @@ def test_a_report_on_a_models_preferences_never_speaks_of_people(llama: Path, tm
         assert done.status == 0 and f"alignment with {whose} (accuracy)" in done.out, done.err
         page = (tmp_path / "e.html").read_text().partition("<body>")[2]
         assert "people" not in done.out + done.err + page
-        assert rlaif_fast("judge", path, "-b", llama, "-o", tmp_path / "v.jsonl").status == 0
+        assert rlaif_fast("judge", path, "-b", llama, "-o", tmp_path / "v.jsonl", "--restart").status == 0
         done = rlaif_fast("eval", tmp_path / "v.jsonl")
         assert done.status == 0 and f"alignment with {whose} (accuracy)" in done.out and "people" not in done.out
         done = rlaif_fast("diff", tmp_path / "v.jsonl", tmp_path / "v.jsonl")

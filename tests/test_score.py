@@ -191,10 +191,10 @@ def test_the_command(bundle: Callable[[str], Path], tmp_path: Path, rlaif_fast: 
     assert printed.out == (tmp_path / "out.jsonl").read_text()
     bad = tmp_path / "bad.jsonl"
     bad.write_text('{"instruction": "i", "response": "r"}\n{"instruction": "i"}\n')
-    refused = rlaif_fast("score", bad, "-b", bundle("llama"), "-o", tmp_path / "bad.out")
+    refused = rlaif_fast("score", bad, "-b", bundle("llama"), "-o", tmp_path / "good.jsonl")
     assert refused.status == 1 and "bad.jsonl, line 2: field 'response' is missing" in refused.err
-    assert not (tmp_path / "bad.out").exists()
-    skipped = rlaif_fast("score", bad, "-b", bundle("llama"), "-o", tmp_path / "bad.out", "--on-error", "skip")
+    assert not (tmp_path / "good.jsonl").exists()
+    skipped = rlaif_fast("score", bad, "-b", bundle("llama"), "-o", tmp_path / "good.jsonl", "--on-error", "skip")
     assert skipped.status == 1 and "1 skipped" in skipped.err
     wrong = rlaif_fast("judge", rows, "-b", bundle("llama"))
     assert wrong.status == 1 and "error: " in wrong.err

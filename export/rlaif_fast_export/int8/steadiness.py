@@ -18,7 +18,7 @@ import numpy.typing as npt
 from rlaif_fast.bundle.folder import Bundle
 from rlaif_fast.judging.label_odds import first_odds
 from rlaif_fast.runtime.engines import DEFAULT, EngineOptions, variant
-from rlaif_fast.runtime.packing import PackedTree, pack
+from rlaif_fast.runtime.packing import PackedTree, canonical, pack
 
 _NOISE = 1e-6  # of an attention score, where a token sees another
 
@@ -48,9 +48,10 @@ class PromptAnswers:
         for number, together in enumerate(prompts):
             tick(number / len(prompts))
             # Packed when it is read: the bias of a long prompt is as large as a model.
-            tree = pack(together, prompt.prefix_ids, prompt.ending)
+            ordered, places = canonical(together)
+            tree = pack(ordered, prompt.prefix_ids, prompt.ending)
             given = self._engine.run(tree if noise is None else _disturbed(tree, noise), self._bundle.arrays)
-            found += first_odds(given.label_logits.astype(np.float64)).tolist()
+            found += first_odds(given.label_logits.astype(np.float64))[places].tolist()
         return np.array(found)
 
 
