@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from rlaif_fast.commands.options import bundle_option, engine_option, template_option
+from rlaif_fast.commands.options import bundle_and_template, engine_option
 
 if TYPE_CHECKING:
     from rlaif_fast.bench.report import Report
@@ -18,8 +18,7 @@ _SHARE = click.FloatRange(0, 1)
 
 @click.command()
 @click.argument("pairs", type=click.Path(allow_dash=True))
-@bundle_option
-@template_option
+@bundle_and_template
 @click.option("--reference", metavar="MODEL", help="Judge with PyTorch as well, in turns; MODEL as in export.")
 @click.option("--limit", type=click.IntRange(min=1), help="Measure the first N pairs only.")
 @click.option("--threads", type=click.IntRange(min=0), default=0, help="[default: the usable physical cores]")

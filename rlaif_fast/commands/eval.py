@@ -176,6 +176,6 @@ def _fit(sample: Sample, records: list[Record], manifest: Manifest, name: str) -
             f" {int((~fitted_on).sum())}; give more labelled pairs"
         )
     train, test = sample.where(fitted_on), sample.where(~fitted_on)
-    a, b = fit(train, in_orders=not manifest.is_reward_model)
+    a, b = fit(train, None if manifest.is_reward_model else "both")
     of = Calibration(manifest.digest, a, b, {"source": name, "pairs": len(train), "groups": train.groups})
     return Fit(of, len(train), train.groups, figures_of(test), figures_of(of.on(test)))

@@ -10,24 +10,8 @@ from typing import TYPE_CHECKING, Any, Literal
 import click
 
 from rlaif_fast.commands.headings import Command, option
-from rlaif_fast.commands.options import (
-    bundle_option,
-    check_mark,
-    check_show,
-    finish,
-    give_way,
-    reading,
-    running,
-    template_option,
-)
-from rlaif_fast.commands.verdict_options import (
-    calibration_of,
-    calibration_option,
-    check_consistent,
-    check_exact,
-    check_reads_orders,
-    opened_judge,
-)
+from rlaif_fast.commands.options import bundle_and_template, check_mark, check_show, finish, give_way, reading, running
+from rlaif_fast.commands.verdict_options import calibration_of, calibration_option, check_orders, opened_judge
 
 if TYPE_CHECKING:
     from rlaif_fast.files.writing import To
@@ -42,8 +26,7 @@ _SAMPLED = ("prior", "auto")
 @option("Input", "--fields", help="Field mapping, as instruction=prompt,response_0=completions.0,response_1=…"
         " [default: the usual schemas are recognised]")  # fmt: skip
 @reading
-@bundle_option
-@template_option
+@bundle_and_template
 @option("Judging", "--orders", type=click.Choice(["both", "forward", *_SAMPLED]), default="both", show_default=True,
         help="Both orders, averaged; response_0 first only; the same corrected by a sample's label prior; or the"
         " second order only where it could change the label.")  # fmt: skip
@@ -99,8 +82,7 @@ def judge(
     if profile is not None:
         template, orders = profile.prompt, profile.orders
         engine = "onnxruntime" if engine == "auto" else engine  # auto may take the other bundle of the model
-    check_exact(context.params, orders)
-    check_consistent(context.params, orders)
+    check_orders(context.params, orders)
     sieve = Sieve(Keep(min_margin, only_consistent, mark))
     if output is not None:
         output = check_target(output, [pairs, *map(str, filter(None, (calibration, profile_file)))])
@@ -115,8 +97,9 @@ def judge(
         rows.check()
         folder = bundle_folder_of(bundle) if bundle or profile is None else profile.folder
         started, spin = time.perf_counter(), not give_way(nice)
-        loaded, precise = opened_judge(folder, template, threads, spin, engine, exact=exact)
-        check_reads_orders(context.params, loaded)
+        loaded, precise = opened_judge(
+            folder, template, threads, spin, engine, exact=exact, only_consistent=only_consistent
+        )
         calibrated = calibration_of(calibration, loaded)
         if profile is not None and profile_file is not None:
             profile.require_judge(loaded.digest, profile_file)

@@ -23,6 +23,13 @@ bundle_option = option("Judging", "-b", "--bundle", help="A bundle's folder, an 
                        " bundle's owner/name. [default: the embedded default]")  # fmt: skip
 template_option = option("Judging", "--template", metavar="NAME", help="A prompt of the bundle, by its name. [default:"
                          " its first]")  # fmt: skip
+
+
+def bundle_and_template(command: F) -> F:
+    """``--bundle`` and ``--template``."""
+    return bundle_option(template_option(command))
+
+
 long_option = option("Prompt", "--on-long", type=click.Choice(["error", "truncate"]), default="error",
                      show_default=True, help="A prompt longer than the model's context: an error, or truncate the"
                      " instruction.")  # fmt: skip

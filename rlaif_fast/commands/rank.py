@@ -10,24 +10,8 @@ from typing import TYPE_CHECKING, Any, Literal
 import click
 
 from rlaif_fast.commands.headings import Command, option
-from rlaif_fast.commands.options import (
-    bundle_option,
-    check_mark,
-    check_show,
-    finish,
-    give_way,
-    reading,
-    running,
-    template_option,
-)
-from rlaif_fast.commands.verdict_options import (
-    calibration_of,
-    calibration_option,
-    check_consistent,
-    check_exact,
-    check_reads_orders,
-    opened_judge,
-)
+from rlaif_fast.commands.options import bundle_and_template, check_mark, check_show, finish, give_way, reading, running
+from rlaif_fast.commands.verdict_options import calibration_of, calibration_option, check_orders, opened_judge
 
 if TYPE_CHECKING:
     from rlaif_fast.judging.judge import Orders
@@ -40,8 +24,7 @@ if TYPE_CHECKING:
 @option("Input", "--fields", help="Field mapping, as instruction=question,responses=answers.*.text"
         " [default: the usual schemas are recognised]")  # fmt: skip
 @reading
-@bundle_option
-@template_option
+@bundle_and_template
 @option("Judging", "--orders", type=click.Choice(["both", "forward"]), default="both", show_default=True,
         help="Each pair in both orders, averaged; or the earlier response first only.")  # fmt: skip
 @option("Judging", "--exact", is_flag=True, help="Rankings, and labels of pairs, equal to float32's: rows too close"
@@ -97,8 +80,9 @@ def rank(
         taken = RunInput(intake.candidates, intake.restartable, limit=limit, skip=on_error == "skip", output=output)
         taken.check()
         folder = bundle_folder_of(bundle)
-        judge, precise = opened_judge(folder, template, threads, not give_way(nice), engine, exact=exact)
-        check_reads_orders(context.params, judge)
+        judge, precise = opened_judge(
+            folder, template, threads, not give_way(nice), engine, exact=exact, only_consistent=only_consistent
+        )
         ranker = Ranker(precise or judge, calibration_of(calibration, judge))
         if verbose:
             say(f"{ranker.judge.manifest.name}\n{ranker.judge.describe()}")
@@ -123,11 +107,10 @@ def _check_usage(given: dict[str, Any]) -> None:
         if given[name] and given["to"] != "pairs":
             raise click.UsageError(f"--{name.replace('_', '-')} needs --to pairs")
     check_mark(given, "min_margin", "only_consistent")
-    check_consistent(given, given["orders"])
     if given["exact"] and given["calibration"]:
         raise click.UsageError("--exact takes no --calibration: its bound is not one of calibrated p1s; fit one to the"
                                " fp32 bundle and rank with that")  # fmt: skip
-    check_exact(given, given["orders"])
+    check_orders(given, given["orders"])
     check_show(given, "ranks")
 
 

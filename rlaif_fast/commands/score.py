@@ -8,24 +8,14 @@ from pathlib import Path
 import click
 
 from rlaif_fast.commands.headings import Command, option
-from rlaif_fast.commands.options import (
-    bundle_option,
-    check_mark,
-    check_show,
-    finish,
-    give_way,
-    reading,
-    running,
-    template_option,
-)
+from rlaif_fast.commands.options import bundle_and_template, check_mark, check_show, finish, give_way, reading, running
 
 
 @click.command(cls=Command)
 @click.argument("rows", type=click.Path(allow_dash=True))
 @option("Input", "--fields", help="Field mapping, as instruction=question,response=answers.0")
 @reading
-@bundle_option
-@template_option
+@bundle_and_template
 @running
 @option("Output", "--min-mass", type=click.FloatRange(0, 1), default=0.0, help="Drop scores whose mass is below this.")
 @option("Output", "--mark", is_flag=True, help="With --min-mass: keep such rows, and write kept: false.")

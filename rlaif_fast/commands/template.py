@@ -54,6 +54,8 @@ def list_() -> None:
 @CHAT
 def show(name: str, exemplars: str | None, shots: int | None, model: str | None, chat: str) -> None:
     """Print the prompt of a template with marks where a row's texts go."""
+    from rlaif_fast.prompts.judge_models import JUDGE_MODELS
+
     _chat_needs_model(chat, model)
     score = score_template(name, exemplars, shots, chat)
     if score is not None:
@@ -65,6 +67,8 @@ def show(name: str, exemplars: str | None, shots: int | None, model: str | None,
     echo(str(chosen.render(*_PAIR)))
     *others, last = map(repr, chosen.labels)
     say(f"\nanswered with {', '.join(others)} or {last}")
+    if judge := JUDGE_MODELS.get(name):
+        say(f"for {judge.models}, after {judge.source}")
 
 
 @template.command()

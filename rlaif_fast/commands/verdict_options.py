@@ -19,34 +19,23 @@ calibration_option = option("Judging", "--calibration", type=click.Path(dir_okay
                             " what `eval --fit` wrote for this bundle.")  # fmt: skip
 
 
-def check_exact(given: Mapping[str, Any], orders: str) -> None:
-    """Raise UsageError where ``--exact`` does not go with the orders or the engine."""
+def check_orders(given: Mapping[str, Any], orders: str) -> None:
+    """Raise UsageError where ``--exact`` or ``--only-consistent`` does not go with the orders or the engine."""
+    if given["only_consistent"] and orders != "both":
+        raise click.UsageError("--only-consistent needs --orders both: one order cannot disagree")
     if given["exact"] and orders != "both":
         raise click.UsageError("--exact takes --orders both: its bound is one of p1 averaged over both orders")
     if given["exact"] and given["engine"] not in ("auto", "onnxruntime"):
         raise click.UsageError("--exact needs an error bound, which was measured with onnxruntime: leave --engine out")
 
 
-def check_consistent(given: Mapping[str, Any], orders: str) -> None:
-    """Raise UsageError where ``--only-consistent`` meets pairs that are read in one order."""
-    if given["only_consistent"] and orders != "both":
-        raise click.UsageError("--only-consistent needs --orders both: one order cannot disagree")
-
-
-def check_reads_orders(given: Mapping[str, Any], judge: Judge) -> None:
-    """Raise UsageError where ``--only-consistent`` meets a reward model."""
-    if given["only_consistent"] and judge.manifest.is_reward_model:
-        raise click.UsageError(
-            f"--only-consistent is of two orders, {judge.manifest.name} is a reward model: it reads no order"
-        )
-
-
 def opened_judge(
-    folder: Path, template: str | None, threads: int, spin: bool, engine: str, *, exact: bool = False
+    folder: Path, template: str | None, threads: int, spin: bool, engine: str, *, exact: bool, only_consistent: bool
 ) -> tuple[Judge, ExactJudge | None]:  # fmt: skip
-    """The judge over a bundle, and with ``exact`` the one that judges in its place.
+    """The judge over a bundle, and with ``--exact`` the one that judges in its place.
 
-    The latter is None where the bundle is exact by itself. Raises RlaifFastError of every kind.
+    The latter is None where the bundle is exact by itself. Raises RlaifFastError of every kind; UsageError where
+    ``--only-consistent`` meets a reward model.
     """
     from rlaif_fast.bundle.float32_bundle import companion
     from rlaif_fast.commands.tune import opened
@@ -55,6 +44,10 @@ def opened_judge(
 
     engine = "onnxruntime" if exact else engine
     fast = opened(Judge, folder, engine, template=template, threads=threads, spin=spin)
+    if only_consistent and fast.manifest.is_reward_model:
+        raise click.UsageError(
+            f"--only-consistent is of two orders, {fast.manifest.name} is a reward model: it reads no order"
+        )
     if not exact or fast.manifest.prompt.error_bound is None:
         return fast, None
     beside = companion(folder, fast.manifest)

@@ -108,21 +108,20 @@ def checked(bundle: Any, a: Any, b: Any, fitted: Any, path: Path, advice: str = 
     return Calibration(bundle, float(a), float(b), fitted)
 
 
-def fit(sample: Sample, orders: Orders = "both", *, in_orders: bool = True) -> tuple[float, float]:
+def fit(sample: Sample, orders: Orders | None = "both") -> tuple[float, float]:
     """(a, b) for pairs judged in both orders; of a reward model, which reads none, b is 0.
 
     b / a is minus the mean log-odds of the response shown first, over all prompts; it needs no label. Then a is where
     the log loss of p1 is least, among 0.001 to 1,000.
 
     Args:
-        orders: what p1 is of: the mean of both orders, or "forward", each order by itself.
-        in_orders: whether the judge was shown both responses in an order; a reward model was not.
+        orders: what p1 is of: the mean of both orders; "forward", each order by itself; None, a reward model.
 
     Raises:
         EvalError: a pair was judged in one order only, where position and response cannot be told apart.
     """
     odds = sample.log_odds
-    if not in_orders:
+    if orders is None:
         return _least((odds * np.where(sample.human_0, 1.0, -1.0)[:, None])[:, :1]), 0.0
     if np.isnan(odds).any():
         raise EvalError("a calibration is fitted to both orders; judge with --orders both")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 from rlaif_fast.judging.bradley_terry import strengths
 from rlaif_fast.judging.verdict import Calibration, Verdict, sigmoid
 from rlaif_fast.rows.candidates import Candidates
-from rlaif_fast.rows.fields import free_names
+from rlaif_fast.rows.fields import with_carried
 
 if TYPE_CHECKING:
     from rlaif_fast.judging.judge import Judge, Orders
@@ -77,8 +77,7 @@ class Ranking:
             of.id, of.instruction, list(of.responses), self.ranking, self.strengths, self.wins, self.wins_first,
             self.consistent_share, of.shown is not None,
         )  # fmt: skip
-        names = free_names(of.carried, _OWN)
-        return dict(zip(_OWN, values, strict=True)) | {names[name]: value for name, value in of.carried.items()}
+        return with_carried(dict(zip(_OWN, values, strict=True)), of.carried)
 
     def to_json(self) -> str:
         """One line; floats read back to the same float64."""

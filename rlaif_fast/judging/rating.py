@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from rlaif_fast.prompts.score_template import SCALE
-from rlaif_fast.rows.fields import free_names
+from rlaif_fast.rows.fields import with_carried
 from rlaif_fast.rows.samples import Sample
 
 _OWN = ("id", "instruction", "response", "score", "rating", "distribution", "mass", "truncated")
@@ -56,8 +56,7 @@ class Rating:
             sample.id, sample.instruction, sample.response, self.score, self.rating, list(self.distribution), self.mass,
             sample.shown is not None,
         )  # fmt: skip
-        names = free_names(sample.carried, _OWN)
-        return dict(zip(_OWN, own, strict=True)) | {names[name]: value for name, value in sample.carried.items()}
+        return with_carried(dict(zip(_OWN, own, strict=True)), sample.carried)
 
     def to_json(self) -> str:
         """One line; floats read back to the same float64."""

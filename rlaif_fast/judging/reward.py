@@ -6,7 +6,7 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
-from rlaif_fast.rows.fields import free_names
+from rlaif_fast.rows.fields import with_carried
 from rlaif_fast.rows.samples import Sample
 
 _OWN = ("id", "instruction", "response", "score", "truncated")
@@ -33,8 +33,7 @@ class Reward:
         """The reward as a row, with what the input carried behind it (``input_<name>`` where the name is taken)."""
         sample = self.sample
         own = sample.id, sample.instruction, sample.response, self.score, sample.shown is not None
-        names = free_names(sample.carried, _OWN)
-        return dict(zip(_OWN, own, strict=True)) | {names[name]: value for name, value in sample.carried.items()}
+        return with_carried(dict(zip(_OWN, own, strict=True)), sample.carried)
 
     def to_json(self) -> str:
         """One line; floats read back to the same float64."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from rlaif_fast.rows.fields import free_names
+from rlaif_fast.rows.fields import with_carried
 from rlaif_fast.rows.pairs import Pair
 
 COLUMNS = (
@@ -109,9 +109,7 @@ class Verdict:
         )  # fmt: skip
         if self.p_tie_by_order is not None:
             row[TIE] = self.p_tie
-        names = free_names(self.pair.carried, (*COLUMNS, TIE))
-        row.update((names[name], value) for name, value in self.pair.carried.items())
-        return row
+        return with_carried(row, self.pair.carried, (TIE,))
 
     def to_json(self) -> str:
         """One line; floats read back to the same float64."""

@@ -26,6 +26,12 @@ def free_names(carried: Mapping[str, Any], own: Collection[str]) -> dict[str, st
     return names
 
 
+def with_carried(row: dict[str, Any], carried: Mapping[str, Any], reserved: Collection[str] = ()) -> dict[str, Any]:
+    """A result's row with what its input carried behind it, under names that are free of the row's and ``reserved``."""
+    names = free_names(carried, (*row, *reserved))
+    return row | {names[name]: value for name, value in carried.items()}
+
+
 def located(where: str, key: Any, otherwise: str) -> str:
     """What messages call an item: its place and its id, ``otherwise`` where it has neither."""
     return ", ".join(filter(None, (where, "" if key is None else f"id {key!r}"))) or otherwise

@@ -63,6 +63,7 @@ class ForwardPasses:
         self._exact = bundle.manifest.precision == "fp32" and not rounds
         self._ending = bundle.manifest.prompt.ending
         self._baked = _Prefix(bundle.manifest.prompt.prefix_ids, bundle.arrays)
+        self._limit = largest_tree(bundle.manifest)
         self._held = 0  # bytes the runtime keeps from its largest pass
 
     def logits(self, sequences: Sequence[Sequence[int]]) -> npt.NDArray[np.float64]:
@@ -156,10 +157,6 @@ class ForwardPasses:
         tree = pack([ids], baked.ids, self._ending)
         self._require(tree, baked, what, len(ids) * baked.bytes // len(baked.ids))
         return _Prefix(ids, {**baked.arrays, **self._engine.keys_and_values(tree, baked.arrays)})
-
-    @property
-    def _limit(self) -> int:
-        return largest_tree(self._bundle.manifest)
 
     def _apart(self, sequences: Sequence[Sequence[int]], prefix: Sequence[int]) -> Iterator[PackedTree]:
         return (pack([tokens], prefix, self._ending) for tokens in sequences)
