@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from unittest import mock
 
 import pytest
 
@@ -71,22 +72,21 @@ def test_many_long_pairs_on_one_instruction_keep_the_peak_flat(llama: Path, tmp_
     assert many - few < 0.1 * few, (few, many)
 
 
+def _largest_pass(judge: Judge, pairs: list[Pair]) -> int:
+    """Tokens of the largest pass that judging these pairs takes."""
+    with mock.patch.object(judge._engine, "run", wraps=judge._engine.run) as run:
+        list(judge.judge_many(pairs))
+    return max(int(call.args[0].tokens) for call in run.call_args_list)
+
+
 def test_a_tree_over_the_bound_is_split(llama: Path, llama_judge: Judge, monkeypatch: pytest.MonkeyPatch) -> None:
     pairs = [Pair(f"Text {n % 2}. " + "fox " * 60, "a fox", f"a dog {n}", id=n) for n in range(6)]
     whole = [v.log_odds_by_order for v in llama_judge.judge_many(pairs)]
-    trees: list[int] = []
-    run = llama_judge._engine.run
-    monkeypatch.setattr(
-        llama_judge._engine, "run", lambda tree, prompt: (trees.append(tree.tokens), run(tree, prompt))[1]
-    )
-    list(llama_judge.judge_many(pairs))
-    shared, trees[:] = max(trees), []
     limit = len(llama_judge.prompt_tokens(pairs[0])[0]) - len(llama_judge.manifest.prompt.prefix_ids)
-    bound = memory.of_pass(llama_judge.manifest, limit)
-    monkeypatch.setattr(passes, "_TREE_BYTES", bound)
-    assert largest_tree(llama_judge.manifest) == limit < shared
-    split = [v.log_odds_by_order for v in llama_judge.judge_many(pairs)]
-    assert max(trees) <= limit
+    monkeypatch.setattr(passes, "_TREE_BYTES", memory.of_pass(llama_judge.manifest, limit))
+    bounded = Judge.load(str(llama))
+    split = [v.log_odds_by_order for v in bounded.judge_many(pairs)]
+    assert _largest_pass(bounded, pairs) <= limit == largest_tree(bounded.manifest) < _largest_pass(llama_judge, pairs)
     for before, after in zip(whole, split, strict=True):
         assert after == pytest.approx(before, abs=1e-4)
 
@@ -179,6 +179,7 @@ def test_memory_that_ends_in_the_middle_loses_nothing(llama: Path, tmp_path: Pat
 _ENGINE = """
 import resource, sys
 from pathlib import Path
+from unittest import mock
 from rlaif_fast.bundle.folder import Bundle
 from rlaif_fast.runtime.engines import EngineOptions
 from rlaif_fast.runtime.engines.onnxruntime import OnnxRuntimeEngine
