@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import statistics
+import xml.etree.ElementTree as ElementTree
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -256,3 +257,38 @@ def test_files_of_different_orders_are_compared_by_their_averages(tmp_path: Path
     ) > 0  # fmt: skip
     same = rlaif_fast("diff", files[0], files[0])
     assert "2 pairs in both files; differences are of log-odds\n" in same.out
+
+
+def test_the_page(tmp_path: Path, rlaif_fast: Cli) -> None:
+    """Every figure that is printed, a point a pair with its id, and the examples."""
+    pytest.importorskip("matplotlib")
+    rows = random_rows(3, 40)
+    a = write_rows(tmp_path / "a.jsonl", rows)
+    b = write_rows(tmp_path / "b.jsonl", moved(rows, 0.4))
+    done = rlaif_fast(
+        "diff", a, b, "--html", tmp_path / "d.html", "--json", tmp_path / "d.json", COLUMNS="300", NO_COLOR="1"
+    )
+    assert done.status == 0, done.err
+    found = json.loads((tmp_path / "d.json").read_text())
+    root = ElementTree.parse(tmp_path / "d.html").getroot()
+    shown = " ".join(" ".join(root.itertext()).split())
+    printed = [line for line in done.out.splitlines() if line.startswith(("labels flipped", "difference, ", "correl"))]
+    assert len(printed) == 5
+    for line in printed:
+        assert " ".join(line.split()) in shown, line
+    arrays = found["arrays"]
+    assert sum(arrays["flip"]) == found["flips"] and len(arrays["id"]) == found["pairs"] == 40
+    assert [abs(y - x) for x, y in zip(arrays["a"], arrays["b"], strict=True)] == pytest.approx(
+        [abs(one - two) for one, two in zip(*map(_means, (rows, moved(rows, 0.4))), strict=True)]
+    )
+    titles = [element.text for element in root.iter() if element.tag.endswith("title")][1:]
+    assert sorted(titles) == sorted(
+        f"{name}: {x:.3f}, {y:.3f}" for name, x, y in zip(arrays["id"], arrays["a"], arrays["b"], strict=True)
+    )
+    for one in found["examples"]:
+        assert f"{one['id']} {one['p1'][0]:.4f} {one['p1'][1]:.4f} {one['difference']:+.3f}" in shown
+
+
+def _means(rows: list[Row]) -> list[float]:
+    odds = [[math.log(p / (1 - p)) for p in row["p1_by_order"]] for row in rows]
+    return [sum(one) / len(one) for one in odds]

@@ -38,6 +38,12 @@ def default_bundle() -> Path | None:
     return next((folder for folder in folders if folder.exists()), None)
 
 
+def name_of(folder: Path) -> str:
+    """What ``-b`` takes for a bundle's folder, as short as it can be: its name alone in the cache folder."""
+    inside = folder.parent.resolve() == (home() / BUNDLES).resolve()
+    return folder.name if inside and not Path(folder.name).exists() else str(folder)
+
+
 def find_bundle(path_or_id: str | Path) -> Path:
     """A bundle's folder.
 

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from rlaif_fast.commands.options import bundle_and_template, engine_option
+from rlaif_fast.commands.headings import Command, option
+from rlaif_fast.commands.options import bundle_and_template, engine_option, threads_option
 
 if TYPE_CHECKING:
     from rlaif_fast.bench.report import Report
@@ -16,23 +17,23 @@ _FILE = click.Path(dir_okay=False, path_type=Path)
 _SHARE = click.FloatRange(0, 1)
 
 
-@click.command()
+@click.command(cls=Command)
 @click.argument("pairs", type=click.Path(allow_dash=True))
+@option("Input", "--limit", type=click.IntRange(min=1), help="Take the first N rows only.")
 @bundle_and_template
-@click.option("--reference", metavar="MODEL", help="Judge with PyTorch as well, in turns; MODEL as in export.")
-@click.option("--limit", type=click.IntRange(min=1), help="Measure the first N pairs only.")
-@click.option("--threads", type=click.IntRange(min=0), default=0, help="[default: the usable physical cores]")
+@option("Judging", "--reference", metavar="MODEL", help="Judge with PyTorch as well, in turns; MODEL as in export.")
+@option("Judging", "--repeat", type=click.IntRange(min=1), default=1, show_default=True, help="Time each pair R times.")
+@threads_option
 @engine_option
-@click.option("--repeat", type=click.IntRange(min=1), default=1, show_default=True, help="Time each pair R times.")
-@click.option("--json", "json_file", type=_FILE, help="Write every figure, and those of each pair.")
-@click.option("--markdown", "markdown_file", type=_FILE, help="Write the tables.")
-@click.option("--html", "html_file", type=_FILE, help="Write a report with plots, one file.")
-@click.option("--min-speedup", type=click.FloatRange(min=0), help="Fail below this ratio to the reference.")
-@click.option("--max-flips", type=_SHARE, help="Fail where a larger share of the labels differs.")
-@click.option("--max-delta", type=click.FloatRange(min=0), help="Fail where a log-odds differs by more.")
-@click.option("--baseline", type=_FILE, help="The --json of an older run.")
-@click.option("--max-regression", type=click.FloatRange(min=0),
-              help="Fail where speed or memory is worse than the baseline's by a larger share.")  # fmt: skip
+@option("Output", "--json", "json_file", type=_FILE, help="Write every figure, and those of each pair.")
+@option("Output", "--markdown", "markdown_file", type=_FILE, help="Write the tables.")
+@option("Output", "--html", "html_file", type=_FILE, help="Write a report with plots, one file.")
+@option("Thresholds", "--min-speedup", type=click.FloatRange(min=0), help="Fail below this ratio to the reference.")
+@option("Thresholds", "--max-flips", type=_SHARE, help="Fail where a larger share of the labels differs.")
+@option("Thresholds", "--max-delta", type=click.FloatRange(min=0), help="Fail where a log-odds differs by more.")
+@option("Thresholds", "--baseline", type=_FILE, help="The --json of an older run.")
+@option("Thresholds", "--max-regression", type=click.FloatRange(min=0), help="Fail where speed or memory is worse than"
+        " the baseline's by a larger share.")  # fmt: skip
 @click.pass_context
 def bench(
     context: click.Context, pairs: str, bundle: str | None, template: str | None, reference: str | None,

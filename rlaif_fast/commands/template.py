@@ -9,6 +9,7 @@ import click
 
 from rlaif_fast.commands import exporter
 from rlaif_fast.commands.prompt_options import CHAT, chosen_template, prompt_options, score_template
+from rlaif_fast.commands.slips import Group
 from rlaif_fast.errors import TemplateError
 from rlaif_fast.reports.terminal import echo, say
 
@@ -24,7 +25,7 @@ _SAMPLE = ("<the instruction>", "<the response>")
 _MODEL = click.option("--model", help="As export takes it: its tokenizer is asked, and its chat template with --chat.")
 
 
-@click.group()
+@click.group(cls=Group)
 def template() -> None:
     """The prompts a judge can be made for: list them, show one, check a file of your own."""
 

@@ -30,7 +30,8 @@ def check_orders(given: Mapping[str, Any], orders: str) -> None:
 
 
 def opened_judge(
-    folder: Path, template: str | None, threads: int, spin: bool, engine: str, *, exact: bool, only_consistent: bool
+    folder: Path, template: str | None, threads: int, spin: bool, engine: str, *, exact: bool, only_consistent: bool,
+    verbose: bool,
 ) -> tuple[Judge, ExactJudge | None]:  # fmt: skip
     """The judge over a bundle, and with ``--exact`` the one that judges in its place.
 
@@ -43,7 +44,7 @@ def opened_judge(
     from rlaif_fast.judging.judge import Judge
 
     engine = "onnxruntime" if exact else engine
-    fast = opened(Judge, folder, engine, template=template, threads=threads, spin=spin)
+    fast = opened(Judge, folder, engine, template=template, threads=threads, spin=spin, verbose=verbose)
     if only_consistent and fast.manifest.is_reward_model:
         raise click.UsageError(
             f"--only-consistent is of two orders, {fast.manifest.name} is a reward model: it reads no order"
@@ -51,7 +52,9 @@ def opened_judge(
     if not exact or fast.manifest.prompt.error_bound is None:
         return fast, None
     beside = companion(folder, fast.manifest)
-    float32 = opened(Judge, beside, fast.engine, template=fast.manifest.prompt.name, threads=threads, spin=spin)
+    float32 = opened(
+        Judge, beside, fast.engine, template=fast.manifest.prompt.name, threads=threads, spin=spin, verbose=verbose
+    )
     return fast, ExactJudge(fast, float32)
 
 

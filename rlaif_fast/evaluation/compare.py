@@ -72,6 +72,16 @@ class Example:
 
 
 @dataclass(frozen=True)
+class Arrays:
+    """Of each pair: log-odds of response_0, averaged over the orders that a file has."""
+
+    id: list[Any]
+    a: list[float]
+    b: list[float]
+    flip: list[bool]
+
+
+@dataclass(frozen=True)
 class Comparison:
     """``asdict`` of it is the JSON. Differences are of log-odds of response_0, |B - A|.
 
@@ -96,6 +106,7 @@ class Comparison:
     labels: Labels
     human: Human | None
     examples: list[Example]
+    arrays: Arrays
     schema: int = SCHEMA
 
     def to_json(self) -> str:
@@ -222,6 +233,7 @@ def compare(
         labels=Labels(made_by, left_out.ties, left_out.gaps),
         human=_human((picks_a == people_0)[asked], (picks_b == people_0)[asked]),
         examples=_examples(ours, theirs, mean_b - mean_a, flips, labels, examples),
+        arrays=Arrays([one.id for one in ours], mean_a.tolist(), mean_b.tolist(), flips.tolist()),
     )  # fmt: skip
 
 
