@@ -18,6 +18,7 @@ from rlaif_fast.commands.eval import evaluate
 from rlaif_fast.commands.export import export
 from rlaif_fast.commands.inspect import inspect
 from rlaif_fast.commands.judge import judge
+from rlaif_fast.commands.list import list_
 from rlaif_fast.commands.prompt import prompt
 from rlaif_fast.commands.push import push
 from rlaif_fast.commands.rank import rank
@@ -46,8 +47,8 @@ def cli(debug: bool) -> None:
 
 
 for command in (
-    export, prompt, judge, rank, score, serve, evaluate, select, diff, inspect, tune, bench, template, doctor, cache,
-    push,
+    export, prompt, judge, rank, score, serve, evaluate, select, diff, list_, inspect, tune, bench, template, doctor,
+    cache, push,
 ):  # fmt: skip
     cli.add_command(command)
 

@@ -199,7 +199,7 @@ def test_the_command_shows_the_table_and_remembers(llama: Path, tmp_path: Path, 
     assert sum(" *" in line for line in lines) == 1
     assert lines[-1].startswith("chosen: ")
     assert len(list((tmp_path / "engines").iterdir())) == 1
-    shown = rlaif_fast("inspect", llama, home=tmp_path).out
+    shown = rlaif_fast("inspect", llama, "--verbose", home=tmp_path).out
     assert "of onnxruntime's time" in " ".join(shown.split()) and ", chosen" in shown
 
 

@@ -22,6 +22,7 @@ from rlaif_fast.prompts.kinds import AnyTemplate
 from rlaif_fast.prompts.score_template import ScoreTemplate
 from rlaif_fast.prompts.template import Template
 from rlaif_fast.rows.pairs import Pair
+from rlaif_fast.wording import counted
 from rlaif_fast_export.graph.prefix import bake_prefix, prefix_of
 from rlaif_fast_export.prompts.fitted import FittedPrompt, Fitter
 from rlaif_fast_export.reference.blockwise import Blockwise, Cache
@@ -187,7 +188,7 @@ def hold(
         card = card_of(template, found, asked.answers)
         require_faithful(card, POINTS * limit, (), model, "points of score")
         return replace(drafted, fidelity=card, probes=probes_of(asked.pairs, asked.answers, found)), content
-    odds, on = found[:, :2], f"{len(found)} probe pairs in both orders"
+    odds, on = found[:, :2], f"{counted(len(found), 'probe pair')} in both orders"
     shift, others = 0.0, np.zeros((1, 1))
     if not (
         isinstance(template, Template) and template.ties

@@ -14,7 +14,7 @@ DEFAULT_MODEL = "smollm2-135m-instruct"
 # In the cache folder: bundles by name, those of the hub, which passed their self-test, what `select` read, and what
 # made finished files.
 BUNDLES, DOWNLOADS, CHECKED, READINGS = "bundles", "downloads", "checked", "readings"
-FINISHED = "finished"
+FINISHED, ENGINES = "finished", "engines"  # and what was measured of engines
 PRECISIONS = ("int8", "fp32")  # in the order that bundles of one model are looked for
 
 

@@ -27,7 +27,7 @@ def no_such_bundle(path: Path) -> str:
         hint = f" (or did you mean {near}?)" if near else ""
         return f"{name}: not exported yet; `rlaif-fast export {name}` makes the bundle{hint}"
     if near:
-        return f"{name}: no such bundle; did you mean {near}? (`rlaif-fast cache list` shows what there is)"
+        return f"{name}: no such bundle; did you mean {near}? (`rlaif-fast list` shows what there is)"
     return f"{name}: no such folder; give a bundle, `rlaif-fast export MODEL` makes one"
 
 
@@ -52,7 +52,7 @@ def require_no_slip(name: str) -> None:
     """Raise BundleError where only case or dashes tell ``name`` from one that is at hand: the hub need not be asked."""
     near = nearest(name, (one for one in at_hand() if one != name))
     if near is not None and _plain(near) == _plain(name):
-        raise BundleError(f"{name}: no such bundle; did you mean {near}? (`rlaif-fast cache list` shows what there is)")
+        raise BundleError(f"{name}: no such bundle; did you mean {near}? (`rlaif-fast list` shows what there is)")
 
 
 def nearest(name: str, names: Iterable[str]) -> str | None:

@@ -12,6 +12,7 @@ from rlaif_fast.commands.prompt_options import CHAT, chosen_template, prompt_opt
 from rlaif_fast.commands.slips import Group
 from rlaif_fast.errors import TemplateError
 from rlaif_fast.reports.terminal import echo, say
+from rlaif_fast.wording import counted
 
 if TYPE_CHECKING:
     from rlaif_fast.prompts.score_template import ScoreTemplate
@@ -86,7 +87,7 @@ def check(name: str, exemplars: str | None, shots: int | None, model: str | None
         what, chosen = "a score template", score
     else:
         read, chosen = chosen_template(name, exemplars, shots)
-        what = f"a template, {len(read.wording.exemplars)} worked examples"
+        what = f"a template, {counted(len(read.wording.exemplars), 'worked example')}"
     source = None if model is None else _source(model)
     fitted = None if source is None else _fitted(read, chosen, source, chat)
     echo(f"{name}: {what}, in bundles called {(fitted.template if fitted else chosen).name}")

@@ -15,6 +15,7 @@ from rlaif_fast.reports.tables import Table
 from rlaif_fast.schemas.human_labels import LeftOut, whose
 from rlaif_fast.selection.comparison import LEVEL
 from rlaif_fast.selection.decision import Tested, Tried
+from rlaif_fast.wording import counted
 
 SCHEMA = 1
 _FEW = 100  # pairs of a part
@@ -92,10 +93,10 @@ class Selection:
         left_out = str(LeftOut(self.labels.ties, self.labels.gaps))
         tested = f", {self.tested.pairs} tested on" if self.tested else ""
         examples = f", {len(self.examples)} set aside as examples" if self.examples else ""
+        chosen = f"{counted(len(self.chosen_on), 'pair')} chosen on ({counted(self.groups, 'instruction')})"
         return (
-            f"{len(self.chosen_on)} pairs chosen on ({self.groups} instructions){tested}{examples}; the parts share no"
-            f" instruction{'; ' if left_out else ''}{left_out}; p one-sided, corrected for {len(self.tried)} tried"
-            " (maxT), 95 % intervals not corrected"
+            f"{chosen}{tested}{examples}; the parts share no instruction{'; ' if left_out else ''}{left_out};"
+            f" p one-sided, corrected for {len(self.tried)} tried (maxT), 95 % intervals not corrected"
         )
 
     @property
