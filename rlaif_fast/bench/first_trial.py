@@ -36,12 +36,15 @@ def worthwhile(folder: Path) -> bool:
     return bool(manifest.prompt.probes) and float32_of(folder, manifest) is not None
 
 
-def try_both(folder: Path, progress: Progress, *, threads: int = 0, seconds: float = SECONDS) -> Tuned:
+def try_both(
+    folder: Path, progress: Progress, *, threads: int = 0, spin: bool = True, seconds: float = SECONDS
+) -> Tuned:  # fmt: skip
     """Time an int8 bundle against the float32 one, where that is done in ``seconds``; else the int8 bundle is chosen.
 
     Args:
         folder: of an int8 bundle, for which it is :func:`worthwhile`.
         threads: of the engine; 0 for the usable physical cores.
+        spin: whether they wait for each other awake; asleep on a machine in use, or each pass takes many times longer.
 
     Raises:
         BundleError, JudgeError: a bundle cannot be used.
@@ -49,7 +52,7 @@ def try_both(folder: Path, progress: Progress, *, threads: int = 0, seconds: flo
     manifest = read_manifest(folder)
     beside = float32_of(folder, manifest)
     assert beside is not None
-    ms = _times([(folder, manifest), beside], progress, EngineOptions(threads), time.perf_counter() + seconds)
+    ms = _times([(folder, manifest), beside], progress, EngineOptions(threads, spin), time.perf_counter() + seconds)
     refusal = "" if ms else f"not tried: it would take more than {seconds:g} s"
     ratio = ms[1] / ms[0] if ms else None
     fast, exact = (str(path.resolve()) for path in (folder, beside[0]))
@@ -72,10 +75,12 @@ def _times(
     progress("trying the int8 bundle", 0.0)
     since = time.perf_counter()
     fast = _open(*sides[0], options)
-    opening = time.perf_counter() - since
+    other = (time.perf_counter() - since) * sizes[1] / sizes[0]  # what opening the other one takes
+    if time.perf_counter() + other > until:
+        return None
     fast.answer(probes[0])
     a_pass = _seconds(fast.answer, probes[0])
-    if time.perf_counter() + opening * sizes[1] / sizes[0] + _SLACK * a_pass > until:
+    if time.perf_counter() + other + _SLACK * a_pass > until:
         return None
     progress("trying the fp32 bundle", 0.5)
     exact = _open(*sides[1], options)

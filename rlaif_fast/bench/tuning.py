@@ -70,19 +70,22 @@ def out_of_reach(folder: Path) -> list[str]:
     return [v.name for v in offered(replace(manifest, precision="fp32")) if v.rounds]
 
 
-def tune(folder: Path, progress: Progress, *, max_delta: float | None = None, threads: int = 0) -> Tuned:
+def tune(
+    folder: Path, progress: Progress, *, max_delta: float | None = None, threads: int = 0, spin: bool = True
+) -> Tuned:  # fmt: skip
     """Try every candidate and choose the fastest that is faithful, or an exact one that takes at most a tenth more.
 
     Args:
         folder: the bundle's.
         max_delta: mean |difference| to PyTorch fp32 on the probes to allow, log-odds; None for the bundle's limit.
         threads: of each engine; 0 for the usable physical cores.
+        spin: whether they wait for each other awake, where an engine can; better asleep on a machine in use.
 
     Raises:
         UnfaithfulError: none is faithful.
         BundleError, JudgeError: the bundle cannot be used.
     """
-    options, tried = EngineOptions(threads), []
+    options, tried = EngineOptions(threads, spin), []
     of = candidates(folder)
     manifest = of[0].manifest
     if not manifest.prompt.probes:

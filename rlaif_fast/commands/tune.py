@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, TypeVar
 
 import click
 
+from rlaif_fast.commands.options import threads_option
+
 if TYPE_CHECKING:
     from rlaif_fast.judging.judge import Judge
     from rlaif_fast.judging.rater import Rater
@@ -21,24 +23,26 @@ J = TypeVar("J", "Judge", "Rater")
 @click.argument("bundle", required=False)
 @click.option("--max-delta", type=click.FloatRange(min=0, min_open=True), help="Allow a mean difference to PyTorch fp32"
               " of this much in log-odds. [default: the bundle's own limit; a float32 bundle stays exact]")  # fmt: skip
-@click.option("--threads", type=click.IntRange(min=0), default=0, help="[default: the usable physical cores]")
+@threads_option
 def tune(bundle: str | None, max_delta: float | None, threads: int) -> None:
-    """Find the fastest engine for BUNDLE on this machine that keeps its verdicts; seconds, once.
+    """Find the fastest engine for BUNDLE on this machine that keeps its verdicts, once.
 
     Each engine and variant that is installed and fits the machine judges the bundle's probe pairs: timed in turns with
-    onnxruntime, and its error to PyTorch measured. An int8 bundle may be judged by the float32 bundle of the same
-    model, where that is there and faster on this machine. What is chosen is what --engine auto, the default, takes from
-    then on, through each of the bundle's prompts; without BUNDLE it is the embedded default's.
+    onnxruntime, and its error to PyTorch measured. That takes seconds each, and what each needs to start. An int8
+    bundle may be judged by the float32 bundle of the same model, where that is there and faster on this machine. What
+    is chosen is what --engine auto, the default, takes from then on, through each of the bundle's prompts; without
+    BUNDLE it is the embedded default's.
     """
     from rlaif_fast.bench.tuning import tune as try_all
     from rlaif_fast.commands.default import bundle_folder_of
     from rlaif_fast.reports.console import Steps
     from rlaif_fast.reports.terminal import echo
+    from rlaif_fast.runtime.cpu import busy
     from rlaif_fast.runtime.engine_choice import remember
 
     folder = bundle_folder_of(bundle)
     with Steps().shown() as steps:
-        table = try_all(folder, steps, max_delta=max_delta, threads=threads)
+        table = try_all(folder, steps, max_delta=max_delta, threads=threads, spin=not busy())
     remember(folder, table)
     _print(table)
     _say_missing(folder)
@@ -68,7 +72,7 @@ def opened(
     from rlaif_fast.runtime.engines import DEFAULT
 
     name = prompt_name(folder, template, kind.kinds)
-    place, engine = settled(folder, engine, threads, name)
+    place, engine = settled(folder, engine, threads, name, spin=spin)
     since = time.perf_counter()
     try:
         found = kind.load(place, template=name, threads=threads, spin=spin, engine=engine)
@@ -95,7 +99,7 @@ def prompt_name(folder: Path, template: str | None, kinds: Kinds) -> str:
     return read_manifest(folder).through(template, kinds, name_of(folder)).prompt.name
 
 
-def settled(folder: Path, engine: str, threads: int, template: str) -> tuple[Path, str]:
+def settled(folder: Path, engine: str, threads: int, template: str, *, spin: bool = True) -> tuple[Path, str]:
     """The bundle and the engine to load: as asked, but which of a model's two bundles ``auto`` takes is found out once.
 
     A bundle that has no prompt called ``template`` is not taken in the place of ``folder``. What was found is taken
@@ -112,7 +116,7 @@ def settled(folder: Path, engine: str, threads: int, template: str) -> tuple[Pat
         return folder, engine
     say(f"the model has an int8 and an fp32 bundle: trying which judges faster here, once, {SECONDS:g} s at most")
     with Steps().shown() as steps:
-        table = try_both(folder, steps, threads=threads)
+        table = try_both(folder, steps, threads=threads, spin=spin)
     remember(folder, table)
     say(f"chosen: {_found(table)} (`rlaif-fast tune {name_of(folder)}` tries every engine)")
     chosen = Path(table.choice.folder)
