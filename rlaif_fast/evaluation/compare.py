@@ -165,6 +165,7 @@ class Comparison:
                 ("same position in both orders", "same_position_rate"), ("consistent", "consistency"),
                 ("first position picked", "first_position_rate"), (f"alignment with {self.whose}", "accuracy"),
             )
+            if key != "accuracy" or self.human is not None
         ]  # fmt: skip
         margins = [
             [margin_text(bin_.low, bin_.high), str(bin_.pairs), str(bin_.flips),
