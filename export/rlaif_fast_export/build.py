@@ -6,7 +6,8 @@ import gc
 import math
 import shutil
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -111,8 +112,10 @@ class Build:
         lm, self._mapped = self._source.stored_model()
         self._model = Blockwise(lm, self._mapped)
         self._decoder = TreeDecoder(lm).eval()
+        with self._known_modules():
+            self._form = head_form(lm)
         self._prefix = bake_prefix(self._model, prompt.prefix_ids)
-        self.arrays = PromptArrays.of(lm, prompt.label_ids, self._prefix)
+        self.arrays = PromptArrays.of(lm, self._form, prompt.label_ids, self._prefix)
         self.asked = ask_those_that_fit(
             self._model, self._others, self._needed, int8=self.int8 is not None, progress=self._progress, say=self._say
         )  # fmt: skip
@@ -126,7 +129,7 @@ class Build:
             self._choose_mix(self.int8.max_delta / (math.sqrt(2) if self._of_rewards else 1.0))
             self._work.remove()
         if any(isinstance(one.template, ScoreTemplate) for one in (prompt, *(one.prompt for one in self.asked))):
-            write_head(lm, self._folder, head_form(lm))
+            write_head(lm, self._folder, self._form)
 
     def _ask_for_int8(self, asker: Asker | RewardAsker) -> None:
         """Find PyTorch's answers, what the blocks are fed, and the gradients behind them; or take up what was found."""
@@ -220,18 +223,13 @@ class Build:
             chosen = found.mix
             return found
 
-        try:
+        with self._known_modules():
             with tempfile.TemporaryDirectory(dir=self._folder) as scratch_folder:
                 graph = trace(self._decoder, Path(scratch_folder))
             counts = passes.run(
                 graph, weights, self._prefix, longest, lm.config.hidden_size, choose if self.int8 else None,
-                head_form(lm).softcap,
+                self._form.softcap,
             )  # fmt: skip
-        except (passes.PassError, UnsupportedModule) as error:
-            advice = "please report the model"
-            if not self._source.listed:
-                advice = f"so a {lm.config.model_type} model, which is of no listed family, cannot be exported"
-            raise ExportError(f"{self._source.name}: {error}; {advice}") from error
 
         def writing(done: float) -> None:
             self._mapped.let_go()
@@ -247,6 +245,18 @@ class Build:
             precision="int8" if self.int8 else "fp32", parameters=self._model.parameters,
         )  # fmt: skip
         return chosen
+
+    @contextmanager
+    def _known_modules(self) -> Iterator[None]:
+        """Within: a module that the exporter has no operator for is an ExportError."""
+        try:
+            yield
+        except (passes.PassError, UnsupportedModule) as error:
+            advice = "please report the model"
+            if not self._source.listed:
+                kind = self._model.lm.config.model_type
+                advice = f"so a {kind} model, which is of no listed family, cannot be exported"
+            raise ExportError(f"{self._source.name}: {error}; {advice}") from error
 
     def _write_prompt(self) -> BundlePrompt:
         """The first prompt's file; its part of the manifest, as far as it is known."""
