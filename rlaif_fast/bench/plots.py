@@ -16,7 +16,7 @@ _BINS = 40
 _FEW = 12  # pairs of a margin that are drawn one by one
 
 
-@plot("How long a pair takes", height=330)
+@plot("Latency", height=330)
 def latency_plot(figure: Plot, bundle: Floats, reference: Floats | None) -> None:
     """Histograms of milliseconds on a logarithmic axis, where equal ratios are equal distances."""
     sides = [("bundle", ONE, bundle)]

@@ -15,7 +15,7 @@ from rlaif_fast.evaluation.binomial import mcnemar
 from rlaif_fast.evaluation.records import Bools, Floats, Record, by_order_of, log_odds_of
 from rlaif_fast.evaluation.report import Labels, number, percent
 from rlaif_fast.reports.tables import Table, margin_text
-from rlaif_fast.schemas.human_labels import Label, LeftOut, maker, whose
+from rlaif_fast.schemas.human_labels import Label, LeftOut, labels_of, maker, whose
 from rlaif_fast.wording import counted
 
 SCHEMA = 1
@@ -122,6 +122,11 @@ class Comparison:
         return whose(self.labels.made_by)
 
     @property
+    def agreement(self) -> str:
+        """What the accuracy is called."""
+        return f"agreement with {labels_of(self.labels.made_by)}"
+
+    @property
     def missing(self) -> list[str]:
         """A line for each file that lacks pairs of the other."""
         lines = []
@@ -152,7 +157,7 @@ class Comparison:
             [name, percent(getattr(self.a, key)), percent(getattr(self.b, key))]
             for name, key in (
                 ("same position in both orders", "same_position_rate"), ("consistent", "consistency"),
-                ("first position picked", "first_position_rate"), (f"alignment with {self.whose}", "accuracy"),
+                ("first position picked", "first_position_rate"), (self.agreement, "accuracy"),
             )
         ]  # fmt: skip
         margins = [
@@ -161,8 +166,8 @@ class Comparison:
             for bin_ in self.by_margin
         ]  # fmt: skip
         return [
-            Table("difference", ["B - A"], rows), Table("each", ["A", "B"], sides),
-            Table("A's margin, |log-odds|", ["pairs", "flips", "share"], margins),
+            Table("difference", ["B - A"], rows), Table("each file", ["A", "B"], sides),
+            Table("flips by margin of A, |log-odds|", ["pairs", "flips", "share"], margins),
         ]  # fmt: skip
 
     def examples_text(self) -> list[str]:

@@ -158,12 +158,13 @@ def distributions(
     """
     counts = [np.histogram(values, edges)[0] for *_, values in series]
     top = max(int(count.max()) for count in counts)
-    figure.set_figheight((80 + _LANE * len(series)) / 72)
+    lane = _LANE if top > _FEW else 45 + 12 * top
+    figure.set_figheight((80 + lane * len(series)) / 72)
     lanes: list[Axes] = list(figure.subplots(len(series), sharex=True, squeeze=False)[:, 0])
     for axes, (name, color, values), count in zip(lanes, series, counts, strict=True):
         axes.set_title(name, loc="left", color=color)
         if top <= _FEW:
-            axes.set(ylim=(0, _FEW + 1), yticks=[])
+            axes.set(ylim=(0, top + 1), yticks=[])
             height = np.concatenate([np.arange(n) for n in count]) + 1
             figure.dots(axes, np.sort(values), height, [f"{value:.4g}{unit}" for value in np.sort(values)], color)
         else:
