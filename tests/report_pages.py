@@ -12,9 +12,11 @@ from rlaif_fast.bench import report as bench_report
 from rlaif_fast.bench.measure import Fresh
 from rlaif_fast.bench.rate import MatrixRate, ShapeRate
 from rlaif_fast.bundle.agreement import agreement
+from rlaif_fast.evaluation import diff_html
 from rlaif_fast.evaluation import html as eval_html
 from rlaif_fast.evaluation.calibration import Calibration
-from rlaif_fast.evaluation.records import half
+from rlaif_fast.evaluation.compare import compare
+from rlaif_fast.evaluation.records import half, record
 from rlaif_fast.evaluation.report import Fit, evaluate, figures_of
 from rlaif_fast.schemas.human_labels import LeftOut
 from rlaif_fast.selection import html as select_html
@@ -42,6 +44,17 @@ def eval_page(count: int, *, model: str = "smollm2-135m-instruct", fitted: bool 
         left_out=LeftOut(3, 1) if fitted else None,
     )  # fmt: skip
     return eval_html.to_html(report, of)
+
+
+def diff_page(count: int) -> str:
+    """B is less sure and leans to the first position, and lacks two of the pairs."""
+    a = [record(row) for row in random_rows(1, count + 2)]
+    b = []
+    for one in a[2:]:
+        by_order = (0.6 * one.p1_by_order[0] + 0.2, 0.6 * one.p1_by_order[1] + 0.1)
+        b.append(replace(one, p1=sum(by_order) / 2, p1_by_order=by_order))
+    names = ("verdicts-of-the-first-model-and-the-first-prompt.jsonl", PATH)
+    return diff_html.to_html(compare(a, b, names, command=f"rlaif-fast diff a.jsonl {PATH} --html diff.html"))
 
 
 def bench_page(count: int, *, reference: bool = True) -> str:
@@ -102,6 +115,8 @@ def select_page(*, others: bool = True) -> str:
 PAGES: dict[str, Callable[[], str]] = {
     "eval of 3 pairs": lambda: eval_page(3),
     "eval of 200 pairs": lambda: eval_page(200, model=LONG, fitted=True),
+    "diff of 3 pairs": lambda: diff_page(3),
+    "diff of 200 pairs": lambda: diff_page(200),
     "bench of 3 pairs": lambda: bench_page(3),
     "bench of 200 pairs": lambda: bench_page(200),
     "bench without a reference": lambda: bench_page(3, reference=False),

@@ -28,11 +28,12 @@ def page(
     made_by: str,
     where: str,
     warnings: Iterable[str],
-    tiles: Iterable[Tile],
+    tiles: Iterable[Tile | tuple[str, str]],
     figures: Iterable[str],
     tables: Iterable[Table],
     command: str,
     conclusion: str = "",
+    examples: Iterable[str] = (),
 ) -> str:
     """A page that is well-formed XML as well, so that anything can read it.
 
@@ -42,15 +43,17 @@ def page(
         where: what was looked at, in a sentence.
         figures: made by :func:`figure`.
         conclusion: what follows from all of it, where something does.
+        examples: made by :func:`example`.
     """
     body = "\n".join(
         [
             f'<p class="muted">{safe(made_by)}</p>\n<h1>{safe(title)}</h1>\n<p class="muted">{safe(where)}</p>',
             *([f'<p class="lead">{safe(_sentence(conclusion))}</p>'] if conclusion else []),
             *(f'<p class="warning"><strong>Warning:</strong> {safe(warning)}</p>' for warning in warnings),
-            *_block("tiles", map(_tile, tiles)),
+            *_block("tiles", (_tile(Tile(*tile)) for tile in tiles)),
             *_block("plots", figures),
             *map(_table, tables),
+            *(["<h2>Examples</h2>", *shown] if (shown := [*examples]) else []),
             f"<h2>Command</h2>\n<pre>{safe(command)}</pre>",
         ]
     )
@@ -59,6 +62,12 @@ def page(
 
 def figure(title: str, plot: str, caption: str) -> str:
     return f"<figure><h2>{safe(_sentence(title))}</h2>\n{plot}\n<figcaption>{safe(caption)}</figcaption></figure>"
+
+
+def example(title: str, texts: Iterable[tuple[str, str]]) -> str:
+    """A pair: what is said of it, and its texts by their names."""
+    listed = "".join(f"<dt>{safe(name)}</dt><dd>{safe(text)}</dd>" for name, text in texts)
+    return f"<section><h3>{safe(title)}</h3><dl>{listed}</dl></section>"
 
 
 def safe(value: object) -> str:

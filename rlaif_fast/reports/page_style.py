@@ -17,6 +17,10 @@ p { margin: 0; }
 h1 { font-size: clamp(1.2rem, 1rem + 1.4vw, 1.55rem); line-height: 1.3; margin: 2px 0 4px; overflow-wrap: anywhere;
   text-wrap: balance; }
 h2 { font-size: 1.05rem; line-height: 1.35; margin: 36px 0 8px; overflow-wrap: anywhere; }
+h3 { font-size: 1rem; font-weight: 600; margin: 16px 0 4px; overflow-wrap: anywhere; }
+dl { margin: 0; border-left: 4px solid var(--edge); padding-left: 12px; }
+dt { color: var(--muted); font-size: 0.87rem; }
+dd { margin: 0 0 6px; overflow-wrap: anywhere; }
 small { font-size: 0.87rem; font-weight: 400; color: var(--muted); white-space: nowrap; }
 .lead { margin: 8px 0; overflow-wrap: anywhere; }
 .muted, figcaption { color: var(--muted); font-size: 0.87rem; overflow-wrap: anywhere; }
@@ -40,7 +44,11 @@ td small, th small { display: inline-block; min-width: 11.5em; }
 th[scope=row] { text-align: left; font-weight: 400; padding-left: 0; }
 thead th { color: var(--muted); font-weight: 600; font-size: 0.87rem; vertical-align: bottom; }
 thead td { padding: 0; }
-thead small { font-size: 1em; }
+thead h3 { font-size: 1rem; font-weight: 600; margin: 16px 0 4px; overflow-wrap: anywhere; }
+dl { margin: 0; border-left: 4px solid var(--edge); padding-left: 12px; }
+dt { color: var(--muted); font-size: 0.87rem; }
+dd { margin: 0 0 6px; overflow-wrap: anywhere; }
+small { font-size: 1em; }
 pre { background: var(--tile); border: 1px solid var(--edge); border-radius: 8px; padding: 10px 12px; margin: 0;
   white-space: pre-wrap; overflow-wrap: anywhere; font-size: 0.87rem; }
 @media (max-width: 559px) {
