@@ -30,7 +30,7 @@ def _tiles(found: Selection) -> Iterator[Tile]:
         return
     tested = found.tested
     yield Tile("best prompt", found.best.prompt)
-    yield _tile(f"its {found.agreement}, on the test part", figures_of(tested.sample).accuracy)
+    yield _tile(f"its {found.agreement}, test set", figures_of(tested.sample).accuracy)
     yield _tile(f"the same of {found.current}", figures_of(tested.current).accuracy)
     yield _tile("difference", Figure(tested.difference, tested.interval), signed=True)
 
@@ -47,7 +47,7 @@ def _figures(found: Selection) -> Iterator[str]:
     if shown:
         yield figure(
             f"Accuracy compared with {found.current}", _differences_plot(shown),
-            f"Differences in accuracy, in both orders, on the part used for choosing, with 95 % intervals that are not"
+            f"Differences in accuracy, in both orders, on the selection set, with 95 % intervals that are not"
             f" corrected for {len(found.tried)} comparisons. Prompts that were dropped early read fewer pairs, so their"
             " intervals are wider.",
         )  # fmt: skip

@@ -79,11 +79,11 @@ class Selection:
         by = f"{percent(tested.difference, True)}, 95 % interval {_span(tested.interval, signed=True)}"
         if not tested.better:
             return (
-                f"nothing is recommended: {name} was better than {self.current} on the part used for choosing, but that"
-                f" is not shown on the test part ({by})"
+                f"nothing is recommended: {name} was better than {self.current} on the selection set, but that is not"
+                f" shown on the test set ({by})"
             )
         return (
-            f"recommended: {name}. On {tested.pairs} held-out pairs its {self.agreement} is"
+            f"recommended: {name}. On the test set ({tested.pairs} pairs) its {self.agreement} is"
             f" {percent(_accuracy(tested.sample))}, that of {self.current} {percent(_accuracy(tested.current))} ({by})"
         )
 
@@ -91,11 +91,11 @@ class Selection:
     def where(self) -> str:
         """What was looked at, in a sentence."""
         left_out = str(LeftOut(self.labels.ties, self.labels.gaps))
-        tested = f", {self.tested.pairs} for the test" if self.tested else ""
+        tested = f", {self.tested.pairs} in the test set" if self.tested else ""
         examples = f", {len(self.examples)} as examples" if self.examples else ""
         return (
-            f"{counted(len(self.chosen_on), 'pair')} for choosing ({counted(self.groups, 'instruction')}){tested}"
-            f"{examples}; the parts share no instruction{'; ' if left_out else ''}{left_out}; p one-sided, corrected"
+            f"{counted(len(self.chosen_on), 'pair')} ({counted(self.groups, 'instruction')}) in the selection set"
+            f"{tested}{examples}; they share no instruction{'; ' if left_out else ''}{left_out}; p one-sided, corrected"
             f" for {counted(len(self.tried), 'comparison')} (maxT), 95 % intervals not corrected"
         )
 
@@ -105,7 +105,7 @@ class Selection:
         found = list(self.left_out)
         parts = [len(self.chosen_on), *([self.tested.pairs] if self.tested else [])]
         if min(parts) < _FEW:
-            found.append(f"a part of {min(parts)} pairs is small: only large differences can be shown")
+            found.append(f"a set of {min(parts)} pairs is small: only large differences can be shown")
         if self.tested is not None and self.best is not None:
             kept, name = (
                 (self.tested.sample, self.best.prompt) if self.recommended else (self.tested.current, self.current)
@@ -191,7 +191,7 @@ def _test_table(tested: Tested, name: str, current: str) -> Table:
         ["log loss", *(number(figures.log_loss.value) for figures in (best, before))],
         ["difference in accuracy, points", f"{100 * tested.difference:+.1f} ({_points(tested.interval)})", ""],
     ]  # fmt: skip
-    return Table(f"test on {counted(tested.pairs, 'held-out pair')}", [name, current], rows)
+    return Table(f"test set, {counted(tested.pairs, 'pair')}", [name, current], rows)
 
 
 def _name(one: Tried) -> str:
