@@ -85,7 +85,8 @@ def coverage_plot(figure: Plot, sample: Sample, longer: float | None, decided: S
         figure.dots(axes, x, y, [f"{k} pairs: right {percent(share)}" for k, share in zip(counts, y, strict=True)])
     else:
         figure.name(axes.fill_between(x, *spans.T, color=ONE, alpha=0.15, linewidth=0), "band")
-        figure.name(*axes.plot(x, y, color=ONE, linewidth=2), "curve")
+        (curve,) = axes.plot(x, y, color=ONE, linewidth=2)
+        figure.name(curve, "curve")
     if longer is not None:
         axes.axhline(longer, color=TWO, linestyle="--", linewidth=1)
         axes.annotate("pick the longer", (1, longer), (-2, 4), textcoords="offset points", color=TWO, ha="right")
