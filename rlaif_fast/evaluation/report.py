@@ -311,7 +311,7 @@ def _coverage_table(points: Sequence[Point]) -> Table:
         [percent(at.coverage), str(at.pairs), f"{at.threshold:.4f}", percent(at.accuracy), span_text(at.interval)]
         for at in shown.values()
     ]
-    return Table("by coverage, largest margin first", ["pairs", "margin at least", "accuracy", INTERVAL], rows)
+    return Table("by coverage", ["pairs", "margin at least", "accuracy", INTERVAL], rows)
 
 
 def _decided_table(found: Sequence[Decided]) -> Table:
