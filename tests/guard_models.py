@@ -38,11 +38,21 @@ _GEMMA = (
     "\n<end_of_turn>\n\n<start_of_turn>\nChatbot Response: {{ messages[-1]['content'] | trim }}\n<end_of_turn>\n\n"
     "Policy:\n\n{{ guideline | trim }}\n\n{% endif %}Your answer must start with 'Yes' or 'No'.\n"
 )
+# Granite Guardian 4.1: roles alone, and tokens for a thought.
+_GRANITE_4 = (
+    "{%- for m in messages %}<|start_of_role|>{{ m['role'] }}<|end_of_role|>{{ m['content'] }}<|end_of_text|>\n"
+    "{% endfor -%}{% if add_generation_prompt %}<|start_of_role|>assistant<|end_of_role|>{% endif %}"
+)
+_ROLES = ("<|start_of_role|>", "<|end_of_role|>", "<|end_of_text|>")
 _OF = {
-    "granite": (_GRANITE, ("<|start_of_role|>", "<|end_of_role|>", "<|end_of_text|>")),
+    "granite4": (_GRANITE_4, (*_ROLES, "<think>", "</think>")),
+    "granite": (_GRANITE, _ROLES),
     "gemma2": (_GEMMA, ("<start_of_turn>", "<end_of_turn>")),
 }  # the model's family -> its chat template and the template's tokens
-_ANSWERS = {"Ye": ["Y", "e"], "Yes": ["Ye", "s"], "No": ["N", "o"], "ĠNo": ["Ġ", "No"], "ĠYes": ["Ġ", "Yes"]}  # merges
+_ANSWERS = {  # merges
+    "Ye": ["Y", "e"], "Yes": ["Ye", "s"], "No": ["N", "o"], "ĠNo": ["Ġ", "No"], "ĠYes": ["Ġ", "Yes"], "ye": ["y", "e"],
+    "yes": ["ye", "s"], "Ġyes": ["Ġ", "yes"], "Ġno": ["Ġ", "no"], "no": ["n", "o"],
+}  # fmt: skip
 
 
 def guard_tokenizer(family: str) -> Any:
@@ -55,7 +65,7 @@ def guard_tokenizer(family: str) -> Any:
     written["model"]["merges"][:0] = _ANSWERS.values()
     tokenizer = Tokenizer.from_str(json.dumps(written))
     tokenizer.add_special_tokens([AddedToken(token, special=True) for token in tokens])
-    if family == "granite":
+    if family != "gemma2":
         tokenizer.post_processor = None  # of its kind none adds a token
     return transformers.PreTrainedTokenizerFast(
         tokenizer_object=tokenizer, bos_token="<s>", eos_token="</s>", chat_template=template
@@ -69,9 +79,10 @@ def save_guard(family: str, folder: Path, **more: Any) -> Path:
 
 
 class Oracle:
-    """How likely "Yes" is of "Yes" and "No", as the models' cards compute it."""
+    """How likely "Yes" is of "Yes" and "No", as the models' cards compute it; or " yes" behind how an answer begins."""
 
-    def __init__(self, folder: Path, turn: bool, **arguments: Any) -> None:
+    def __init__(self, folder: Path, turn: bool, question: str = "", reply: str = "", **arguments: Any) -> None:
+        self.question, self.reply, self.answers = question, reply, ["Ġyes", "Ġno"] if reply else ["Yes", "No"]
         self.tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
         self.model = transformers.AutoModelForCausalLM.from_pretrained(folder).float().eval()
         if self.model.config.model_type == "gemma2":
@@ -80,12 +91,14 @@ class Oracle:
 
     def tokens(self, instruction: str, response: str) -> list[int]:
         chat = [{"role": "user", "content": instruction}, {"role": "assistant", "content": response}]
-        found: list[int] = self.tokenizer.apply_chat_template(chat, tokenize=True, return_dict=False, **self.arguments)
+        chat += [{"role": "user", "content": self.question}] if self.question else []
+        written = self.tokenizer.apply_chat_template(chat, tokenize=False, **self.arguments)
+        found: list[int] = self.tokenizer(written + self.reply, add_special_tokens=False).input_ids
         return found
 
     def __call__(self, instruction: str, response: str) -> float:
         vocabulary = self.tokenizer.get_vocab()
         with torch.no_grad():
             logits = self.model(torch.tensor([self.tokens(instruction, response)])).logits[0, -1]
-        answers = logits[[vocabulary["Yes"], vocabulary["No"]]].double()
+        answers = logits[[vocabulary[answer] for answer in self.answers]].double()
         return float(torch.softmax(answers, 0)[0])

@@ -115,8 +115,9 @@ def _show_guard(guard: Guard, model: str | None) -> None:
     from rlaif_fast.prompts.reward_template import RewardTemplate
 
     if model is None:
-        echo("\n".join(f"{name} = {value}" for name, value in guard.arguments.items()))
-        say("\nwhat the model's own chat template is asked for; --model shows what it writes")
+        asked = [f"{name} = {value}" for name, value in guard.arguments.items()]
+        echo("\n".join([*asked, *([guard.question] if guard.question else [])]))
+        say("\nwhat the model's own chat template is given with the conversation; --model shows what it writes")
     else:
         template = _fitted(None, guard, _source(model), "no").template
         assert isinstance(template, RewardTemplate)

@@ -32,6 +32,7 @@ _TEXTS = (
     "A text.", "begins\n\nand ends", "{{ bos_token }} {% raw %}{instruction} {response}", "日本語 é 😀 1",
     "<b>&amp; \"quoted\" 'text'</b>", "long " * 2000,
 )  # fmt: skip
+_TURNS = ("user", "assistant", "user")
 _EMPTY = ""
 _NEAR = 3  # words of the template's source so near each other are tried together
 
@@ -44,11 +45,13 @@ class Conversation:
         fast: the model's tokenizer, of transformers.
         model: its name, for messages.
         arguments: of ``apply_chat_template``.
+        question: a user's turn behind the conversation, or none.
     """
 
     fast: Any
     model: str
     arguments: Mapping[str, Any] = field(default_factory=dict)
+    question: str = ""
 
     def __post_init__(self) -> None:
         """Raises ExportError where there is no chat template."""
@@ -72,7 +75,8 @@ class Conversation:
         return list(self._chat(texts, tokenize=True, return_dict=False))
 
     def _chat(self, texts: Sequence[str], **more: Any) -> Any:
-        messages = [{"role": role, "content": text} for role, text in zip(("user", "assistant"), texts, strict=True)]
+        said = [*texts, self.question] if self.question else texts
+        messages = [{"role": role, "content": text} for role, text in zip(_TURNS, said, strict=False)]
         try:
             return self.fast.apply_chat_template(messages, **self.arguments, **more)
         except Exception as error:  # the model's own code, run in Jinja's sandbox: anything
@@ -103,17 +107,23 @@ def freeze_guard(guard: Guard, fast: Any, tokenizer: PromptTokenizer, model: str
         ExportError: as :func:`freeze_conversation`; or the template is not that of such a model.
     """
     arguments = {**guard.arguments, "add_generation_prompt": guard.turn}
-    chat = Conversation(fast, model, arguments)
+    chat = Conversation(fast, model, arguments, guard.question)
     read = {one.value for one in Environment().lexer.tokenize(chat.source) if one.type == "name"}
     lacking = [name for name in guard.arguments if name not in read]
     asked = chat.written(_SHOWN)
-    if lacking or not all(re.search(rf"\b{re.escape(label)}\b", asked) for label in guard.labels):
-        why = f"does not look at {lacking[0]}" if lacking else f"does not ask for {' or '.join(guard.labels)}"
+    labels = [label.strip() for label in guard.labels]
+    if lacking or not all(re.search(rf"\b{re.escape(label)}\b", asked) for label in labels):
+        why = f"does not look at {lacking[0]}" if lacking else f"does not ask for {' or '.join(labels)}"
         raise ExportError(
             f"{model}: its chat template {why}, so {guard.name} is not for this model; it is for {guard.models}"
         )
     found = _unpadded(chat, tokenizer, _frozen(chat, guard.name), None)
-    return GuardTemplate(found.name, found.text, found.instruction, found.response, guard.labels)
+    text = found.text + written(with_controls(guard.reply, control_names(fast)), PART)
+    frozen = GuardTemplate(found.name, text, found.instruction, found.response, guard.labels)
+    begun = fast(chat.written(_SHOWN) + guard.reply, add_special_tokens=False).input_ids
+    if tokenizer.encode(frozen.render(*_SHOWN)) != begun:
+        raise ExportError(f"{model}: its tokenizer reads {guard.reply!r} behind the prompt in another way than here")
+    return frozen
 
 
 def _frozen(chat: Conversation, name: str) -> RewardTemplate:
