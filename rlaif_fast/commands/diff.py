@@ -19,8 +19,8 @@ _FILE = click.Path(dir_okay=False, path_type=Path)
 @click.option("--examples", type=click.IntRange(min=0), default=5, show_default=True,
               help="Show the N worst: flips first, by the difference in log-odds.")  # fmt: skip
 @click.option("--max-flips", type=click.FloatRange(0, 1), help="Fail where a larger share of the labels differs.")
-@click.option("--json", "json_file", type=_FILE, help="Write every figure, those of each pair, and the examples.")
-@click.option("--html", "html_file", type=_FILE, help="Write a report with a plot, one file.")
+@click.option("--json", "json_file", type=_FILE, help="Write every figure and the examples.")
+@click.option("--html", "html_file", type=_FILE, help="Write a report with plots and the examples, one file.")
 @click.pass_context
 def diff(
     context: click.Context, a: str, b: str, examples: int, max_flips: float | None, json_file: Path | None,
@@ -49,7 +49,7 @@ def diff(
     if json_file is not None:
         write_text(json_file, found.to_json())
     if html_file is not None:
-        from rlaif_fast.evaluation.compare_html import to_html
+        from rlaif_fast.evaluation.diff_html import to_html
 
         write_text(html_file, to_html(found))
     print_tables(found.title, found.tables(), found.missing, found.where)
