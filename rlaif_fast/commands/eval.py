@@ -48,9 +48,9 @@ def evaluate(
 ) -> None:  # fmt: skip
     """How good a judge is on LABELLED: its alignment with people, and how far p1 can be believed.
 
-    LABELLED is a file of pairs with people's choice in a field label (0 or 1, the index of the preferred response),
-    judged on the way; or verdicts that `judge` wrote of such pairs. Ties and empty labels are counted and left out.
-    For a long set judge first: an interrupted `judge -o` can be resumed.
+    LABELLED is a file of pairs with people's choice in a field label (0 or 1, the index of the preferred response) or
+    human_label_from_1 (1 or 2), judged on the way; or verdicts that `judge` wrote of such pairs. Ties and empty labels
+    are counted and left out. For a long set judge first: an interrupted `judge -o` can be resumed.
     """
     from rlaif_fast.commands.reports import INTERVALS, PLOTS, check_reports, command_line, require_eval
     from rlaif_fast.evaluation.records import is_verdict, nothing_labelled, sample_of

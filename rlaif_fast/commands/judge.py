@@ -62,9 +62,12 @@ def judge(
 
     A row has instruction, response_0 and response_1, maybe id; other fields are carried along, but those that belong
     to the question (input, system, …) are shown with it. The schemas of TRL, UltraFeedback, distilabel and AlpacaEval
-    are recognised; --show prints what the judge is shown. Each pair is judged in both orders by default, because
-    small judges prefer a position more than a response. The rows of a file are checked before the first is judged.
-    The output appears only when it is complete; an interrupted run resumes with the same command.
+    are recognised; --show prints what the judge is shown. A row out has the judge's label, 1 or 2; the label of a
+    person that came with the row counts from 0 (human_label), and is there as 1 or 2 too (human_label_from_1).
+
+    Each pair is judged in both orders by default, because small judges prefer a position more than a response. The
+    rows of a file are checked before the first is judged. The output appears only when it is complete; an interrupted
+    run resumes with the same command.
     """
     from rlaif_fast.commands.default import bundle_folder_of
     from rlaif_fast.commands.lines import line_of, print_lines
