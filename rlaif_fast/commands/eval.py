@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from rlaif_fast.commands.headings import Command, option
-from rlaif_fast.commands.options import columns, kind_option, long_option, template_option, threads_option
+from rlaif_fast.commands.options import columns, kind_option, long_option, part_of, template_option, threads_option
 
 if TYPE_CHECKING:
     from rlaif_fast.bundle.manifest import Manifest
@@ -44,7 +44,7 @@ _LEAST = 10  # pairs in each half of a fit
 def evaluate(
     context: click.Context, labelled: str, bundle: str | None, template: str | None, kind: str | None,
     fields: str | None, limit: int | None, on_long: str, threads: int, fit_file: Path | None, json_file: Path | None,
-    html_file: Path | None, split: str | None, carry: tuple[str, ...],
+    html_file: Path | None, split: str | None, config: str | None, revision: str | None, carry: tuple[str, ...],
 ) -> None:  # fmt: skip
     """How good a judge is on LABELLED: its alignment with people, and how far p1 can be believed.
 
@@ -58,6 +58,7 @@ def evaluate(
     from rlaif_fast.files.opening import open_rows
     from rlaif_fast.files.targets import write_text
     from rlaif_fast.reports.tables import print_tables
+    from rlaif_fast.reports.terminal import say
     from rlaif_fast.schemas.human_labels import LeftOut
 
     check_reports((fit_file, json_file, html_file), [labelled])
@@ -66,7 +67,7 @@ def evaluate(
         require_eval("eval --html", PLOTS)
     judge: dict[str, Any] | None = None
     manifest, left_out = None, LeftOut()
-    with open_rows(labelled, kind, split) as source:
+    with open_rows(labelled, kind, part_of(split, config, revision), say) as source:
         rows = source.rows()
         head = list(islice(rows, 1))
         rest = replace(source, restartable=False, read=lambda: chain(head, rows))
@@ -85,7 +86,7 @@ def evaluate(
     if not records:
         raise nothing_labelled(source.name, left_out)
     sample = sample_of(records)
-    name = Path(source.name).name
+    name = source.title
     fitted = None
     if fit_file is not None and manifest is not None:
         fitted = _fit(sample, records, manifest, name)

@@ -10,7 +10,16 @@ from typing import TYPE_CHECKING, Any, Literal
 import click
 
 from rlaif_fast.commands.headings import Command, option
-from rlaif_fast.commands.options import bundle_and_template, check_mark, check_show, finish, give_way, reading, running
+from rlaif_fast.commands.options import (
+    bundle_and_template,
+    check_mark,
+    check_show,
+    finish,
+    give_way,
+    part_of,
+    reading,
+    running,
+)
 from rlaif_fast.commands.verdict_options import calibration_of, calibration_option, check_orders, opened_judge
 
 if TYPE_CHECKING:
@@ -56,7 +65,7 @@ def judge(
     mark: bool, on_error: str, on_long: str, orders: AnyOrders, sample: int | None, disagreement: float | None,
     exact: bool, calibration: Path | None, profile_file: Path | None, limit: int | None, window: int | None,
     threads: int, engine: str, nice: int | None, table: bool, verbose: bool, split: str | None,
-    carry: tuple[str, ...], show: int | None,
+    config: str | None, revision: str | None, carry: tuple[str, ...], show: int | None,
 ) -> None:  # fmt: skip
     """Judge PAIRS: JSON Lines, a JSON array, CSV, Parquet, a datasets folder, or - for standard input.
 
@@ -89,14 +98,17 @@ def judge(
     sieve = Sieve(Keep(min_margin, only_consistent, mark))
     if output is not None:
         output = check_target(output, [pairs, *map(str, filter(None, (calibration, profile_file)))])
-    with open_pairs(pairs, kind, fields, say, split=split, carry=carry) as intake:
+    part = part_of(split, config, revision, output, restart=restart)
+    with open_pairs(pairs, kind, fields, say, part=part, carry=carry) as intake:
         if show is not None:
             count = show if limit is None else min(show, limit)
             shown = bundle if bundle or profile is None else str(profile.folder)
             if show_pairs(intake, shown, template, count, orders, on_error == "skip"):
                 context.exit(1)
             return
-        rows = RunInput(intake.pairs, intake.restartable, limit=limit, skip=on_error == "skip", output=output)
+        rows = RunInput(
+            intake.pairs, intake.restartable, limit=limit, skip=on_error == "skip", output=output, origin=intake.origin
+        )  # fmt: skip
         rows.check()
         folder = bundle_folder_of(bundle) if bundle or profile is None else profile.folder
         started, spin = time.perf_counter(), not give_way(nice)
