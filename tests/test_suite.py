@@ -15,13 +15,14 @@ from rlaif_fast.evaluation.records import record
 from rlaif_fast.evaluation.suite import SuiteReport, Verdicts, evaluate_suite
 from rlaif_fast.reports.markdown import markdown
 from rlaif_fast.schemas.human_labels import LeftOut
-from tests.conftest import Run
+from tests.conftest import ROOT, Run
 from tests.test_eval import labelled_pairs
 from tests.verdicts import Row, random_rows, report, write_rows
 
 Cli = Callable[..., Run]
 FILES = {f"part{n}.jsonl": random_rows(n + 1, count, groups=groups) for n, (count, groups) in enumerate(
     [(40, 30), (120, 60), (200, 80)])}  # fmt: skip
+SHOWN = (ROOT / "docs" / "suites.md").read_text(encoding="utf-8")
 TABLE = """suite demo
 
 file           pairs  accuracy     95 % interval  pick the longer  same position     ECE
@@ -87,6 +88,7 @@ def test_a_user_sees_a_table_and_gets_it_as_markdown_json_and_a_page(
     done = rlaif_fast(*command)
     assert (done.status, [line.rstrip() for line in done.out.splitlines()]) == (0, TABLE.splitlines()), done.err
     assert done.err == ""
+    assert f"$ rlaif-fast eval --suite demo {' '.join(FILES)}\n{TABLE}```" in SHOWN
     raw = json.loads((tmp_path / "r.json").read_text())
     assert (raw["suite"], raw["schema"], raw["judges"]) == ("demo", 1, [])
     assert [one["file"] for one in raw["files"]] == list(FILES)

@@ -61,7 +61,8 @@ def accuracy_plot(figure: Plot, rows: Sequence[tuple[str, Figure, float | None]]
         short = name if len(name) <= _LONG else name[: _LONG - 1] + "…"
         axes.annotate(short, (0, place), (0, 7), textcoords="offset points")
         if of.interval is not None:
-            figure.name(axes.hlines(place, *of.interval, color=ONE, linewidth=1.5), "reach")
+            low, high = of.interval
+            figure.name(axes.hlines(place, low, high, color=ONE, linewidth=1.5), "reach")
     titles = [f"{name}: {percent(of.value)}" for name, of, _ in rows]
     figure.dots(axes, [of.value for _, of, _ in rows], places, titles)
     longer = [(value, place, name) for place, (name, _, value) in zip(places, rows, strict=True) if value is not None]

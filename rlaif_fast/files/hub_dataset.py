@@ -52,7 +52,7 @@ def hub_rows(path: str, part: Part, say: Say | None = None) -> Iterator[Source]:
         folder.mkdir(parents=True, exist_ok=True)
         file = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115  (an error of the caller's block is not ours)
     with file:
-        spool = Spool(_values(table, split), file)  # type: ignore[arg-type]  # a file of bytes
+        spool = Spool(_values(table, split), file)
 
         def rows() -> Iterator[Row]:
             for index, value in enumerate(spool.values()):

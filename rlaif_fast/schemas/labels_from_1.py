@@ -15,6 +15,7 @@ from rlaif_fast.schemas.human_labels import Label, read_label
 FROM_0 = ("human_label", "file_label")
 HUMAN_FROM_1 = "human_label_from_1"
 FROM_1 = {"human_label": HUMAN_FROM_1, "file_label": "file_label_from_1"}  # by the name of the one from 0
+_COUNTED: dict[str, Label] = {"1": 0, "1.0": 0, "2": 1, "2.0": 1, "1.5": "tie"}
 
 
 def counted_from_1(value: Any) -> int | None:
@@ -33,9 +34,8 @@ def read_from_1(value: Any, name: str = HUMAN_FROM_1) -> Label:
         ValueError: anything else, without the place.
     """
     text = value.strip() if isinstance(value, str) else value
-    for counted, label in ((1, 0), (2, 1), (1.5, "tie")):
-        if not isinstance(text, bool) and text in (counted, str(counted), f"{counted}.0"):
-            return label  # type: ignore[return-value]
+    if not isinstance(text, bool) and str(text) in _COUNTED:
+        return _COUNTED[str(text)]
     try:
         label = read_label(value)
     except ValueError:
