@@ -200,6 +200,8 @@ def test_what_cannot_be_read_is_one_line(hub: HubServer, tmp_path: Path) -> None
         (f"{GASES}/data/test.parquet",): f"write {GASES}, with --split",
         ("hf://datasets/me/empty",): f"hf://datasets/me/empty@{empty}: has no files of rows that datasets reads",
         ("hf://datasets/me/broken",): f"error: hf://datasets/me/broken@{bad}, train[0]: cannot be read (",
+        (GASES, "--from", "csv"): f"{GASES}: --from csv is of a file, and this is a data set of the hub; leave it out",
+        (GASES, "--split", "test", "--carry", "no"): "--carry no: there is no such column (there are instruction,",
         (str(tmp_path / "gases" / "data"), "--revision", "v1"): "--revision v1 is of a data set of the hub",
     }
     shown = [["judge", *arguments, "--show", "9"] for arguments in cases]

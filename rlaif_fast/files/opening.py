@@ -40,6 +40,8 @@ def open_rows(
         PairError: missing, not readable, a folder without rows, or a package for its kind is not installed.
     """
     if path.startswith(SCHEME):
+        if kind is not None:
+            raise PairError(f"{path}: --from {kind} is of a file, and this is a data set of the hub; leave it out")
         with hub_rows(path, part, say) as source:
             yield source
         return

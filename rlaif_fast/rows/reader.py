@@ -101,7 +101,7 @@ class RowReader:
         """A name that no table has is an error; later rows of JSON may have other keys than the first."""
         self._carry_unseen = False
         for name in [name for name in self._carry if name not in first]:
-            if self._source.kind in ("csv", "tsv", "parquet", "arrow"):
+            if self._source.kind in ("csv", "tsv", "parquet", "arrow", "hub"):
                 raise PairError(f"{self.name}: --carry {name}: there is no such column (there are {', '.join(first)})")
             if self._announce:
                 self._announce(f"{self.name}: --carry {name}: the first row has no such column")
