@@ -85,7 +85,7 @@ def evaluate(
     else:
         records = found.verdicts
         if bundle is not None:
-            judge = _origin(records, bundle, template, found.title, threads)
+            judge = _origin(records, bundle, template, found.name, threads)
         elif fit_file or template:
             what = "--fit" if fit_file else "--template"
             raise click.UsageError(f"{what} on verdicts needs -b BUNDLE, the one that judged them")

@@ -20,12 +20,14 @@ class Labelled:
     """The rows of a file whose label is 0 or 1: one of the two lists, the other is None.
 
     Attributes:
-        title: the file's name in a report.
+        name: of the file, in messages.
+        title: the same in a report.
         left_out: the other rows.
         pairs: to be judged.
         verdicts: judged already, by a judge that the rows do not name.
     """
 
+    name: str
     title: str
     left_out: LeftOut
     pairs: list[Pair] | None = None
@@ -54,11 +56,11 @@ def read_labelled(
         rest = replace(source, restartable=False, read=lambda: chain(head, rows))
         if fields is None and head and is_verdict(head[0].value):
             found = Labelled(
-                source.title, left_out, verdicts=list(_verdicts(islice(rest.rows(), limit), left_out))
+                source.name, source.title, left_out, verdicts=list(_verdicts(islice(rest.rows(), limit), left_out))
             )  # fmt: skip
         else:
             pairs = row_reader(rest, fields, say, carry=carry).pairs()
-            found = Labelled(source.title, left_out, pairs=list(labelled(islice(pairs, limit), left_out)))
+            found = Labelled(source.name, source.title, left_out, pairs=list(labelled(islice(pairs, limit), left_out)))
     if not (found.pairs or found.verdicts):
         raise nothing_labelled(source.name, left_out)
     return found
