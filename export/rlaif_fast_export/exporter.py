@@ -11,7 +11,9 @@ from typing import Any
 from rlaif_fast.errors import ExportError
 from rlaif_fast.prompts.kinds import AnyTemplate
 from rlaif_fast.runtime.selftest import FAITHFUL
-from rlaif_fast_export.build import WORK, Build, Progress
+from rlaif_fast_export.builds.base import Progress
+from rlaif_fast_export.builds.float32 import Float32Build
+from rlaif_fast_export.builds.int8 import WORK, Int8Build
 from rlaif_fast_export.int8.options import Int8Options
 from rlaif_fast_export.int8.work import was_left
 from rlaif_fast_export.other_prompts import fit_all, put_all
@@ -73,7 +75,8 @@ def export_bundle(
             return left / WORK if int8 is not None and was_left(left / WORK, key) else None
 
         with scratch(output, work_of) as folder:
-            build = Build(source, prompt, others, needed, folder, int8, progress, say, key)
+            of_all = source, prompt, others, needed, folder, progress, say
+            build = Float32Build(*of_all) if int8 is None else Int8Build(*of_all, int8, key)
             build.run()
             build.let_go()
             ask = verify(folder, build, progress)
