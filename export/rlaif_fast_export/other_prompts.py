@@ -18,7 +18,8 @@ from rlaif_fast.bundle.folder import read_manifest
 from rlaif_fast.bundle.manifest import Manifest
 from rlaif_fast.bundle.prompt import BundlePrompt
 from rlaif_fast.errors import ExportError, FidelityError, TemplateError
-from rlaif_fast.prompts.kinds import AnyTemplate
+from rlaif_fast.prompts.kinds import Askable
+from rlaif_fast.prompts.reward_template import RewardTemplate
 from rlaif_fast.prompts.score_template import ScoreTemplate
 from rlaif_fast.prompts.template import Template
 from rlaif_fast.rows.pairs import Pair
@@ -29,7 +30,7 @@ from rlaif_fast_export.reference.blockwise import Blockwise, Cache
 from rlaif_fast_export.reference.oracle import Answers, Asked, answers_of
 from rlaif_fast_export.reference.pytorch import AnyAsker, asker_of, common_ending, fitting
 from rlaif_fast_export.reference.texts import LARGE, by_length, shipped_pairs
-from rlaif_fast_export.reference.verify import error_bound, fidelity, require_faithful, require_ties
+from rlaif_fast_export.reference.verify import error_bound, fidelity, in_orders, odds_of, require_faithful, require_ties
 from rlaif_fast_export.writing.answers import Ask
 from rlaif_fast_export.writing.draft import draft_prompt
 from rlaif_fast_export.writing.head import has_tied_head
@@ -47,7 +48,7 @@ POINTS = 3.0
 
 
 def fit_all(
-    fitter: Fitter, templates: Sequence[AnyTemplate], chat: bool, say: Say | None = None
+    fitter: Fitter, templates: Sequence[Askable], chat: bool, say: Say | None = None
 ) -> list[FittedPrompt]:  # fmt: skip
     """The templates fitted to the model; with ``say`` those that do not fit are left out, and it is told why.
 
@@ -188,29 +189,31 @@ def hold(
         card = card_of(template, found, asked.answers)
         require_faithful(card, POINTS * limit, (), model, "points of score")
         return replace(drafted, fidelity=card, probes=probes_of(asked.pairs, asked.answers, found)), content
-    odds, on = found[:, :2], f"{len(found)} probe pairs in both orders"
+    odds, on = found[:, :2], f"{len(found)} probe pairs{in_orders(template)}"
+    # A shift of log(p1/p2) is one of response_0's in the first order, and against it in the second; rewards have one.
+    signs = np.array([1, 1] if isinstance(template, RewardTemplate) else [1, -1])
     shift, others = 0.0, np.zeros((1, 1))
     if not (
         isinstance(template, Template) and template.ties
     ):  # of three labels nothing is taken out (docs/templates.md)
-        shift, others = _shifts(odds - asked.answers)
+        shift, others = _shifts((odds - asked.answers) * signs)
         on += ", less the others' shift"
-    held_out = odds - others * [1, -1]
-    card = fidelity(held_out, asked.answers, on)
+    held_out, wanted = odds_of(template, odds - others * signs), odds_of(template, asked.answers)
+    card = fidelity(held_out, wanted, on)
     require_faithful(card, limit, (), model)
     require_ties(found, asked.answers, limit, model)
     content = arrays.shifted(shift).content(half=True)
-    probes = probes_of(asked.pairs, asked.answers, odds - np.array([shift, -shift]))
-    bound = error_bound(held_out, asked.answers)
+    probes = probes_of(asked.pairs, asked.answers, odds - shift * signs)
+    bound = error_bound(held_out, wanted)
     return replace(drafted, fidelity=card, error_bound=bound, probes=probes, file=entry_of(content)), content
 
 
 def _shifts(errors: Answers) -> tuple[float, Answers]:
-    """The mean error of log(p1/p2), and for each pair that of the others [pairs, 1], from errors of response_0's.
+    """The mean of ``errors`` [pairs, 2], and for each pair that of the others [pairs, 1].
 
     What is measured on a pair is not measured on what was fitted to it; of a single pair nothing is taken out.
     """
-    of_pairs = (errors * [1, -1]).mean(1)
+    of_pairs = errors.mean(1)
     shift, count = float(of_pairs.mean()), len(of_pairs)
     if count == 1:
         return shift, np.zeros((1, 1))

@@ -51,7 +51,7 @@ def report_on_suite(
         judges.append(said)
         for title, one in zip(titles, read, strict=True):
             records = judged(judge, one.pairs or [], on_long, f"{said['name']} on {title}")
-            found.append(Verdicts(title, said["name"], records, one.left_out, not judge.manifest.is_reward_model))
+            found.append(Verdicts(title, said["name"], records, one.left_out, not judge.manifest.by_rewards))
         del judge  # one model at a time in memory
     return evaluate_suite(name, found, command=command, judges=judges)
 
