@@ -172,3 +172,8 @@ def test_markdown_holds_what_names_hold() -> None:
     found = suite({"a|b\x1b.jsonl": random_rows(1, 20)}, judge="me|too")
     text = markdown(found.title, found.tables(), found.warnings, found.where, found.command)
     assert "| a\\|b" in text and "## suite demo: me|too\n" in text
+
+
+def test_a_judge_that_is_no_better_than_a_ruler_is_told_so() -> None:
+    found = suite({"a": random_rows(1, 60, skill=0.0), "b": random_rows(2, 60, skill=0.0)})
+    assert "the judge is not shown to be better than picking the longer response (mean of files)" in found.warnings

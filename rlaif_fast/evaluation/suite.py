@@ -118,7 +118,8 @@ class SuiteReport:
                     f"in {100 * rate:.0f} % of all pairs both orders pick the same position{by}: mostly position bias"
                 )
             if span is not None and span[0] <= 0:
-                found.append(f"no file's mean is shown to be better{by} than picking the longer response")
+                who = one.judge if len(self.overall) > 1 else "the judge"
+                found.append(f"{who} is not shown to be better than picking the longer response (mean of files)")
         return found
 
     def tables(self) -> list[Table]:
