@@ -7,9 +7,9 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from matplotlib.ticker import PercentFormatter
 
-from rlaif_fast.evaluation.report import Figure, percent
+from rlaif_fast.evaluation.report import Figure, percent, short_span
 from rlaif_fast.evaluation.suite import SuiteReport
-from rlaif_fast.reports.html import figure, page
+from rlaif_fast.reports.html import Tile, figure, page
 from rlaif_fast.reports.plots import ONE, TWO, Plot, plot
 
 _LANE = 38  # height of a file
@@ -29,11 +29,11 @@ def suite_page(report: SuiteReport) -> str:
     )  # fmt: skip
 
 
-def _tiles(report: SuiteReport) -> Iterator[tuple[str, str]]:
+def _tiles(report: SuiteReport) -> Iterator[Tile]:
     for one in report.overall:
         by = f", {one.judge}" if len(report.overall) > 1 else ""
-        yield f"accuracy, all pairs{by}", percent(one.pairs.accuracy.value)
-        yield f"accuracy, mean of files{by}", percent(one.files["accuracy"].value)
+        for what, of in (("all pairs", one.pairs.accuracy), ("mean of files", one.files["accuracy"])):
+            yield Tile(f"accuracy, {what}{by}", percent(of.value), short_span(of.interval, percent))
 
 
 def _rows(report: SuiteReport) -> list[tuple[str, Figure, float | None]]:
