@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -103,6 +104,7 @@ def tiny_model(name: str, **more: Any) -> Any:
     _, config_class, model_class, particular = ALL_FAMILIES[name]
     torch.manual_seed(7)
     settings = _COMMON | {"vocab_size": VOCABULARY, "bos_token_id": 0, "eos_token_id": 1} | particular | more
+    settings = deepcopy(settings)  # transformers 5 writes into tables that it is given
     model = getattr(transformers, model_class)(getattr(transformers, config_class)(**settings)).eval()
     if needs_eager(model.config):
         model.set_attn_implementation("eager")

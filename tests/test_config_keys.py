@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,8 @@ from rlaif_fast.prompts.template import SUMMARY
 from rlaif_fast_export.exporter import export_bundle
 from rlaif_fast_export.sources.config_keys import apply_keys
 from rlaif_fast_export.sources.families import SUPPORTED, check_supported
+from rlaif_fast_export.sources.lane import NEXT
+from rlaif_fast_export.sources.rotary_config import value_of
 from rlaif_fast_export.sources.source import find_source
 from tests.families import tiny_model
 from tests.plain_pytorch import reference_log_odds
@@ -192,6 +195,8 @@ def test_published_files_are_taken(name: str, tmp_path: Path) -> None:
     if kind := scaling.get("rope_type", scaling.get("type")):  # two names of one thing
         rest = {key: value for key, value in scaling.items() if key != "type"}
         wanted["rope_scaling"] = None if kind == "default" else rest | {"rope_type": kind}
+    if NEXT and "rope_parameters" in wanted:
+        wanted["rope_parameters"].pop("type", None)
     assert config.to_dict() == wanted
 
 
@@ -310,7 +315,8 @@ def test_what_nobody_reads_is_refused(name: str, change: dict[str, Any], reason:
     with pytest.raises(ExportError) as raised:
         read(tmp_path, PUBLISHED[name] | change)
     said = str(raised.value)
-    assert said.startswith(f"{tmp_path.name}: ") and reason in said and len(said.splitlines()) == 1, said
+    by_class = f"Validation error for field '{next(iter(change))}'" in said  # transformers 5 checks some kinds itself
+    assert said.startswith(f"{tmp_path.name}: ") and (reason in said or by_class) and len(said.splitlines()) == 1, said
 
 
 @pytest.mark.parametrize(
@@ -350,7 +356,12 @@ def test_rotary_positions_as_transformers_5_writes_them(
 def test_an_old_table_may_have_the_new_names(name: str, tiny_folder: Callable[[str], Path], tmp_path: Path) -> None:
     """Its kind as "type", and the base beside it."""
     folder = Path(shutil.copytree(tiny_folder(name), tmp_path / "model"))
-    configure(folder, rope_theta=None, rope_scaling={"type": "linear", "factor": 4.0, "rope_theta": 500.0})
+    configure(
+        folder,
+        rope_theta=None,
+        rope_parameters=None,
+        rope_scaling={"type": "linear", "factor": 4.0, "rope_theta": 500.0},
+    )
     twin = remade(tiny_model(name), rope_theta=500.0, rope_scaling={"rope_type": "linear", "factor": 4.0})
     assert torch.allclose(logits(find_source(str(folder)).model()), logits(twin), atol=1e-5)
 
@@ -367,7 +378,8 @@ def test_how_results_are_handed_over_is_not_the_models(tmp_path: Path) -> None:
 def test_either_name_of_gpt_neox_is_read(tmp_path: Path) -> None:
     written = {k: v for k, v in PUBLISHED["Pythia"].items() if k not in ("rotary_emb_base", "rotary_pct")}
     config = read(tmp_path, written | {"rope_theta": 500, "partial_rotary_factor": 0.5})
-    assert (config.rope_theta, config.rotary_emb_base, config.rotary_pct) == (500, 500, 0.5)
+    found = [value_of(config, key) for key in ("rope_theta", "rotary_emb_base", "rotary_pct", "partial_rotary_factor")]
+    assert found == [500, 500, 0.5, 0.5]
 
 
 def test_gemmas_activation_has_two_names(tmp_path: Path) -> None:
@@ -398,6 +410,6 @@ def test_check_supported_comes_first(tmp_path: Path) -> None:
 
 
 def test_a_configuration_is_held_to_its_own_file() -> None:
-    config = AutoConfig.for_model(**PUBLISHED["Qwen 3"])
+    config = AutoConfig.for_model(**deepcopy(PUBLISHED["Qwen 3"]))
     check_supported(config, "m")
     apply_keys(config, PUBLISHED["Qwen 3"], "m")

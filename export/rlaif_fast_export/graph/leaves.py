@@ -27,6 +27,7 @@ from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 from transformers.pytorch_utils import Conv1D
 
 from rlaif_fast_export.graph.forms import UnsupportedModule, rotation_of
+from rlaif_fast_export.graph.weights import table_name
 
 DOMAIN = "rlaif"
 ATTENTION = "rlaif_leaf"  # key in transformers' attention interface
@@ -224,11 +225,22 @@ def leaf_op(module: nn.Module) -> str | None:
 
 def _leaf_forward(op: str, name: str, module: Any) -> Callable[..., Any]:
     if op == "RotaryTable":
-        width = 2 * module.inv_freq.numel()
-        return lambda _, position_ids: _RotaryTable.apply(position_ids, name, width)
+        return _table_forward(name, module)
     widths = {nn.Embedding: "embedding_dim", nn.Linear: "out_features", Conv1D: "nf"}
     out = next((getattr(module, name) for kind, name in widths.items() if isinstance(module, kind)), None)
     return lambda x, *_, **__: _Unary.apply(x, op, name, out)
+
+
+def _table_forward(name: str, module: Any) -> Callable[..., Any]:
+    """Of a module that has one table, or one for each kind of layers (transformers 5)."""
+    kinds = [buffer.removesuffix("inv_freq") for buffer, _ in module.named_buffers() if buffer.endswith("inv_freq")]
+    widths = {kind: 2 * getattr(module, f"{kind}inv_freq").numel() for kind in kinds}  # traced, it were no number
+
+    def forward(_: torch.Tensor, position_ids: torch.Tensor, layer_type: str | None = None) -> Any:
+        width = widths["" if layer_type is None else f"{layer_type}_"]
+        return _RotaryTable.apply(position_ids, table_name(name, layer_type), width)
+
+    return forward
 
 
 @contextlib.contextmanager

@@ -10,6 +10,7 @@ from transformers import CONFIG_MAPPING
 
 from rlaif_fast.bundle.manifest import LONGEST_CONTEXT
 from rlaif_fast.errors import ExportError
+from rlaif_fast_export.sources.rotary_config import original_length, scaling_of
 
 # transformers' model_type -> what users call it. A family stands here once the tests hold a tiny
 # random model of it against PyTorch (tests/families.py); CONTRIBUTING.md shows how to add one.
@@ -141,15 +142,14 @@ def static_length(config: Any) -> int | None:
     """
     kind = _scaling(config)
     if kind == "longrope":
-        said = (getattr(config, "original_max_position_embeddings", None), config.max_position_embeddings)
-        return int(next(length for length in said if length))
+        return original_length(config)
     return int(config.max_position_embeddings) if kind == "dynamic" else None
 
 
 def _scaling(config: Any) -> str | None:
     """The kind of rope scaling."""
-    scaling = getattr(config, "rope_scaling", None)
-    return scaling.get("rope_type", scaling.get("type")) if isinstance(scaling, dict) else None  # else: config_keys
+    scaling = scaling_of(config) or {}
+    return scaling.get("rope_type", scaling.get("type"))  # what is no table, config_keys refuses
 
 
 def maximum_length(config: Any) -> int:

@@ -29,7 +29,7 @@ def rotary_keys(written: dict[str, Any], name: str) -> dict[str, Any]:
     old: dict[str, Any] = {}
     if written.get("rope_scaling"):
         old = _separate(written["rope_scaling"], ("rope_theta",), name)
-    new = {} if written.get("rope_parameters") is None else _rope_parameters(written["rope_parameters"], name)
+    new = {} if written.get("rope_parameters") is None else separate_keys(written["rope_parameters"], name)
     for key in sorted({*old, *new} - {"rope_scaling"}):
         _require_one(key, [said[key] for said in (written, old, new) if said.get(key) is not None], name)
     if old and new:
@@ -43,8 +43,11 @@ def _require_one(key: str, values: list[Any], name: str) -> None:
         raise ExportError(f"{name}: config.json says {key} in two places, {both}; take the wrong one out")
 
 
-def _rope_parameters(found: dict[str, Any], name: str) -> dict[str, Any]:
-    """What transformers 5 writes in one table, or one for each kind of layer."""
+def separate_keys(found: dict[str, Any], name: str) -> dict[str, Any]:
+    """What transformers 5 writes in one table, or one for each kind of layer.
+
+    Raises ExportError where it says what is not understood.
+    """
     local: Any = {}
     if set(found) == {"full_attention", "sliding_attention"}:
         found, local = found["full_attention"], found["sliding_attention"]
@@ -56,7 +59,8 @@ def _rope_parameters(found: dict[str, Any], name: str) -> dict[str, Any]:
             " what the model computes, take it out of config.json"
         )
     said = _separate(found, ("rope_theta", "partial_rotary_factor"), name)
-    return said | ({"rope_local_base_freq": local["rope_theta"]} if "rope_theta" in local else {})
+    own = local.get("rope_theta", said.get("rope_theta"))
+    return said | ({"rope_local_base_freq": own} if own != said.get("rope_theta") else {})
 
 
 def _separate(table: dict[str, Any], apart: tuple[str, ...], name: str) -> dict[str, Any]:
