@@ -70,6 +70,7 @@ LAYERS: dict[str, set[str]] = {
     "nemotron": {f"self_attn.{p}_proj.{w}" for p in "qkvo" for w in ("weight", "bias")} | _BOTH_NORMS | {
         f"mlp.{p}_proj.{w}" for p in ("up", "down") for w in ("weight", "bias")},
     "ministral": _LLAMA,
+    "ministral3": _LLAMA,
     "seed_oss": _LLAMA | {n.replace("weight", "bias") for n in _QKVO | _GATED},
 }  # fmt: skip
 _NO_SCALE, _BIASED, _UNTIED_HEAD = {"olmo"}, {"starcoder2", "stablelm", "nemotron"}, {"lm_head.weight"}

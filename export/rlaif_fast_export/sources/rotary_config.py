@@ -54,8 +54,13 @@ def scaling_of(config: Any) -> dict[str, Any] | None:
     return found if isinstance(found, dict) else None
 
 
+def scales_queries(config: Any) -> bool:
+    """Whether queries beyond the original context grow with their position (Ministral 3)."""
+    return bool((scaling_of(config) or {}).get("llama_4_scaling_beta"))
+
+
 def original_length(config: Any) -> int:
-    """The longest prompt, in tokens, for which ``longrope`` takes its short factors."""
+    """The context, in tokens, before it was made longer: so far ``longrope`` takes its short factors."""
     table = (scaling_of(config) or {}) if NEXT else {}  # transformers 4 does not ask the table
     said = (table.get(_ORIGINAL), getattr(config, _ORIGINAL, None), config.max_position_embeddings)
     return int(next(length for length in said if length))
@@ -66,7 +71,7 @@ def _held(config: Any) -> dict[str, Any]:
     found = getattr(config, "rope_parameters", None) if NEXT else None
     if not isinstance(found, dict) or not type(config).__module__.startswith("transformers."):
         return {}
-    held = separate_keys(found, config.model_type)
+    held = separate_keys(found, config.model_type, config.model_type)
     aliases = {old: held[new] for old, new in ALIASES.items() if new in held} if config.model_type == "gpt_neox" else {}
     return held | aliases
 

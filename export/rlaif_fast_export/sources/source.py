@@ -81,6 +81,7 @@ class Source:
         found = written = self._written()
         if is_wrapper(written):
             found = text_part(written, self.name)
+            require_known(found["model_type"], self.name)
         elif "auto_map" not in written:
             require_known(written["model_type"], self.name)
         mended = readable(found, self.name)
