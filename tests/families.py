@@ -98,6 +98,10 @@ MORE_FAMILIES: dict[str, tuple[str, str, str, dict[str, Any]]] = {
         "head_dim": 32, "max_position_embeddings": 4 * CONTEXT, **_PADDED, **_GROUPED, "rope_parameters": {
             "rope_type": "yarn", "rope_theta": 500.0, "factor": 4.0, "original_max_position_embeddings": CONTEXT,
             "beta_fast": 32.0, "beta_slow": 1.0, "mscale": 1.0, "mscale_all_dim": 1.0, "llama_4_scaling_beta": 0.1}}),
+    "hyperclovax": ("hyperclovax", "HyperCLOVAXConfig", "HyperCLOVAXForCausalLM", {
+        "embedding_multiplier": 3.0, "residual_multiplier": 0.4, "attention_multiplier": 0.1, "logits_scaling": 4.0,
+        "head_dim": 32, "attention_bias": True, "mlp_bias": True, "use_post_norm": True, **_GROUPED}),
+    "jais2": ("jais2", "Jais2Config", "Jais2ForCausalLM", {"head_dim": 32, **_GROUPED}),
     "seed_oss": ("seed_oss", "SeedOssConfig", "SeedOssForCausalLM", {
         "head_dim": 32, "attention_bias": True, "attention_out_bias": True, "mlp_bias": True, **_GROUPED}),
 }  # fmt: skip

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 import torch
-from transformers import CONFIG_MAPPING, AutoConfig
+from transformers import CONFIG_MAPPING, AutoConfig, AutoModelForCausalLM
 
 from rlaif_fast import ExportError, Judge
 from rlaif_fast.prompts.template import SUMMARY
@@ -180,6 +180,14 @@ PUBLISHED: dict[str, dict[str, Any]] = {
             "beta_fast": 32.0, "beta_slow": 1.0, "factor": 16.0, "llama_4_scaling_beta": 0.1, "mscale": 1.0,
             "mscale_all_dim": 1.0, "original_max_position_embeddings": 512, "rope_theta": 1e6, "rope_type": "yarn",
             "type": "yarn"}},
+    # Of these two, what transformers' class writes.
+    "HyperCLOVA X": _LLAMA | {
+        "model_type": "hyperclovax", "attention_bias": False, "attention_multiplier": 0.01, "head_dim": 16,
+        "embedding_multiplier": 10.0, "logits_scaling": 0.125, "mlp_bias": False, "residual_multiplier": 1.0,
+        "use_post_norm": True, "pad_token_id": 0, "rope_scaling": None},
+    "Jais 2 8B": {k: v for k, v in _LLAMA.items() if k != "rms_norm_eps"} | {
+        "model_type": "jais2", "attention_bias": True, "head_dim": 16, "hidden_act": "relu2", "layer_norm_eps": 1e-05,
+        "mlp_bias": True, "rope_scaling": None, "tie_word_embeddings": False},
     "Seed-OSS": _LLAMA | {
         "model_type": "seed_oss", "architectures": ["SeedOssForCausalLM"], "attention_bias": True,
         "attention_out_bias": False, "head_dim": 16, "mlp_bias": False, "pad_token_id": 1, "residual_dropout": 0.1,
@@ -206,6 +214,32 @@ def test_published_files_are_taken(name: str, tmp_path: Path) -> None:
     if NEXT and "rope_parameters" in wanted:
         wanted["rope_parameters"].pop("type", None)
     assert config.to_dict() == wanted
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "base", "width"),
+    [
+        ("Seed-OSS", {"rope_theta": 700.0}, 700.0, 16),
+        ("Helium", {"rope_theta": 700.0}, 700.0, 16),
+        ("Pythia", {"rotary_emb_base": 700.0}, 700.0, 4),
+        ("GLM-Edge", {"rope_theta": 700.0}, 700.0, 8),
+        ("Phi 1.5", {"rope_theta": 700.0, "partial_rotary_factor": 0.25}, 700.0, 4),
+        ("StableLM 2", {"rope_theta": 700.0, "partial_rotary_factor": 0.5}, 700.0, 8),
+        ("Gemma 3", {"rope_theta": 700.0, "rope_local_base_freq": 700.0}, 700.0, 32),
+        ("OLMo 3", {"rope_theta": 700.0, "rope_scaling": None}, 700.0, 16),
+    ],
+)  # fmt: skip
+def test_models_turn_by_the_base_of_the_file(
+    name: str, change: dict[str, Any], base: float, width: int, tmp_path: Path
+) -> None:
+    """All layers, whatever transformers makes of the keys: by hand."""
+    config = read(tmp_path, PUBLISHED[name] | change)
+    model = AutoModelForCausalLM.from_config(config)
+    made = [buffer for buffer_name, buffer in model.named_buffers() if buffer_name.endswith("inv_freq")]
+    if not made:  # OLMo 3 keeps them where they are no buffers of the model
+        made = [part.inv_freq for part in model.model.rotary_embs.values()]
+    for frequencies in made:
+        torch.testing.assert_close(frequencies, base ** (-torch.arange(0, width, 2) / width))
 
 
 def test_every_family_has_a_published_file() -> None:

@@ -13,7 +13,7 @@ from transformers import MODEL_FOR_CAUSAL_LM_MAPPING
 
 from rlaif_fast.errors import ExportError
 from rlaif_fast_export.sources.heads import is_reward_model, require_one_label
-from rlaif_fast_export.sources.rotary_config import ALIASES, has, put, value_of
+from rlaif_fast_export.sources.rotary_config import ALIASES, KEYS, has, put, value_of
 from rlaif_fast_export.sources.rotary_keys import rotary_keys
 
 # Keys of published files that a model's function does not depend on: names, versions, training, other tools.
@@ -125,7 +125,7 @@ def apply_keys(config: Any, written: dict[str, Any], name: str) -> None:
             f"{name}: config.json says sliding_window = {window}, which must be at least 1, or null for no window"
         )
     config.return_dict = True  # says how results are handed over, and is counted on
-    put(config, rotary)
+    put(config, {key: rest[key] for key in KEYS if rest.get(key) is not None} | rotary)
     for old, new in {**config.attribute_map, **ALIASES}.items():
         if has(default, old):
             value = _joined(rest, old, new, name)

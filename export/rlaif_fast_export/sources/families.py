@@ -32,6 +32,8 @@ SUPPORTED = {
     "granitemoehybrid": "Granite 4 (dense)",
     "helium": "Helium",
     "hunyuan_v1_dense": "Hunyuan (dense)",
+    "hyperclovax": "HyperCLOVA X SEED",
+    "jais2": "Jais 2",
     "llama": "Llama, SmolLM",
     "ministral": "Ministral",
     "ministral3": "Ministral 3",

@@ -14,7 +14,7 @@ from rlaif_fast.errors import ExportError
 from rlaif_fast_export.sources.lane import NEXT
 from rlaif_fast_export.sources.rotary_keys import separate_keys
 
-_KEYS = ("rope_theta", "rope_scaling", "partial_rotary_factor", "rope_local_base_freq")
+KEYS = ("rope_theta", "rope_scaling", "partial_rotary_factor", "rope_local_base_freq")
 # Other names of the same in files of GPT-NeoX; transformers 4 has both, 5 turns them into the table's
 ALIASES = {"rotary_emb_base": "rope_theta", "rotary_pct": "partial_rotary_factor"}
 _ORIGINAL = "original_max_position_embeddings"
@@ -34,10 +34,10 @@ def value_of(config: Any, key: str) -> Any:
 
 def put(config: Any, said: Mapping[str, Any]) -> None:
     """Have ``config`` say what ``said`` does; keys of rotary positions go where its model reads them."""
-    rotary = {ALIASES.get(key, key): value for key, value in said.items() if key in (*_KEYS, *ALIASES)}
+    rotary = {ALIASES.get(key, key): value for key, value in said.items() if key in (*KEYS, *ALIASES)}
     own = _held(type(config)())
     for key, value in said.items():
-        if not own or key not in (*_KEYS, *ALIASES):
+        if not own or key not in (*KEYS, *ALIASES):
             setattr(config, key, value)
     if own and rotary:
         # Without what transformers made up that the class does not have: another base for OLMo 3's windows.
