@@ -18,6 +18,7 @@ from rlaif_fast import ExportError, Judge
 from rlaif_fast.prompts.template import SUMMARY
 from rlaif_fast_export.exporter import export_bundle
 from rlaif_fast_export.sources.families import SUPPORTED
+from rlaif_fast_export.sources.lane import NEXT
 from rlaif_fast_export.sources.source import find_source
 from tests.families import (
     _COMMON,
@@ -26,6 +27,7 @@ from tests.families import (
     FAMILIES,
     MORE_FAMILIES,
     VOCABULARY,
+    has_class,
     save_tiny,
     tiny_model,
     tiny_tokenizer,
@@ -96,6 +98,26 @@ def test_the_names_are_those_of_the_published_files(name: str, tmp_path: Path) -
     wanted |= {"model.norm.bias"} if name in _BIASED else set()
     assert there - _UNTIED_HEAD == wanted
     assert ("lm_head.weight" in there) == (not tiny_model(name).config.tie_word_embeddings)
+
+
+def test_what_is_saved_has_the_names_of_the_modules() -> None:
+    """So the test above holds a family to its class, and the class is what loads the published files."""
+    for name in filter(has_class, LAYERS):
+        model = getattr(transformers, MORE_FAMILIES[name][2])
+        assert list(model._tied_weights_keys) == ["lm_head.weight"], name
+        assert NEXT or model._checkpoint_conversion_mapping == {}, name
+
+
+# Names in a layer of files that lie on the hub, beside what transformers itself writes (docs/exporting.md).
+HUB: dict[str, set[str]] = {
+    "phi3": {"input_layernorm.weight", "mlp.down_proj.weight", "mlp.gate_up_proj.weight",
+             "post_attention_layernorm.weight", "self_attn.o_proj.weight", "self_attn.qkv_proj.weight"},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", HUB)
+def test_a_published_index_has_the_same_names(name: str) -> None:
+    assert HUB[name] == LAYERS[name]
 
 
 def _ministral_3() -> Any:

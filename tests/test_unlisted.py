@@ -104,7 +104,7 @@ def test_the_context_is_what_is_verified(tmp_path: Path) -> None:
         (
             "DiffLlama",
             {},
-            "(its values are of another width than its keys|6 of its 3 layers have an attention .*); so a diffllama model",
+            "(its values are of another width than its keys|6 of its 3 layers have .*); so a diffllama model",
         ),
         ("Persimmon", {}, "cannot follow .* back to its linear layer"),
         ("OPT", {"ffn_dim": 128, "word_embed_proj_dim": 64}, "no stack of 3 blocks"),
@@ -135,6 +135,21 @@ def test_a_rotation_of_another_kind_is_refused(tmp_path: Path, monkeypatch: pyte
     assert isinstance(find_source(str(tiny)).model(), LlamaForCausalLM)
     with pytest.raises(ExportError, match="a rotation of a kind the runtime has not"):
         _export(tiny, tmp_path / "b")
+
+
+def test_logits_made_in_another_way_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tiny = save_tiny("llama", tmp_path / "m")
+    usual = LlamaForCausalLM.forward
+
+    def squared(self: Any, *args: Any, **kwargs: Any) -> Any:
+        found = usual(self, *args, **kwargs)
+        found.logits = found.logits**2
+        return found
+
+    monkeypatch.setattr(LlamaForCausalLM, "forward", squared)
+    with pytest.raises(ExportError, match="makes logits of its head in a way the runtime has not; please report"):
+        _export(tiny, tmp_path / "b")
+    assert not (tmp_path / "b").exists()
 
 
 @pytest.mark.parametrize(
