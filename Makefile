@@ -29,6 +29,7 @@ lint: $(READY)
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	PYTHONPATH=export $(BIN)/lint-imports --no-cache
+	$(BIN)/jactionlint --no-hints
 
 # The site is written outside of the checkout; a link or an anchor that leads nowhere is an error.
 docs: $(READY)
