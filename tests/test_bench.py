@@ -269,7 +269,7 @@ def test_the_page_is_well_formed_and_loads_nothing(finished: Finished) -> None:
     assert addresses <= {"http://www.w3.org/1999/xhtml", "http://www.w3.org/2000/svg"}  # names, not loaded
     plots = [e for e in page.iter() if e.tag.endswith("}svg")]
     assert [p.attrib["aria-label"] for p in plots] == [
-        "How long a pair takes", "Log-odds against the reference", "Flips by margin",
+        "Latency", "Log-odds against the reference", "Flips by margin",
     ]  # fmt: skip
     assert sum(e.tag.endswith("}circle") for e in plots[1].iter()) == PAIRS
     assert "prefers-color-scheme: dark" in finished.html

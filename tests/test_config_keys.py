@@ -176,6 +176,38 @@ PUBLISHED: dict[str, dict[str, Any]] = {
         "attention_out_bias": False, "head_dim": 16, "mlp_bias": False, "pad_token_id": 1, "residual_dropout": 0.1,
         "rope_scaling": {"rope_type": "default"}, "tie_word_embeddings": False},
 }  # fmt: skip
+_HUNYUAN = {k: v for k, v in PUBLISHED["Hunyuan 1.8B"].items() if k not in ("norm_type", "use_cla")}
+_PLAIN_STARCODER = {k: v for k, v in PUBLISHED["StarCoder 2"].items() if "fp32" not in k and "dropout" not in k}
+# More files as they lie on the hub (docs/exporting.md#keys-and-tensors), which say more, or other things, of a family.
+PUBLISHED |= {
+    "Phi 3 mini": {k: v for k, v in PUBLISHED["Phi 3.5"].items() if k != "max_position_embeddings"} | {
+        "max_position_embeddings": 1024, "original_max_position_embeddings": 1024, "rope_scaling": None,
+        "sliding_window": 2047},
+    "Phi 4 mini instruct": PUBLISHED["Phi 4 mini"] | {
+        "_name_or_path": "Phi-4-mini-instruct", "architectures": ["Phi3ForCausalLM"], "attention_bias": False},
+    "ERNIE 4.5 0.3B base": {k: v for k, v in PUBLISHED["ERNIE 4.5 0.3B"].items() if k != "attention_dropout"} | {
+        "architectures": ["Ernie4_5_ForCausalLM"], "use_cache": False, "auto_map": {
+            "AutoConfig": "configuration_ernie4_5.Ernie4_5_Config"}},
+    "Hy-MT2 7B": PUBLISHED["Hunyuan 1.8B"] | {
+        "add_classification_head": False, "attention_dropout": 0.1, "cla_share_factor": 2, "class_num": 0,
+        "dense_list": [64, 0], "im_end_id": 5, "im_newline_id": 11, "im_start_id": 4, "mask_init_id": 12,
+        "org_vocab_size": 400, "pad_id": 3, "pool_type": "last", "sep_token_id": 4, "text_end_id": 7,
+        "text_start_id": 6, "use_rotary_pos_emb": True},
+    "Hunyuan MT": _HUNYUAN | {"add_classification_head": False, "use_rotary_pos_emb": True},
+    "StarCoder 2 15B": {k: v for k, v in _PLAIN_STARCODER.items() if k != "scale_attn_weights"} | {
+        "_name_or_path": "/aot/checkpoints/15b/config.json", "rms_norm_eps": 1e-05, "tie_word_embeddings": False},
+    "GLM-Edge 1.5B": PUBLISHED["GLM-Edge"] | {"eos_token_id": [1, 2, 3], "partial_rotary_factor": 1.0},
+    "GLM-4 9B": {k: v for k, v in PUBLISHED["GLM-Edge"].items() if k != "partial_rotary_factor"} | {
+        "attention_bias": True, "rms_norm_eps": 1.5625e-07, "tie_word_embeddings": False},
+    "Nemotron Mini": {k: v for k, v in PUBLISHED["Minitron"].items() if k != "head_dim"} | {"kv_channels": 16},
+    "Minitron, first": {k: v for k, v in PUBLISHED["Minitron"].items() if k != "partial_rotary_factor"} | {
+        "rope_percent": 0.5, "rope_scaling": None},
+    "Helium 1": PUBLISHED["Helium"] | {"pretraining_tp": 1, "rms_norm_eps": 1e-08},
+    "OLMo 0724": PUBLISHED["OLMo"] | {"pretraining_tp": 1, "rms_norm_eps": 1e-05, "tie_word_embeddings": False},
+    "SmolLM3, tuned": PUBLISHED["SmolLM3"] | {"bos_token_id": None, "model_name": "owner/SmolLM3"},
+    "EXAONE 4.0 32B": {k: v for k, v in PUBLISHED["EXAONE 4.0"].items() if k != "layer_types"} | {
+        "num_hidden_layers": 4, "sliding_window": 512, "sliding_window_pattern": 4, "tie_word_embeddings": False},
+}  # fmt: skip
 
 
 def read(folder: Path, written: dict[str, Any]) -> Any:
@@ -222,6 +254,33 @@ def test_either_name_of_gemma_3s_pattern_is_read(key: str, tmp_path: Path) -> No
     written = {k: v for k, v in PUBLISHED["Gemma 3"].items() if "pattern" not in k}
     config = read(tmp_path, written | {key: 2, "num_hidden_layers": 4})
     assert config.layer_types == ["sliding_attention", "full_attention"] * 2
+
+
+def test_exaones_pattern_may_be_letters(tmp_path: Path) -> None:
+    config = read(tmp_path, PUBLISHED["EXAONE 4.0 32B"] | {"sliding_window_pattern": "LLLG"})
+    assert config.sliding_window_pattern == 4
+    assert config.layer_types == ["sliding_attention"] * 3 + ["full_attention"]
+    with pytest.raises(ExportError, match="cannot be loaded"):
+        read(tmp_path, PUBLISHED["EXAONE 4.0 32B"] | {"sliding_window_pattern": "GLLL"})
+
+
+def test_a_published_wrapper_is_taken(tmp_path: Path) -> None:
+    """Gemma 3 with images, as transformers 4.54 wrote it."""
+    left_out = {"bos_token_id", "eos_token_id", "cache_implementation", "pad_token_id", "use_bidirectional_attention"}
+    text = {k: v for k, v in PUBLISHED["Gemma 3"].items() if "pattern" not in k and k not in left_out}
+    text |= {"layer_types": ["sliding_attention", "full_attention"], "rope_scaling": {
+        "factor": 8.0, "rope_type": "linear"}}  # fmt: skip
+    vision = {"attention_dropout": 0.0, "hidden_act": "gelu_pytorch_tanh", "hidden_size": 32, "image_size": 28,
+              "intermediate_size": 64, "layer_norm_eps": 1e-06, "model_type": "siglip_vision_model",
+              "num_attention_heads": 2, "num_channels": 3, "num_hidden_layers": 1, "patch_size": 14,
+              "torch_dtype": "bfloat16", "vision_use_head": False}  # fmt: skip
+    config = read(tmp_path, {
+        "architectures": ["Gemma3ForConditionalGeneration"], "boi_token_index": 398, "eoi_token_index": 397,
+        "eos_token_id": [1, 106], "image_token_index": 399, "initializer_range": 0.02, "mm_tokens_per_image": 4,
+        "model_type": "gemma3", "text_config": text, "torch_dtype": "bfloat16",
+        "transformers_version": "4.54.0.dev0", "vision_config": vision,
+    })  # fmt: skip
+    assert config.model_type == "gemma3_text" and config.layer_types == ["sliding_attention", "full_attention"]
 
 
 def test_scores_without_a_scale(tiny_folder: Callable[[str], Path], tmp_path: Path) -> None:
@@ -272,6 +331,15 @@ def test_scores_without_a_scale(tiny_folder: Callable[[str], Path], tmp_path: Pa
         ("Pythia", {"rope_theta": 500}, "says rotary_emb_base = 10000 and rope_theta = 500"),
         ("GPT-2", {"num_attention_heads": 2}, "says num_attention_heads = 2 and n_head = 4"),
         ("GPT-2", {"num_hidden_layers": 3}, "says num_hidden_layers = 3 and n_layer = 2"),
+        ("Hy-MT2 7B", {"add_classification_head": True}, "says add_classification_head = True"),
+        ("Hy-MT2 7B", {"use_cla": True}, "says use_cla = True"),
+        ("Hy-MT2 7B", {"dense_list": [64, 2]}, "says dense_list"),
+        ("Hy-MT2 7B", {"org_vocab_size": 300}, "says org_vocab_size = 300"),
+        ("Nemotron Mini", {"kv_channels": 32}, "says kv_channels = 32"),
+        ("Minitron, first", {"rope_percent": 1.0}, "says rope_percent = 1.0"),
+        ("StarCoder 2 15B", {"rms_norm_eps": 1e-3}, "says rms_norm_eps = 0.001"),
+        ("OLMo 0724", {"rms_norm_eps": 1e-6}, "says rms_norm_eps = 1e-06"),
+        ("ERNIE 4.5 0.3B", {"architectures": ["Ernie4_5_MoeForCausalLM"]}, "not Ernie4_5ForCausalLM"),
         *((n, {"rope_scaling": v}, "rope_scaling") for n in ("GPT-2", "Gemma", "Gemma 2", "Mistral 0.1", "Llama 3.2")
           for v in ("linear", [1], 5, True)),
         *(("Llama 3.2", {key: value}, f"says {key}") for key, value in {

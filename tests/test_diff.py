@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import statistics
+import xml.etree.ElementTree as ET
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -111,8 +112,8 @@ def test_the_terminal_shows_who_changed(tmp_path: Path, rlaif_fast: Cli) -> None
     said = " ".join(done.out.split())
     assert f"B: {files[1]} against A: {files[0]}" in said
     for line in ("labels flipped 2 of 4 (50.0 %)", "to response_0, to response_1 0, 2", "right in A, wrong in B 2",
-                 "wrong in A, right in B 0", "alignment with the file's preferences 100.0 % 50.0 %",
-                 "0.5 and more 4 2 50.0 %"):  # fmt: skip
+                 "wrong in A, right in B 0", "agreement with the file's preferences 100.0 % 50.0 %",
+                 "flips by margin of A, |log-odds|", "0.5 and more 4 2 50.0 %"):  # fmt: skip
         assert line in said, line
     worst, next_, last = (done.out.index(f"\n{k}: p1 0.7000 -> ") for k in (1, 3, 2))
     assert worst < next_ < last, "flips first, by the difference"
@@ -256,3 +257,22 @@ def test_files_of_different_orders_are_compared_by_their_averages(tmp_path: Path
     ) > 0  # fmt: skip
     same = rlaif_fast("diff", files[0], files[0])
     assert "2 pairs in both files; differences are of log-odds\n" in same.out
+
+
+def test_the_page_shows_what_the_json_has(tmp_path: Path, rlaif_fast: Cli) -> None:
+    a = random_rows(2, 40, lean=0.3)
+    a[0]["id"] = "<script>"
+    files = [write_rows(tmp_path / f"{name}.jsonl", rows) for name, rows in (("a", a), ("b", moved(a, 1.0)))]
+    done = rlaif_fast("diff", *files, "--json", tmp_path / "d.json", "--html", tmp_path / "d.html")
+    assert done.status == 0, done.err
+    found, text = json.loads((tmp_path / "d.json").read_text()), (tmp_path / "d.html").read_text(encoding="utf-8")
+    page = ET.fromstring(text.removeprefix("<!DOCTYPE html>\n"))
+    assert found["flips"] > 3 and sum(found["arrays"]["flip"]) == found["flips"]
+    scatter = next(one for one in page.iter() if one.get("aria-label") == "Log-odds of B against A")
+    groups = {one.get("class"): one for one in scatter.iter() if one.get("class")}
+    marks = {css: sum(mark.tag.endswith("title") for mark in groups[css].iter()) for css in ("cross", "dot")}
+    assert marks == {"cross": found["flips"], "dot": found["pairs"] - found["flips"]}
+    shown = [one.text for one in page.iter() if one.tag.endswith("}dd")]
+    assert shown == [one[name] for one in found["examples"] for name in ("instruction", "response_0", "response_1")]
+    assert "<script" not in text
+    assert rlaif_fast("diff", *files, "--json", tmp_path / "x", "--html", tmp_path / "x").status == 1

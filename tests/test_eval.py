@@ -95,13 +95,13 @@ def test_verdicts_in_any_format(kind: str, work: Path, llama: Path, tmp_path: Pa
 
 def test_the_terminal_shows_every_figure(work: Path) -> None:
     said, report = (work / "table.txt").read_text(), read(work / "eval.json")
-    for name in ("alignment with people (accuracy)", "Cohen's kappa", "baseline: pick the longer",
-                 "baseline: always first", "same position in both orders", "consistent", "expected calibration error",
-                 "Brier score", "log loss", "by task", "by margin", "most decided pairs", "within 5 % of people",
-                 "within 10 % of people", "calibration: temperature"):  # fmt: skip
+    for name in ("agreement with human labels (accuracy)", "Cohen's kappa", "baseline: pick the longer",
+                 "baseline: always response_0", "same position in both orders", "consistent",
+                 "expected calibration error", "Brier score", "log loss", "by task", "by margin", "by coverage",
+                 "at most 5 % disagreement", "at most 10 % disagreement", "calibration: temperature"):  # fmt: skip
         assert name in said
     accuracy, ece = report["accuracy"], report["ece"]
-    line = next(line for line in said.splitlines() if line.startswith("alignment with people"))
+    line = next(line for line in said.splitlines() if line.startswith("agreement with human labels"))
     assert re.findall(r"[\d.]+ %", line) == [f"{100 * x:.1f} %" for x in (accuracy["value"], *accuracy["interval"])]
     assert f"{ece['value']:.4f}" in next(line for line in said.splitlines() if line.startswith("expected calib"))
     assert "60 pairs, 60 instructions" in said and "warning: 60 pairs are few" in said
@@ -141,18 +141,18 @@ def test_the_page_shows_the_plots(work: Path) -> None:
     page = ET.fromstring((work / "eval.html").read_text(encoding="utf-8").removeprefix("<!DOCTYPE html>\n"))
     report = read(work / "eval.json")
     plots = {plot.get("aria-label"): plot for plot in page.iter(f"{SVG}svg")}
-    assert set(plots) == {"Reliability", "Distribution of p1 by order", "First against swapped",
-                          "Alignment against coverage"}  # fmt: skip
+    assert set(plots) == {"Reliability diagram", "Distribution of p1 by order", "Forward against swapped order",
+                          "Accuracy by coverage"}  # fmt: skip
 
     def marks(plot: str, css: str) -> int:
         groups = [group for group in plots[plot].iter() if group.get("class") == css]
         return sum(mark.find(f"{SVG}title") is not None for group in groups for mark in group.iter())
 
     right = round(report["accuracy"]["value"] * report["pairs"])
-    assert marks("First against swapped", "dot") == right
-    assert marks("First against swapped", "cross") == report["pairs"] - right
-    assert marks("Reliability", "dot") == sum(bin_["pairs"] > 0 for bin_ in report["reliability"])
-    assert {"curve", "band"} <= {mark.get("class") for mark in plots["Alignment against coverage"].iter()}
+    assert marks("Forward against swapped order", "dot") == right
+    assert marks("Forward against swapped order", "cross") == report["pairs"] - right
+    assert marks("Reliability diagram", "dot") == sum(bin_["pairs"] > 0 for bin_ in report["reliability"])
+    assert {"curve", "band"} <= {mark.get("class") for mark in plots["Accuracy by coverage"].iter()}
 
 
 def test_hostile_texts_stay_texts(tmp_path: Path, rlaif_fast: Cli) -> None:
@@ -162,7 +162,7 @@ def test_hostile_texts_stay_texts(tmp_path: Path, rlaif_fast: Cli) -> None:
     done = rlaif_fast("eval", path, "--html", tmp_path / "e.html")
     assert done.status == 0, done.err
     text = (tmp_path / "e.html").read_text(encoding="utf-8")
-    assert "<script" not in text and "<b>" not in text.replace('"tile"><b>', "")
+    assert "<script" not in text and "<b>" not in text.replace('"tile"><p><b>', "")
     assert not re.search(r"[\x00-\x08\x0b-\x1f\x7f]", text)
     ET.fromstring(text.removeprefix("<!DOCTYPE html>\n"))
 

@@ -17,7 +17,8 @@ import pytest
 
 from rlaif_fast import ExportError, Judge, TemplateError
 from rlaif_fast.prompts.template import SUMMARY, Template
-from rlaif_fast_export import build, exporter
+from rlaif_fast_export import exporter
+from rlaif_fast_export.builds import base
 from rlaif_fast_export.exporter import export_bundle
 from rlaif_fast_export.reference.verify import fidelity
 from rlaif_fast_export.sources.families import check_supported
@@ -51,14 +52,14 @@ def test_the_same_model_gives_the_same_bytes(tiny_folder: Callable[[str], Path],
 def test_a_bundle_that_deviates_is_not_kept(
     tiny_folder: Callable[[str], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    right = build.bake_prefix
+    right = base.bake_prefix
 
     def wrong(decoder: Any, ids: Any) -> Any:
         made = right(decoder, ids)
         made[1].value[:, :, 3] += 0.5  # one token of one layer
         return made
 
-    monkeypatch.setattr(build, "bake_prefix", wrong)
+    monkeypatch.setattr(base, "bake_prefix", wrong)
     with pytest.raises(ExportError, match=r"deviates from PyTorch by up to .* nothing was kept"):
         _export(tiny_folder("llama"), tmp_path / "out")
     assert not list(tmp_path.iterdir())

@@ -22,7 +22,7 @@ from rlaif_fast.errors import FidelityError
 from rlaif_fast.judging.exact import BUDGET, ExactJudge
 from rlaif_fast.prompts.template import SUMMARY
 from rlaif_fast.runtime import selftest
-from rlaif_fast_export import build
+from rlaif_fast_export.builds.int8 import Int8Build
 from rlaif_fast_export.exporter import export_bundle
 from rlaif_fast_export.int8.forms import Kind, rounding_error, scaling
 from rlaif_fast_export.int8.mix import Size, choose
@@ -345,19 +345,19 @@ def test_a_graph_that_misses_what_was_expected_gets_another_mix(
 ) -> None:
     """A more precise one, of what was missed."""
     measured = iter([(LIMIT, 0.0) if what == "error" else (0.0, LIMIT), (0.0, 0.0)])
-    real_centre, real_make = build.Build._centre, build.Build._make
+    real_centre, real_make = Int8Build._centre, Int8Build._make_with
     aims: list[tuple[float, float]] = []
 
-    def centre(self: build.Build) -> tuple[float, float]:
+    def centre(self: Int8Build) -> tuple[float, float]:
         real_centre(self)
         return next(measured)
 
-    def make(self: build.Build, target: float, steady: float) -> Any:
+    def make(self: Int8Build, target: float, steady: float) -> Any:
         aims.append((target, steady))
         return real_make(self, target, steady)
 
-    monkeypatch.setattr(build.Build, "_centre", centre)
-    monkeypatch.setattr(build.Build, "_make", make)
+    monkeypatch.setattr(Int8Build, "_centre", centre)
+    monkeypatch.setattr(Int8Build, "_make_with", make)
     _export(tiny_folder("phi-odd-rotary"), tmp_path / "out", Int8Options(max_delta=LIMIT))
     first, second = aims
     assert first == pytest.approx((0.6 * LIMIT, 0.225 * LIMIT))  # steadier than it has to be: measured on few prompts

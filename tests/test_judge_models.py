@@ -85,7 +85,7 @@ def test_where_the_answer_begins_is_a_part_of_the_name() -> None:
 
 def test_which_model_a_template_is_for_is_said(rlaif_fast: Callable[..., Run]) -> None:
     done = rlaif_fast("template", "list")
-    assert done.out.splitlines()[-1] == ("skywork-critic     for Skywork/Skywork-Critic-Llama-3.1-8B, with --chat yes")
+    assert "skywork-critic     for Skywork/Skywork-Critic-Llama-3.1-8B, with --chat yes\n" in done.out
     shown = rlaif_fast("template", "show", "skywork-critic")
     assert shown.out.endswith("[The End of Assistant B's Answer][[\n") and "answered with 'A' or 'B'" in shown.err
     assert shown.err.endswith("after https://huggingface.co/Skywork/Skywork-Critic-Llama-3.1-8B\n")

@@ -203,11 +203,11 @@ def test_a_report_on_a_models_preferences_never_speaks_of_people(llama: Path, tm
     for named, whose in (({}, "the file's preferences"), ({"annotator": "gpt-4"}, "a model's preferences")):
         write_rows(path, [row | named for row in rows])
         done = rlaif_fast("eval", path, "-b", llama, "--html", tmp_path / "e.html")
-        assert done.status == 0 and f"alignment with {whose} (accuracy)" in done.out, done.err
+        assert done.status == 0 and f"agreement with {whose} (accuracy)" in done.out, done.err
         page = (tmp_path / "e.html").read_text().partition("<body>")[2]
         assert "people" not in done.out + done.err + page
         assert rlaif_fast("judge", path, "-b", llama, "-o", tmp_path / "v.jsonl", "--restart").status == 0
         done = rlaif_fast("eval", tmp_path / "v.jsonl")
-        assert done.status == 0 and f"alignment with {whose} (accuracy)" in done.out and "people" not in done.out
+        assert done.status == 0 and f"agreement with {whose} (accuracy)" in done.out and "people" not in done.out
         done = rlaif_fast("diff", tmp_path / "v.jsonl", tmp_path / "v.jsonl")
-        assert done.status == 0 and f"alignment with {whose}" in done.out and "people" not in done.out
+        assert done.status == 0 and f"agreement with {whose}" in done.out and "people" not in done.out

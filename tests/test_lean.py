@@ -95,6 +95,7 @@ def test_the_package_alone_judges_in_a_clean_environment(llama: Path, tmp_path: 
     for what, module, *command in (
         ("eval", "scipy", "eval", "none-is-read.jsonl", "--html", "eval.html"),
         ("diff of labelled rows", "scipy", "diff", "labelled.jsonl", "verdicts.jsonl"),
+        ("diff --html", "matplotlib", "diff", "labelled.jsonl", "verdicts.jsonl", "--html", "diff.html"),
         ("bench --html", "matplotlib", "bench", "none-is-read.jsonl", "--html", "bench.html"),
     ):
         missing = run(*command)

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+import transformers
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from transformers import Gemma3Config, Gemma3ForConditionalGeneration
@@ -89,6 +90,25 @@ def test_the_names_are_those_of_the_published_files(name: str, tmp_path: Path) -
     wanted |= {"model.norm.bias"} if name in _BIASED else set()
     assert there - _UNTIED_HEAD == wanted
     assert ("lm_head.weight" in there) == (not tiny_model(name).config.tie_word_embeddings)
+
+
+def test_what_is_saved_has_the_names_of_the_modules() -> None:
+    """So the test above holds a family to its class, and the class is what loads the published files."""
+    for name in LAYERS:
+        model = getattr(transformers, MORE_FAMILIES[name][2])
+        assert model._checkpoint_conversion_mapping == {} and model._tied_weights_keys == ["lm_head.weight"], name
+
+
+# Names in a layer of files that lie on the hub, beside what transformers itself writes (docs/exporting.md).
+HUB: dict[str, set[str]] = {
+    "phi3": {"input_layernorm.weight", "mlp.down_proj.weight", "mlp.gate_up_proj.weight",
+             "post_attention_layernorm.weight", "self_attn.o_proj.weight", "self_attn.qkv_proj.weight"},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", HUB)
+def test_a_published_index_has_the_same_names(name: str) -> None:
+    assert HUB[name] == LAYERS[name]
 
 
 def _with_images() -> Gemma3ForConditionalGeneration:

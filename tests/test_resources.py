@@ -74,19 +74,23 @@ def test_many_long_pairs_on_one_instruction_keep_the_peak_flat(llama: Path, tmp_
 
 def _largest_pass(judge: Judge, pairs: list[Pair]) -> int:
     """Tokens of the largest pass that judging these pairs takes."""
-    with mock.patch.object(judge._engine, "run", wraps=judge._engine.run) as run:
+    engine = judge._engine
+    with (
+        mock.patch.object(engine, "run", wraps=engine.run) as run,
+        mock.patch.object(engine, "keys_and_values", wraps=engine.keys_and_values) as kept,
+    ):
         list(judge.judge_many(pairs))
-    return max(int(call.args[0].tokens) for call in run.call_args_list)
+    return max(int(call.args[0].tokens) for call in (*run.call_args_list, *kept.call_args_list))
 
 
 def test_a_tree_over_the_bound_is_split(llama: Path, llama_judge: Judge, monkeypatch: pytest.MonkeyPatch) -> None:
     pairs = [Pair(f"Text {n % 2}. " + "fox " * 60, "a fox", f"a dog {n}", id=n) for n in range(6)]
-    whole = [v.log_odds_by_order for v in llama_judge.judge_many(pairs)]
+    whole, largest = [v.log_odds_by_order for v in llama_judge.judge_many(pairs)], _largest_pass(llama_judge, pairs)
     limit = len(llama_judge.prompt_tokens(pairs[0])[0]) - len(llama_judge.manifest.prompt.prefix_ids)
     monkeypatch.setattr(passes, "_TREE_BYTES", memory.of_pass(llama_judge.manifest, limit))
     bounded = Judge.load(str(llama))
     split = [v.log_odds_by_order for v in bounded.judge_many(pairs)]
-    assert _largest_pass(bounded, pairs) <= limit == largest_tree(bounded.manifest) < _largest_pass(llama_judge, pairs)
+    assert _largest_pass(bounded, pairs) <= limit == largest_tree(bounded.manifest) < largest
     for before, after in zip(whole, split, strict=True):
         assert after == pytest.approx(before, abs=1e-4)
 

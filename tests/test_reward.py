@@ -312,7 +312,7 @@ def test_a_head_of_more_than_one_layer_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("template", "refusal"),
     [
-        ("", "its tokenizer has no chat template, which says how a reward model reads a response"),
+        ("", "its tokenizer has no chat template, which says how it reads a response"),
         ("{{ messages[0].content }}<|im_end|>", "does not write an instruction and then its response, each once"),
         ("<|im_end|>{% for m in messages %}{{ m.content | upper }}{% endfor %}", "does not write an instruction"),
         (

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from rlaif_fast.bundle.folder import read_manifest
+from rlaif_fast.prompts.guards import GUARDS
 from tests.conftest import ROOT, Run
 from tests.families import save_tiny
 
@@ -27,7 +28,7 @@ def test_list(rlaif_fast: Cli) -> None:
     assert done.status == 0
     assert [line.split()[0] for line in done.out.splitlines()] == [
         "summary", "summary-detailed", "helpful", "helpful-detailed", "harmless", "harmless-detailed",
-        "score-summary", "score-helpful", "score-harmless", "pandalm", "prometheus", "skywork-critic",
+        "score-summary", "score-helpful", "score-harmless", "pandalm", "prometheus", "skywork-critic", *GUARDS,
     ]  # fmt: skip
 
 

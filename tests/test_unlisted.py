@@ -133,6 +133,21 @@ def test_a_rotation_of_another_kind_is_refused(tmp_path: Path, monkeypatch: pyte
         _export(tiny, tmp_path / "b")
 
 
+def test_logits_made_in_another_way_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tiny = save_tiny("llama", tmp_path / "m")
+    usual = LlamaForCausalLM.forward
+
+    def squared(self: Any, *args: Any, **kwargs: Any) -> Any:
+        found = usual(self, *args, **kwargs)
+        found.logits = found.logits**2
+        return found
+
+    monkeypatch.setattr(LlamaForCausalLM, "forward", squared)
+    with pytest.raises(ExportError, match="makes logits of its head in a way the runtime has not; please report"):
+        _export(tiny, tmp_path / "b")
+    assert not (tmp_path / "b").exists()
+
+
 @pytest.mark.parametrize(
     ("name", "more", "length", "note"),
     [

@@ -12,7 +12,7 @@ from rlaif_fast.bundle.editing import drop_unused_head, put_prompts, require_own
 from rlaif_fast.bundle.folder import Bundle, entry, read_manifest
 from rlaif_fast.bundle.manifest import HEAD, HEADS, Manifest
 from rlaif_fast.errors import BundleError, ExportError
-from rlaif_fast.prompts.kinds import AnyTemplate
+from rlaif_fast.prompts.kinds import Askable
 from rlaif_fast.prompts.score_template import ScoreTemplate
 from rlaif_fast.rows.pairs import Pair
 from rlaif_fast.runtime.selftest import FAITHFUL
@@ -32,7 +32,7 @@ from rlaif_fast_export.writing.prompt_file import write_prompt
 
 
 def add_prompts(
-    folder: Path, source: Source, templates: Sequence[AnyTemplate], *, chat: bool, progress: Progress,
+    folder: Path, source: Source, templates: Sequence[Askable], *, chat: bool, progress: Progress,
     max_delta: float | None = None, force: bool = False, skip: Say | None = None,
 ) -> list[str]:  # fmt: skip
     """Add prompts to the finished bundle ``folder``, made of ``source``; all of them or none. Returns their names.

@@ -9,9 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from rlaif_fast.errors import ExportError
-from rlaif_fast.prompts.kinds import AnyTemplate
+from rlaif_fast.prompts.kinds import Askable
 from rlaif_fast.runtime.selftest import FAITHFUL
-from rlaif_fast_export.build import WORK, Build, Progress
+from rlaif_fast_export.builds.base import Progress
+from rlaif_fast_export.builds.float32 import Float32Build
+from rlaif_fast_export.builds.int8 import WORK, Int8Build
 from rlaif_fast_export.int8.options import Int8Options
 from rlaif_fast_export.int8.work import was_left
 from rlaif_fast_export.other_prompts import fit_all, put_all
@@ -27,15 +29,15 @@ _FORM = 3  # of what lies in the folder: another number where a version keeps so
 
 
 def export_bundle(
-    source: Source, output: Path, template: AnyTemplate | None, *, force: bool, progress: Progress,
-    more: Sequence[AnyTemplate] = (), along: Sequence[AnyTemplate] = (), int8: Int8Options | None = None,
+    source: Source, output: Path, template: Askable | None, *, force: bool, progress: Progress,
+    more: Sequence[Askable] = (), along: Sequence[Askable] = (), int8: Int8Options | None = None,
     chat: bool = False, say: Callable[[str], None] = lambda _: None,
 ) -> Path:  # fmt: skip
     """Export ``source`` at fp32, or with ``int8`` products, into the folder ``output``.
 
     Args:
-        template: of the first prompt, for which int8 is fitted; one for pairs, or at fp32 one for scores. None for a
-            reward model, which reads conversations through its own chat template.
+        template: of the first prompt, for which int8 is fitted; one for pairs or a safety model's, or at fp32 one for
+            scores. None for a reward model, which reads conversations through its own chat template.
         more: templates of further prompts.
         along: of some that come along where they can: the bundle is faithful through them, and they cost little.
         chat: put templates for pairs into the model's own chat template first.
@@ -73,7 +75,8 @@ def export_bundle(
             return left / WORK if int8 is not None and was_left(left / WORK, key) else None
 
         with scratch(output, work_of) as folder:
-            build = Build(source, prompt, others, needed, folder, int8, progress, say, key)
+            of_all = source, prompt, others, needed, folder, progress, say
+            build = Float32Build(*of_all) if int8 is None else Int8Build(*of_all, int8, key)
             build.run()
             build.let_go()
             ask = verify(folder, build, progress)

@@ -18,17 +18,19 @@ from rlaif_fast.bundle.folder import read_manifest
 from rlaif_fast.bundle.manifest import Manifest
 from rlaif_fast.bundle.prompt import BundlePrompt
 from rlaif_fast.errors import ExportError, FidelityError, TemplateError
-from rlaif_fast.prompts.kinds import AnyTemplate
+from rlaif_fast.prompts.kinds import Askable
+from rlaif_fast.prompts.reward_template import RewardTemplate
 from rlaif_fast.prompts.score_template import ScoreTemplate
 from rlaif_fast.prompts.template import Template
 from rlaif_fast.rows.pairs import Pair
+from rlaif_fast_export.graph.head_form import head_form
 from rlaif_fast_export.graph.prefix import bake_prefix, prefix_of
 from rlaif_fast_export.prompts.fitted import FittedPrompt, Fitter
 from rlaif_fast_export.reference.blockwise import Blockwise, Cache
-from rlaif_fast_export.reference.oracle import Answers, Asked
+from rlaif_fast_export.reference.oracle import Answers, Asked, answers_of
 from rlaif_fast_export.reference.pytorch import AnyAsker, asker_of, common_ending, fitting
 from rlaif_fast_export.reference.texts import LARGE, by_length, shipped_pairs
-from rlaif_fast_export.reference.verify import error_bound, fidelity, require_faithful, require_ties
+from rlaif_fast_export.reference.verify import error_bound, fidelity, in_orders, odds_of, require_faithful, require_ties
 from rlaif_fast_export.writing.answers import Ask
 from rlaif_fast_export.writing.draft import draft_prompt
 from rlaif_fast_export.writing.head import has_tied_head
@@ -37,16 +39,16 @@ from rlaif_fast_export.writing.verification import card_of, exact_card, probes_o
 
 Progress = Callable[[str, float], None]
 Say = Callable[[str], None]
-# Probe pairs, the shortest, that other prompts than the first are verified on: at fp32 the graph is verified with the
-# first one, and there are keys, values and label rows to prove. At int8 each has an error of its own:
-# more pairs for what was asked for, fewer for what comes along, and for scores (docs/performance.md).
-FEW_EXACT, FEW, _OF_NEEDED, _OF_SCORES = 1, 5, 7, 3
+# Probe pairs, the shortest, that an int8 bundle is verified on through other prompts than its first, since each has an
+# error of its own: more for what was asked for, fewer for what comes along, and for scores (docs/performance.md).
+# At fp32 the graph is verified with the first; keys, values and label rows are proved by one pair of a few words.
+FEW, _OF_NEEDED, _OF_SCORES = 5, 7, 3
 # A score's points for one of log-odds: with the ten scores as uncertain as they are, their mean moves by about as much.
 POINTS = 3.0
 
 
 def fit_all(
-    fitter: Fitter, templates: Sequence[AnyTemplate], chat: bool, say: Say | None = None
+    fitter: Fitter, templates: Sequence[Askable], chat: bool, say: Say | None = None
 ) -> list[FittedPrompt]:  # fmt: skip
     """The templates fitted to the model; with ``say`` those that do not fit are left out, and it is told why.
 
@@ -102,15 +104,14 @@ def ask_those_that_fit(
     if left_out:
         names = ", ".join(one.template.name for one in left_out)
         say(f"left out: {names}; they would cost much with this model (rlaif-fast prompt add adds one)")
-    shortest = by_length(shipped_pairs("probes", model.parameters))
+    texts = by_length(shipped_pairs("probes", model.parameters)) if int8 else shipped_pairs("brief")
     taken, pairs = [], []
     for one in prompts:
         if one in left_out:
             continue
         name = one.template.name
-        few = FEW_EXACT if not int8 else _few(one, name in needed)
         try:
-            pairs.append(fitting(asker_for(one), shortest[:few]))
+            pairs.append(fitting(asker_for(one), texts[: _few(one, name in needed)]))
             taken.append(one)
         except ExportError as error:
             if name in needed:
@@ -147,14 +148,15 @@ def ask_through(
         [lead for one in asked for lead in one.leads],
         lambda done: progress("asking PyTorch through the other prompts", done),
     )
-    found = []
-    for prompt, cache, texts, one, asker in zip(prompts, caches, pairs, asked, askers, strict=True):
+    found, form = [], head_form(model.lm)
+    of_all = answers_of(model, asked)
+    for prompt, cache, texts, answers, asker in zip(prompts, caches, pairs, of_all, askers, strict=True):
         shown = [ids for pair in texts for ids in asker.prompts(pair)]
         length = len(prompt.prefix_ids)
         began = list(shown[0][:length]) == prompt.prefix_ids  # a text may merge with the end of what is before it
         prefix = prefix_of(cache, length) if began else bake_prefix(model, prompt.prefix_ids)
-        arrays = PromptArrays.of(model.lm, prompt.label_ids, prefix)
-        found.append(AskedPrompt(prompt, asker, arrays, texts, one.answers(), common_ending(shown)))
+        arrays = PromptArrays.of(model.lm, form, prompt.label_ids, prefix)
+        found.append(AskedPrompt(prompt, asker, arrays, texts, answers, common_ending(shown)))
     return found
 
 
@@ -187,29 +189,31 @@ def hold(
         card = card_of(template, found, asked.answers)
         require_faithful(card, POINTS * limit, (), model, "points of score")
         return replace(drafted, fidelity=card, probes=probes_of(asked.pairs, asked.answers, found)), content
-    odds, on = found[:, :2], f"{len(found)} probe pairs in both orders"
+    odds, on = found[:, :2], f"{len(found)} probe pairs{in_orders(template)}"
+    # A shift of log(p1/p2) is one of response_0's in the first order, and against it in the second; rewards have one.
+    signs = np.array([1, 1] if isinstance(template, RewardTemplate) else [1, -1])
     shift, others = 0.0, np.zeros((1, 1))
     if not (
         isinstance(template, Template) and template.ties
     ):  # of three labels nothing is taken out (docs/templates.md)
-        shift, others = _shifts(odds - asked.answers)
+        shift, others = _shifts((odds - asked.answers) * signs)
         on += ", less the others' shift"
-    held_out = odds - others * [1, -1]
-    card = fidelity(held_out, asked.answers, on)
+    held_out, wanted = odds_of(template, odds - others * signs), odds_of(template, asked.answers)
+    card = fidelity(held_out, wanted, on)
     require_faithful(card, limit, (), model)
     require_ties(found, asked.answers, limit, model)
     content = arrays.shifted(shift).content(half=True)
-    probes = probes_of(asked.pairs, asked.answers, odds - np.array([shift, -shift]))
-    bound = error_bound(held_out, asked.answers)
+    probes = probes_of(asked.pairs, asked.answers, odds - shift * signs)
+    bound = error_bound(held_out, wanted)
     return replace(drafted, fidelity=card, error_bound=bound, probes=probes, file=entry_of(content)), content
 
 
 def _shifts(errors: Answers) -> tuple[float, Answers]:
-    """The mean error of log(p1/p2), and for each pair that of the others [pairs, 1], from errors of response_0's.
+    """The mean of ``errors`` [pairs, 2], and for each pair that of the others [pairs, 1].
 
     What is measured on a pair is not measured on what was fitted to it; of a single pair nothing is taken out.
     """
-    of_pairs = (errors * [1, -1]).mean(1)
+    of_pairs = errors.mean(1)
     shift, count = float(of_pairs.mean()), len(of_pairs)
     if count == 1:
         return shift, np.zeros((1, 1))

@@ -12,9 +12,9 @@ from typing import Literal
 from rlaif_fast.bundle import cache
 from rlaif_fast.bundle.folder import Bundle
 from rlaif_fast.bundle.home import DEFAULT_MODEL, bundle_folder, default_bundle, find_bundle, home
-from rlaif_fast.bundle.manifest import Manifest
 from rlaif_fast.errors import RlaifFastError
 from rlaif_fast.runtime import cgroup, cpu, memory, processor, selftest
+from rlaif_fast.runtime.forward import of_longest
 from rlaif_fast.version import __version__
 
 State = Literal["ok", "warning", "broken"]
@@ -49,7 +49,7 @@ def examine(bundle: str | None) -> Iterator[Finding]:
         yield _memory(None)
         yield _no_default(folder) if missing else Finding("bundle", "broken", str(error))
         return
-    enough = _memory(opened.manifest)
+    enough = _memory(opened)
     yield enough
     more = len(opened.manifest.prompts) - 1
     others = f", {more} more prompts" if more else ""
@@ -98,16 +98,17 @@ def _threads() -> Finding:
     return Finding("threads", "warning", found, _BUSY) if cpu.busy() else Finding("threads", "ok", found)
 
 
-def _memory(manifest: Manifest | None) -> Finding:
+def _memory(bundle: Bundle | None) -> Finding:
     """Against what the bundle takes with a pair as long as its context allows."""
     left, total = memory.left(), memory.total()
     if left is None:
         return Finding("memory", "ok", "not told here")
     found = f"{_gb(left)} left" + ("" if total is None else f" of {_gb(total)}")
-    if manifest is None:
+    if bundle is None:
         return Finding("memory", "ok", found)
+    manifest = bundle.manifest
     start = memory.of_bundle(manifest)
-    longest = start + memory.of_pass(manifest, manifest.maximum_length - len(manifest.prompt.prefix_ids))
+    longest = start + of_longest(bundle)
     found += (
         f"; the bundle takes about {_gb(start)}, {_gb(longest)} with a prompt of {manifest.maximum_length:,} tokens"
     )

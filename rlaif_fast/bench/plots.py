@@ -9,14 +9,13 @@ import numpy.typing as npt
 from matplotlib.ticker import LogLocator, MaxNLocator, StrMethodFormatter
 
 from rlaif_fast.bundle.agreement import MarginBin
-from rlaif_fast.reports.plots import MARK, ONE, TWO, Floats, Plot, distributions, plot, scatter
+from rlaif_fast.reports.plots import ONE, TWO, Floats, Plot, distributions, flips_by_margin, plot, scatter
 from rlaif_fast.reports.tables import margin_text
 
 _BINS = 40
-_FEW = 12  # pairs of a margin that are drawn one by one
 
 
-@plot("How long a pair takes", height=330)
+@plot("Latency", height=330)
 def latency_plot(figure: Plot, bundle: Floats, reference: Floats | None) -> None:
     """Histograms of milliseconds on a logarithmic axis, where equal ratios are equal distances."""
     sides = [("bundle", ONE, bundle)]
@@ -50,24 +49,6 @@ def scatter_plot(
 
 @plot("Flips by margin", height=250)
 def margin_plot(figure: Plot, bins: Sequence[MarginBin]) -> None:
-    """Pairs by the reference's margin, the flipped ones first; a mark a pair where they are few."""
-    axes = figure.subplots()
-    names = [margin_text(bin_.low, bin_.high) for bin_ in bins]
-    top = max(1, *(bin_.pairs for bin_ in bins))
-    for row, (bin_, name) in enumerate(zip(bins, names, strict=True)):
-        if top <= _FEW:
-            marks = np.arange(bin_.pairs) + 1.0
-            figure.crosses(axes, marks[: bin_.flips], np.full(bin_.flips, row), [name] * bin_.flips)
-            same = bin_.pairs - bin_.flips
-            figure.dots(axes, marks[bin_.flips :], np.full(same, row), [name] * same)
-        else:
-            figure.bars(axes.barh(row, bin_.pairs, color=ONE, alpha=0.75), [f"{name}: {bin_.pairs} pairs"])
-            figure.bars(axes.barh(row, bin_.flips, color=MARK), [f"{name}: {bin_.flips} flips"])
-        axes.annotate(f"{bin_.flips} of {bin_.pairs}", (bin_.pairs, row), (7, 0), textcoords="offset points",
-                      va="center")  # fmt: skip
-    axes.set(xlim=(0, max(4, 1.35 * top)), ylim=(len(bins) - 0.4, -0.6), xlabel="pairs")
-    axes.set_yticks(range(len(bins)), names)
-    axes.set_ylabel("|log-odds| of PyTorch fp32")
-    axes.grid(False, axis="y")
-    axes.xaxis.set_major_locator(MaxNLocator(4, integer=True))
-    axes.xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
+    """Pairs by the reference's margin, the flipped ones first."""
+    rows = [(margin_text(bin_.low, bin_.high), bin_.pairs, bin_.flips) for bin_ in bins]
+    flips_by_margin(figure, rows, "|log-odds| of PyTorch fp32")

@@ -141,8 +141,8 @@ class Report:
                 ("latency a pair, median", "median_ms", ",.1f", "ms"),
                 ("latency a pair, p90", "p90_ms", ",.1f", "ms"),
                 ("latency a pair, p99", "p99_ms", ",.1f", "ms"),
-                ("pairs one by one", "pairs_per_s", ",.2f", "pairs/s"),
-                ("prompt tokens answered", "prompt_tokens_per_s", ",.0f", "tokens/s"),
+                ("throughput, one pair at a time", "pairs_per_s", ",.2f", "pairs/s"),
+                ("prompt tokens processed", "prompt_tokens_per_s", ",.0f", "tokens/s"),
                 ("tokens computed", "computed_tokens_per_s", ",.0f", "tokens/s"),
             )
         ]
@@ -151,17 +151,15 @@ class Report:
             spread = f"{of.pair_median:.2f} (p10 {of.pair_p10:.2f}, p90 {of.pair_p90:.2f})"
             rows.insert(0, ["speedup of single pairs", spread, "1"])
             rows.insert(0, ["speedup, ratio of the median latencies", f"{of.of_medians:.2f}", "1"])
-        rows.append(["all pairs, sharing passes", f"{self.grouped.pairs_per_s:,.2f} pairs/s", ""])
-        rows.append(["arithmetic", f"{work.gops:,.1f} GOP/s", ""])
+        rows.append(["throughput, pairs on one instruction together", f"{self.grouped.pairs_per_s:,.2f} pairs/s", ""])
+        rows.append(["arithmetic rate", f"{work.gops:,.1f} GOP/s", ""])
         if work.rate_gops and work.rate_before and work.share_of_rate is not None:
             rate = f"{work.rate_gops:,.1f} GOP/s"
-            rows.append([f"the machine's matrix rate ({work.rate_before.kinds})", rate, ""])
+            rows.append([f"matrix-product rate of the machine ({work.rate_before.kinds})", rate, ""])
             floor = f"{100 * work.share_of_rate:.0f} %; floor {work.floor_ms:,.1f} ms a pair"
             rows.append(["share of that rate", floor, ""])
         rows.append(["cold start, one pair", f"{fresh.start_s:.2f} s", f"{beside.start_s:.2f} s" if beside else ""])
-        rows.append(
-            ["of these, loading the model", f"{fresh.load_s:.2f} s", f"{beside.load_s:.2f} s" if beside else ""]
-        )
+        rows.append(["of which loading the model", f"{fresh.load_s:.2f} s", f"{beside.load_s:.2f} s" if beside else ""])
         peak = beside.peak_mb if beside else None
         rows.append(["peak memory, longest pair", _megabytes(fresh.peak_mb), _megabytes(peak)])
         return rows
@@ -200,7 +198,7 @@ def _agreement_table(of: Agreement) -> Table:
         ["difference in log-odds, mean", f"{of.mean:.2g}"],
         ["difference in log-odds, p99", f"{of.p99:.2g}"],
         ["difference in log-odds, max", f"{of.max:.2g}"],
-        ["constant shift to the first position", f"{of.position_shift:+.2g}"],
+        ["mean shift towards the first position", f"{of.position_shift:+.2g}"],
         ["labels flipped, orders averaged", f"{of.flips} ({100 * of.flip_share:.1f} %)"],
         ["labels flipped, single prompts", f"{100 * of.single_flip_share:.1f} %"],
         ["correlation", "-" if of.r is None else f"{of.r:.6f}"],
@@ -213,7 +211,7 @@ def _margin_table(of: Agreement) -> Table:
     for bin_ in of.by_margin:
         share = f"{100 * bin_.flips / bin_.pairs:.1f} %" if bin_.pairs else "-"
         rows.append([margin_text(bin_.low, bin_.high), str(bin_.pairs), str(bin_.flips), share])
-    return Table("the reference's margin, |log-odds|", ["pairs", "flips", "share"], rows)
+    return Table("flips by margin of the reference, |log-odds|", ["pairs", "flips", "share"], rows)
 
 
 def _megabytes(value: float | None) -> str:

@@ -50,6 +50,8 @@ def _introduction(manifest: Manifest, repository: str) -> Iterator[str]:
     reads = "two responses to one instruction and answers with the logits of the labels"
     if manifest.is_reward_model:
         reads = "one response to an instruction and answers with its reward"
+    elif manifest.by_rewards:
+        reads = "one response to an instruction and answers with the logits of the labels"
     yield f"# {model.id} as a preference judge, {manifest.precision}"
     yield (
         f"[rlaif-fast](https://pypi.org/project/rlaif-fast/) made this *bundle* of {model.id} ({model.architecture},"

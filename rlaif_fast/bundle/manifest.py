@@ -12,7 +12,7 @@ from rlaif_fast.bundle.prompt import BundlePrompt, FileEntry
 from rlaif_fast.bundle.typed_json import mapping, no_constant, record, typed
 from rlaif_fast.errors import BundleError, TemplateError
 from rlaif_fast.prompts.kinds import Kinds
-from rlaif_fast.prompts.reward_template import RewardTemplate
+from rlaif_fast.prompts.reward_template import GuardTemplate, RewardTemplate
 from rlaif_fast.prompts.score_template import ScoreTemplate
 from rlaif_fast.prompts.template import Template
 
@@ -115,6 +115,11 @@ class Manifest:
     @property
     def is_reward_model(self) -> bool:
         """Whether the head gives each response a reward: such a bundle has one prompt."""
+        return _of_a_head(self.prompt)
+
+    @property
+    def by_rewards(self) -> bool:
+        """Whether each response is read by itself and has a reward: a reward model's, or the log-odds of being safe."""
         return isinstance(self.prompt.template, RewardTemplate)
 
     @property
@@ -125,10 +130,10 @@ class Manifest:
     @property
     def pair_template(self) -> Template:
         """The template of a prompt that shows two responses. Raises BundleError for another."""
-        if self.is_reward_model:
+        if isinstance(self.prompt.template, RewardTemplate):
             raise BundleError(
-                f"{self.name} is a reward model, which reads each response by itself; this is for judges that are shown"
-                " both"
+                f"{self.name} is {self.prompt.template.called}, which reads each response by itself; this is for judges"
+                " that are shown both"
             )
         if not isinstance(self.prompt.template, Template):
             raise BundleError(f"{self.name} scores single responses; use rlaif-fast score")
@@ -204,8 +209,7 @@ class Manifest:
         names = [prompt.name for prompt in self.prompts]
         for name, good in {
             "prompts": 0 < len(names) == len({*names}),
-            "prompts of a reward model": len(names) == 1
-            or not any(isinstance(prompt.template, RewardTemplate) for prompt in self.prompts),
+            "prompts of a reward model": len(names) == 1 or not any(map(_of_a_head, self.prompts)),
             "precision": self.precision in PRECISIONS,
             "maximum_length": 0 < self.maximum_length <= LONGEST_CONTEXT,
             "cost": self.cost.per_token > 0 <= self.cost.per_token_pair,
@@ -228,6 +232,10 @@ class Manifest:
             prompts=tuple(BundlePrompt.found(prompt) for prompt in typed(raw["prompts"], "list")),
             files={name: record(FileEntry, entry) for name, entry in raw["files"].items() if _known(name)},
         )
+
+
+def _of_a_head(prompt: BundlePrompt) -> bool:
+    return isinstance(prompt.template, RewardTemplate) and not isinstance(prompt.template, GuardTemplate)
 
 
 def _known(name: str) -> bool:

@@ -16,7 +16,7 @@ from rlaif_fast.bundle.typed_json import record, typed
 from rlaif_fast.errors import BundleError
 from rlaif_fast.prompts import reward_template
 from rlaif_fast.prompts.kinds import AnyTemplate
-from rlaif_fast.prompts.reward_template import Place, RewardTemplate
+from rlaif_fast.prompts.reward_template import GuardTemplate, Place, RewardTemplate
 from rlaif_fast.prompts.score_template import DIGITS, SCORES, ScoreTemplate
 from rlaif_fast.prompts.template import Template
 
@@ -160,8 +160,9 @@ def _template(raw: Any) -> AnyTemplate:
     labels = tuple(typed(label, "str") for label in typed(raw["labels"], "list"))
     if labels in (SCORES, DIGITS):  # ten; a prompt for pairs has two or three
         return ScoreTemplate(name, text, labels)
-    if labels == reward_template.LABELS:
-        return RewardTemplate(name, text, _place(raw["instruction"]), _place(raw["response"]))
+    if "response" in raw:
+        kind = RewardTemplate if labels == reward_template.LABELS else GuardTemplate
+        return kind(name, text, _place(raw["instruction"]), _place(raw["response"]), labels)
     return Template(name, text, labels)
 
 

@@ -20,16 +20,18 @@ _FILE = click.Path(dir_okay=False, path_type=Path)
               help="Show the N worst: flips first, by the difference in log-odds.")  # fmt: skip
 @click.option("--max-flips", type=click.FloatRange(0, 1), help="Fail where a larger share of the labels differs.")
 @click.option("--json", "json_file", type=_FILE, help="Write every figure and the examples.")
+@click.option("--html", "html_file", type=_FILE, help="Write a report with plots and the examples, one file.")
 @click.pass_context
 def diff(
-    context: click.Context, a: str, b: str, examples: int, max_flips: float | None, json_file: Path | None
-) -> None:
+    context: click.Context, a: str, b: str, examples: int, max_flips: float | None, json_file: Path | None,
+    html_file: Path | None,
+) -> None:  # fmt: skip
     """Compare two files of verdicts on the same pairs: two precisions, models, templates or orders.
 
     Pairs are matched by id, and their texts must be the same. Where the rows carry labels, both files are held against
     them as well; ties are left out.
     """
-    from rlaif_fast.commands.reports import INTERVALS, check_reports, command_line, require_eval
+    from rlaif_fast.commands.reports import INTERVALS, PLOTS, check_reports, command_line, require_eval
     from rlaif_fast.evaluation.compare import compare
     from rlaif_fast.files.targets import write_text
     from rlaif_fast.reports.tables import print_tables
@@ -37,13 +39,19 @@ def diff(
 
     if a == b == "-":
         raise click.UsageError("one of the two can be standard input")
-    check_reports([json_file], [a, b])
+    check_reports([json_file, html_file], [a, b])
+    if html_file is not None:
+        require_eval("diff --html", PLOTS)
     first, second = _records(a), _records(b)
     if any(one.human_label is not None for one in (*first, *second)):
         require_eval("diff of labelled rows", INTERVALS)
     found = compare(first, second, (a, b), examples=examples, command=command_line(context))
     if json_file is not None:
         write_text(json_file, found.to_json())
+    if html_file is not None:
+        from rlaif_fast.evaluation.diff_html import to_html
+
+        write_text(html_file, to_html(found))
     print_tables(found.title, found.tables(), found.missing, found.where)
     for line in found.examples_text():
         echo(line)

@@ -91,7 +91,7 @@ def evaluate(
         fitted = _fit(sample, records, manifest, name)
     report = report_on(sample, source=name, command=command_line(context), judge=judge, fit=fitted,
                        left_out=left_out,
-                       in_orders=manifest is None or not manifest.is_reward_model)  # fmt: skip
+                       in_orders=manifest is None or not manifest.by_rewards)  # fmt: skip
     # Files first: nothing of what was judged is lost to a failure in showing it.
     if json_file is not None:
         write_text(json_file, report.to_json())
@@ -176,6 +176,6 @@ def _fit(sample: Sample, records: list[Record], manifest: Manifest, name: str) -
             f" {int((~fitted_on).sum())}; give more labelled pairs"
         )
     train, test = sample.where(fitted_on), sample.where(~fitted_on)
-    a, b = fit(train, None if manifest.is_reward_model else "both")
+    a, b = fit(train, None if manifest.by_rewards else "both")
     of = Calibration(manifest.digest, a, b, {"source": name, "pairs": len(train), "groups": train.groups})
     return Fit(of, len(train), train.groups, figures_of(test), figures_of(of.on(test)))

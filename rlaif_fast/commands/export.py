@@ -17,7 +17,7 @@ from rlaif_fast.errors import ExportError, TemplateError
 from rlaif_fast.files.targets import folder_of
 
 if TYPE_CHECKING:
-    from rlaif_fast.prompts.kinds import AnyTemplate
+    from rlaif_fast.prompts.kinds import Askable
     from rlaif_fast.rows.pairs import Pair
 
 _CALIBRATION = 256  # pairs of a file: each takes a forward and a backward pass or two
@@ -65,14 +65,14 @@ def export(
     from rlaif_fast.reports.console import Steps
 
     named = named_templates(names or [DEFAULT], exemplars, shots, chat)
-    first: AnyTemplate | None
+    first: Askable | None
     first, *more = named.templates
     along = [] if names else other_templates([first.name])
     if calibrate or max_delta or quality != "auto":
-        if precision == "fp32" or not named.pairs:
+        if precision == "fp32" or named.of_scores_alone:
             raise click.UsageError("--quality, --calibrate and --max-delta are for --precision int8")
         precision = "int8"
-    if not named.pairs and precision == "auto":
+    if named.of_scores_alone and precision == "auto":
         precision = "fp32"
 
     output = None if output is None else folder_of(output)
@@ -116,7 +116,7 @@ def export(
             wanted, settled = choice.precision, choice.precision == "fp32" or choice.needed
             steps.say(choice.why)
 
-        shape = shape_of(source, scores=not named.pairs)
+        shape = shape_of(source, scores=named.of_scores_alone)
 
         def bundle(precision: str) -> Path:
             int8 = None

@@ -18,6 +18,7 @@ from rlaif_fast.errors import BundleError, ExportError, TemplateError
 
 if TYPE_CHECKING:
     from rlaif_fast.bundle.manifest import Manifest
+    from rlaif_fast.bundle.prompt import BundlePrompt
     from rlaif_fast.judging.pair_cost import PairCost
     from rlaif_fast_export.sources.source import Source
 
@@ -67,17 +68,29 @@ def list_(bundle: str, as_json: bool) -> None:
 
 
 def _figures(manifest: Manifest, costs: Mapping[str, PairCost]) -> list[dict[str, Any]]:
-    from rlaif_fast.prompts.score_template import ScoreTemplate
+    from rlaif_fast.prompts.kinds import FOR_PAIRS, FOR_SCORES
 
-    kinds = ["scores" if isinstance(one.template, ScoreTemplate) else "pairs" for one in manifest.prompts]
+    taken = {  # without --template
+        next((one.name for one in manifest.prompts if isinstance(one.template, kinds)), None)
+        for kinds in (FOR_PAIRS, FOR_SCORES)
+    }
     return [
         {
-            "name": one.name, "kind": kind, "first": number == kinds.index(kind), "tokens": len(one.prefix_ids),
+            "name": one.name, "kind": _kind(one), "first": one.name in taken, "tokens": len(one.prefix_ids),
             "pair_cost": asdict(costs[one.name]) if costs else None, "mean": one.fidelity.mean,
             "bytes": one.file.bytes,
         }
-        for number, (one, kind) in enumerate(zip(manifest.prompts, kinds, strict=True))
+        for one in manifest.prompts
     ]  # fmt: skip
+
+
+def _kind(prompt: BundlePrompt) -> str:
+    from rlaif_fast.prompts.reward_template import GuardTemplate
+    from rlaif_fast.prompts.score_template import ScoreTemplate
+
+    if isinstance(prompt.template, ScoreTemplate):
+        return "scores"
+    return "safety" if isinstance(prompt.template, GuardTemplate) else "pairs"
 
 
 @prompt.command(cls=Command)

@@ -13,6 +13,8 @@ from rlaif_fast.errors import TemplateError
 from rlaif_fast.reports.terminal import say
 
 if TYPE_CHECKING:
+    from rlaif_fast.prompts.guards import Guard
+    from rlaif_fast.prompts.kinds import Askable
     from rlaif_fast.prompts.score_template import ScoreTemplate
     from rlaif_fast.prompts.template import Template
     from rlaif_fast.prompts.template_file import TemplateSource
@@ -51,6 +53,16 @@ def score_template(name: str, exemplars: str | None, shots: int | None, chat: st
     return score
 
 
+def guard_named(name: str, exemplars: str | None, shots: int | None) -> Guard | None:
+    """The safety model's question of that name, which its chat template writes; None where the name is none of one."""
+    from rlaif_fast.prompts.guards import GUARDS
+
+    guard = GUARDS.get(name)
+    if guard is not None and (exemplars or shots):
+        raise click.UsageError(f"{name} is a safety model's own question, it takes no --exemplars")
+    return guard
+
+
 def chosen_template(
     name_or_file: str, exemplars: str | None, shots: int | None, tell: Callable[[str], None] = say
 ) -> tuple[TemplateSource, Template]:
@@ -83,16 +95,23 @@ class Named:
 
     Attributes:
         pairs: those for pairs, each with where it was read.
+        guards: questions to safety models.
         scores: those for scores.
     """
 
     pairs: Sequence[tuple[TemplateSource, Template]]
+    guards: Sequence[Guard]
     scores: Sequence[ScoreTemplate]
 
     @property
-    def templates(self) -> list[Template | ScoreTemplate]:
-        """All, those for pairs first: one of them is what int8 is fitted for."""
-        return [*(template for _, template in self.pairs), *self.scores]
+    def templates(self) -> list[Askable]:
+        """All, those for scores last: one of the others is what int8 is fitted for."""
+        return [*(template for _, template in self.pairs), *self.guards, *self.scores]
+
+    @property
+    def of_scores_alone(self) -> bool:
+        """Whether there is none that int8 could be fitted for."""
+        return not (self.pairs or self.guards)
 
     def located(self, error: TemplateError) -> TemplateError:
         """What was said of one of them, with the line of its file where it has one."""
@@ -114,14 +133,20 @@ def named_templates(names: Sequence[str], exemplars: str | None, shots: int | No
 
     alone = all(name in SCORE_TEMPLATES for name in names)  # else --chat is for the others
     scores = {name: score_template(name, exemplars, shots, chat if alone else "no") for name in names}
+    guards = {name: guard_named(name, exemplars, shots) for name in names}
     told: dict[str, None] = {}
     pairs = [
         chosen_template(name, exemplars, shots, lambda line: told.setdefault(line))
         for name in names
-        if scores[name] is None
+        if scores[name] is None and guards[name] is None
     ]
-    found = Named(pairs, [score for score in scores.values() if score is not None])
-    called = [*(template.name for _, template in pairs), *(name for name in names if scores[name] is not None)]
+    found = Named(
+        pairs,
+        [guard for guard in guards.values() if guard is not None],
+        [score for score in scores.values() if score is not None],
+    )
+    known = [name for name in names if scores[name] is not None or guards[name] is not None]
+    called = [*(template.name for _, template in pairs), *known]
     if again := [name for name in called if called.count(name) > 1]:
         raise click.UsageError(f"--template {again[0]} is given twice")
     for line in told:

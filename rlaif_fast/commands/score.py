@@ -32,7 +32,8 @@ def score(
     expected score, rescaled to [-1, 1]), rating (1 to 10), distribution (of the ten scores) and mass (how likely
     the model is to answer with a score at all). The prompts for it are score-summary, score-helpful and
     score-harmless; `prompt list` shows which of them a bundle has, `prompt add` adds one. By a reward model score is
-    the reward itself, and there are none of the others.
+    the reward itself, by a safety model how likely it finds the response unsafe, from 0 to 1; there are none of the
+    others.
     """
     from rlaif_fast.commands.default import bundle_folder_of
     from rlaif_fast.commands.lines import line_of, print_lines
@@ -60,9 +61,9 @@ def score(
         taken.check()
         folder = bundle_folder_of(bundle)
         rater = opened(Rater, folder, engine, template=template, threads=threads, spin=not give_way(nice))
-        rewards = rater.manifest.is_reward_model
+        rewards = rater.manifest.by_rewards
         if rewards and min_mass:
-            raise click.UsageError(f"--min-mass is of a score's prompt, {rater.manifest.name} is a reward model")
+            raise click.UsageError(f"--min-mass is of scores from 1 to 10, {rater.manifest.name} has no mass")
         if verbose:
             say(f"{rater.manifest.name}\n{rater.describe()}")
         sieve = Sieve(Keep(min_mass=min_mass, mark=mark))

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 import click
 
 from rlaif_fast.commands import exporter
-from rlaif_fast.commands.prompt_options import CHAT, chosen_template, prompt_options, score_template
+from rlaif_fast.commands.prompt_options import CHAT, chosen_template, guard_named, prompt_options, score_template
 from rlaif_fast.errors import TemplateError
 from rlaif_fast.reports.terminal import echo, say
 
 if TYPE_CHECKING:
-    from rlaif_fast.prompts.score_template import ScoreTemplate
-    from rlaif_fast.prompts.template import Template
+    from rlaif_fast.prompts.guards import Guard
+    from rlaif_fast.prompts.kinds import Askable
     from rlaif_fast.prompts.template_file import TemplateSource
     from rlaif_fast_export.prompts.fitted import FittedPrompt
     from rlaif_fast_export.sources.source import Source
@@ -33,9 +33,10 @@ def template() -> None:
 def list_() -> None:
     """The built-in templates and the first line of each; those that begin with score- rate a single response.
 
-    Behind them those for models that were trained to judge, with the models.
+    Behind them those for models that were trained to judge, with the models, and last the questions to safety models.
     """
     from rlaif_fast.prompts.built_in import BUILT_IN
+    from rlaif_fast.prompts.guards import GUARDS
     from rlaif_fast.prompts.judge_models import JUDGE_MODELS
     from rlaif_fast.prompts.score_template import SCORE_TEMPLATES
 
@@ -45,6 +46,9 @@ def list_() -> None:
         echo(f"{name:18} {text.splitlines()[0]}")
     for name, judge in JUDGE_MODELS.items():
         echo(f"{name:18} for {judge.models}{', with --chat yes' * judge.chat}")
+    width = max(map(len, GUARDS))
+    for name, guard in GUARDS.items():
+        echo(f"{name:{width}}  for {guard.models}: {guard.about}")
 
 
 @template.command()
@@ -57,6 +61,10 @@ def show(name: str, exemplars: str | None, shots: int | None, model: str | None,
     from rlaif_fast.prompts.judge_models import JUDGE_MODELS
 
     _chat_needs_model(chat, model)
+    guard = guard_named(name, exemplars, shots)
+    if guard is not None:
+        _show_guard(guard, model)
+        return
     score = score_template(name, exemplars, shots, chat)
     if score is not None:
         echo(score.render(*_SAMPLE))
@@ -79,9 +87,11 @@ def show(name: str, exemplars: str | None, shots: int | None, model: str | None,
 def check(name: str, exemplars: str | None, shots: int | None, model: str | None, chat: str) -> None:
     """Check a template: its file, and with --model its labels, its length and a pair's cost."""
     _chat_needs_model(chat, model)
-    score, read = score_template(name, exemplars, shots, chat), None
-    chosen: Template | ScoreTemplate
-    if score is not None:
+    guard, score, read = guard_named(name, exemplars, shots), score_template(name, exemplars, shots, chat), None
+    chosen: Askable
+    if guard is not None:
+        what, chosen = "a safety model's question, which its chat template writes", guard
+    elif score is not None:
         what, chosen = "a score template", score
     else:
         read, chosen = chosen_template(name, exemplars, shots)
@@ -100,6 +110,23 @@ def check(name: str, exemplars: str | None, shots: int | None, model: str | None
     echo(f"a pair: {_pair_cost(fitted, source)}")
 
 
+def _show_guard(guard: Guard, model: str | None) -> None:
+    """What the model's own chat template writes; without it, what that is asked for."""
+    from rlaif_fast.prompts.reward_template import RewardTemplate
+
+    if model is None:
+        asked = [f"{name} = {value}" for name, value in guard.arguments.items()]
+        echo("\n".join([*asked, *([guard.question] if guard.question else [])]))
+        say("\nwhat the model's own chat template is given with the conversation; --model shows what it writes")
+    else:
+        template = _fitted(None, guard, _source(model), "no").template
+        assert isinstance(template, RewardTemplate)
+        echo(str(template.render(*_SAMPLE)))
+    safe, unsafe = map(repr, guard.labels)
+    say(f"\nanswered with {unsafe} where the response is unsafe, else {safe}")
+    say(f"for {guard.models}, after {guard.source}")
+
+
 def _chat_needs_model(chat: str, model: str | None) -> None:
     if model is None and chat != "no":
         raise click.UsageError("--chat needs the --model whose chat template it is")
@@ -113,7 +140,7 @@ def _source(model: str) -> Source:
     return find_source(model, unlisted=True)
 
 
-def _fitted(read: TemplateSource | None, chosen: Template | ScoreTemplate, source: Source, chat: str) -> FittedPrompt:
+def _fitted(read: TemplateSource | None, chosen: Askable, source: Source, chat: str) -> FittedPrompt:
     from rlaif_fast_export.prompts.fitted import fit
 
     try:

@@ -41,12 +41,14 @@ def opened_judge(
     from rlaif_fast.commands.tune import opened
     from rlaif_fast.judging.exact import ExactJudge
     from rlaif_fast.judging.judge import Judge
+    from rlaif_fast.prompts.reward_template import RewardTemplate
 
     engine = "onnxruntime" if exact else engine
     fast = opened(Judge, folder, engine, template=template, threads=threads, spin=spin)
-    if only_consistent and fast.manifest.is_reward_model:
+    by_rewards = fast.manifest.prompt.template
+    if only_consistent and isinstance(by_rewards, RewardTemplate):
         raise click.UsageError(
-            f"--only-consistent is of two orders, {fast.manifest.name} is a reward model: it reads no order"
+            f"--only-consistent is of two orders, {fast.manifest.name} is {by_rewards.called}: it reads no order"
         )
     if not exact or fast.manifest.prompt.error_bound is None:
         return fast, None

@@ -15,11 +15,11 @@ from rlaif_fast.evaluation.binomial import mcnemar
 from rlaif_fast.evaluation.records import Bools, Floats, Record, by_order_of, log_odds_of
 from rlaif_fast.evaluation.report import Labels, number, percent
 from rlaif_fast.reports.tables import Table, margin_text
-from rlaif_fast.schemas.human_labels import Label, LeftOut, maker, whose
+from rlaif_fast.schemas.human_labels import Label, LeftOut, labels_of, maker, whose
 from rlaif_fast.wording import counted
 
 SCHEMA = 1
-_TEXTS = ("instruction", "response_0", "response_1")
+TEXTS = ("instruction", "response_0", "response_1")
 _NAMED = 5  # missing ids that are said
 _SHORT = 70  # characters of a text that is shown
 
@@ -72,6 +72,15 @@ class Example:
 
 
 @dataclass(frozen=True)
+class PairArrays:
+    """One entry a pair that both files have."""
+
+    id: list[Any]
+    log_odds: list[tuple[float, float]]  # of response_0, A's and B's, each averaged over the orders that it has
+    flip: list[bool]
+
+
+@dataclass(frozen=True)
 class Comparison:
     """``asdict`` of it is the JSON. Differences are of log-odds of response_0, |B - A|.
 
@@ -96,6 +105,7 @@ class Comparison:
     labels: Labels
     human: Human | None
     examples: list[Example]
+    arrays: PairArrays
     schema: int = SCHEMA
 
     def to_json(self) -> str:
@@ -120,6 +130,11 @@ class Comparison:
     def whose(self) -> str:
         """Whose preferences the labels are."""
         return whose(self.labels.made_by)
+
+    @property
+    def agreement(self) -> str:
+        """What the accuracy is called."""
+        return f"agreement with {labels_of(self.labels.made_by)}"
 
     @property
     def missing(self) -> list[str]:
@@ -152,7 +167,7 @@ class Comparison:
             [name, percent(getattr(self.a, key)), percent(getattr(self.b, key))]
             for name, key in (
                 ("same position in both orders", "same_position_rate"), ("consistent", "consistency"),
-                ("first position picked", "first_position_rate"), (f"alignment with {self.whose}", "accuracy"),
+                ("first position picked", "first_position_rate"), (self.agreement, "accuracy"),
             )
         ]  # fmt: skip
         margins = [
@@ -161,21 +176,25 @@ class Comparison:
             for bin_ in self.by_margin
         ]  # fmt: skip
         return [
-            Table("difference", ["B - A"], rows), Table("each", ["A", "B"], sides),
-            Table("A's margin, |log-odds|", ["pairs", "flips", "share"], margins),
+            Table("difference", ["B - A"], rows), Table("each file", ["A", "B"], sides),
+            Table("flips by margin of A, |log-odds|", ["pairs", "flips", "share"], margins),
         ]  # fmt: skip
 
     def examples_text(self) -> list[str]:
-        """The examples for people, a few lines each."""
+        """The examples for a terminal, a few lines each."""
         lines = []
-        are = "prefer" if self.whose == "people" else "are for"
         for one in self.examples:
-            a, b = one.p1
-            what = "flip" if one.flip else "same label"
-            human = "" if one.human_label is None else f", {self.whose} {are} response_{one.human_label}"
-            lines.append(f"{_short(str(one.id))}: p1 {a:.4f} -> {b:.4f}, log-odds {one.difference:+.3f}, {what}{human}")
-            lines += [f"    {name}: {_short(getattr(one, name))}" for name in _TEXTS]
+            lines.append(f"{_short(str(one.id))}: {self.said(one)}")
+            lines += [f"    {name}: {_short(getattr(one, name))}" for name in TEXTS]
         return lines
+
+    def said(self, one: Example) -> str:
+        """What the files say of a pair, and whoever labelled it."""
+        a, b = one.p1
+        are = "prefer" if self.whose == "people" else "are for"
+        human = "" if one.human_label is None else f", {self.whose} {are} response_{one.human_label}"
+        what = "flip" if one.flip else "same label"
+        return f"p1 {a:.4f} -> {b:.4f}, log-odds {one.difference:+.3f}, {what}{human}"
 
 
 def compare(
@@ -222,6 +241,9 @@ def compare(
         labels=Labels(made_by, left_out.ties, left_out.gaps),
         human=_human((picks_a == people_0)[asked], (picks_b == people_0)[asked]),
         examples=_examples(ours, theirs, mean_b - mean_a, flips, labels, examples),
+        arrays=PairArrays(
+            [one.id for one in ours], list(zip(mean_a.tolist(), mean_b.tolist(), strict=True)), flips.tolist()
+        ),
     )  # fmt: skip
 
 
@@ -234,7 +256,7 @@ def _by_key(records: Sequence[Record], name: str) -> dict[str, Record]:
 
 
 def _check_same(a: Record, b: Record, names: tuple[str, str]) -> None:
-    for field in _TEXTS:
+    for field in TEXTS:
         if getattr(a, field) != getattr(b, field):
             raise EvalError(
                 f"id {a.id!r}: {field} is not the same in {names[0]} and {names[1]}; give verdicts on the same pairs"

@@ -16,10 +16,11 @@ from rlaif_fast.reports.plots import EDGE, MUTED, ONE, TWO, Plot, distributions,
 
 _BARS = 40
 _POINTS = 200  # of a curve
+_FEW = 12  # points that are drawn one by one
 _DOTS = 2000  # of a scatter
 
 
-@plot("Reliability", height=350)
+@plot("Reliability diagram", height=350)
 def reliability_plot(figure: Plot, bins: Sequence[Bin]) -> None:
     """Accuracy over confidence, a dot a bin; on the diagonal the judge knows how often it is right."""
     filled = [bin_ for bin_ in bins if bin_.confidence is not None]
@@ -53,7 +54,7 @@ def distribution_plot(figure: Plot, sample: Sample) -> None:
     lanes[-1].set(xlim=(0, 1), xlabel="p1")
 
 
-@plot("First against swapped", height=330)
+@plot("Forward against swapped order", height=330)
 def orders_plot(figure: Plot, sample: Sample) -> None:
     """Log-odds of response_0 shown second over shown first; a cross where people prefer the other response."""
     both = np.flatnonzero(~np.isnan(sample.by_order).any(1))[:_DOTS]
@@ -68,9 +69,9 @@ def orders_plot(figure: Plot, sample: Sample) -> None:
     axes.axvline(0, color=EDGE, zorder=0.5)
 
 
-@plot("Alignment against coverage", height=330)
+@plot("Accuracy by coverage", height=330)
 def coverage_plot(figure: Plot, sample: Sample, longer: float | None, decided: Sequence[Decided]) -> None:
-    """Alignment of the most decided pairs, with its exact binomial interval as a band."""
+    """Accuracy on the pairs of the largest margins, with exact binomial intervals: a band, or a line each for a few."""
     order = np.argsort(-sample.margin, kind="stable")
     right = np.cumsum(sample.right[order])
     margin = sample.margin[order]
@@ -78,17 +79,22 @@ def coverage_plot(figure: Plot, sample: Sample, longer: float | None, decided: S
     counts = np.unique(last[np.linspace(0, len(last) - 1, min(len(last), _POINTS)).round().astype(int)])
     spans = np.array([interval(int(right[k - 1]), int(k)) for k in counts])
     axes = figure.subplots()
-    figure.name(axes.fill_between(counts / len(sample), *spans.T, color=ONE, alpha=0.15, linewidth=0), "band")
-    (curve,) = axes.plot(counts / len(sample), right[counts - 1] / counts, color=ONE, linewidth=2)
-    figure.name(curve, "curve")
+    x, y = counts / len(sample), right[counts - 1] / counts
+    if len(counts) <= _FEW:
+        figure.name(axes.vlines(x, *spans.T, color=ONE, linewidth=1.5), "reach")
+        figure.dots(axes, x, y, [f"{k} pairs: right {percent(share)}" for k, share in zip(counts, y, strict=True)])
+    else:
+        figure.name(axes.fill_between(x, *spans.T, color=ONE, alpha=0.15, linewidth=0), "band")
+        (curve,) = axes.plot(x, y, color=ONE, linewidth=2)
+        figure.name(curve, "curve")
     if longer is not None:
         axes.axhline(longer, color=TWO, linestyle="--", linewidth=1)
         axes.annotate("pick the longer", (1, longer), (-2, 4), textcoords="offset points", color=TWO, ha="right")
     for level, one in enumerate(decided):
         if one.value:
             axes.axvline(one.value, color=MUTED, linestyle="--", linewidth=1)
-            axes.annotate(f"within {100 * one.disagreement:g} %", (one.value, 0), (-3, 4 + 15 * level),
+            axes.annotate(f"{100 * one.disagreement:g} % disagreement", (one.value, 0), (-3, 4 + 15 * level),
                           textcoords="offset points", ha="right" if one.value > 0.3 else "left")  # fmt: skip
-    axes.set(xlim=(0, 1), ylim=(0, 1), xlabel="pairs kept, the most decided first", ylabel="accuracy")
+    axes.set(xlim=(0, 1), ylim=(0, 1), xlabel="coverage: share of pairs kept", ylabel="accuracy")
     for axis in (axes.xaxis, axes.yaxis):
         axis.set_major_formatter(PercentFormatter(1, 0, " %"))

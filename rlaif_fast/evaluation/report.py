@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from itertools import pairwise
 from typing import Any
@@ -14,8 +14,9 @@ from rlaif_fast.evaluation import binomial, bootstrap, metrics
 from rlaif_fast.evaluation.calibration import Calibration
 from rlaif_fast.evaluation.coverage import DISAGREEMENTS, ERROR, Decided, Point, coverage, decided
 from rlaif_fast.evaluation.records import Bools, Sample
-from rlaif_fast.reports.tables import Table, margin_text
-from rlaif_fast.schemas.human_labels import LeftOut, Maker, whose
+from rlaif_fast.reports.tables import INTERVAL, Table, margin_text
+from rlaif_fast.schemas.human_labels import LeftOut, Maker, labels_of, whose
+from rlaif_fast.wording import counted
 
 SCHEMA = 1
 _FEW = 100  # pairs
@@ -135,22 +136,27 @@ class Report:
         """What was looked at, in a sentence."""
         left_out = str(LeftOut(self.labels.ties, self.labels.gaps))
         return (
-            f"{self.figures.pairs} pairs, {self.figures.groups} instructions; {left_out}{'; ' if left_out else ''}95 %"
-            f" intervals by {bootstrap.RESAMPLES:,} resamples of instructions"
+            f"{counted(self.figures.pairs, 'pair')}, {counted(self.figures.groups, 'instruction')};"
+            f" {left_out}{'; ' if left_out else ''}95 % intervals by {bootstrap.RESAMPLES:,} resamples of instructions"
         )
 
     @property
     def whose(self) -> str:
-        """What the judge is aligned with: people, or who else preferred."""
+        """Whose preferences the labels are: people's, or who else preferred."""
         return whose(self.labels.made_by)
+
+    @property
+    def agreement(self) -> str:
+        """What the accuracy is called."""
+        return f"agreement with {labels_of(self.labels.made_by)}"
 
     def tables(self) -> list[Table]:
         """What people read: the same on the terminal and in HTML."""
-        found = [_main_table(self.figures, self.whose)]
+        found = [_main_table(self.figures, self.agreement)]
         if len(self.by_task) > 1:
             found.append(_task_table(self.by_task))
         found += [_bin_table("by margin, |p1 - p2|", self.by_margin), _coverage_table(self.coverage)]
-        found.append(_decided_table(self.decided_within, self.whose))
+        found.append(_decided_table(self.decided_within))
         if self.fit is not None:
             found.append(_fit_table(self.fit))
         return found
@@ -244,12 +250,12 @@ def _warnings(sample: Sample, figures: Figures, fit: Fit | None, in_orders: bool
     if sample.human_0.all() or not sample.human_0.any():
         found.append(
             f"{of} {are} response_{0 if sample.human_0[0] else 1} in every pair, so order-averaged figures hold, but"
-            ' kappa and "always first" say nothing'
+            " kappa and the baseline of always response_0 say nothing"
         )
     if in_orders and np.isnan(sample.by_order).any():
         found.append(
-            "some pairs were judged in one order only: their labels have the position's leaning in them (not those of a"
-            " reward model, which -b names)"
+            "some pairs were judged in one order only: position bias is part of their labels (not of those of a reward"
+            " model, which -b names)"
         )
     rate = figures.same_position_rate.value
     if rate is not None and rate > 0.5:
@@ -268,17 +274,17 @@ def _warnings(sample: Sample, figures: Figures, fit: Fit | None, in_orders: bool
     return found
 
 
-def _main_table(of: Figures, whose: str) -> Table:
+def _main_table(of: Figures, agreement: str) -> Table:
     rows = [
-        _row(f"alignment with {whose} (accuracy)", of.accuracy), _row("Cohen's kappa", of.kappa, share=False),
-        _row("baseline: pick the longer", of.baselines.longer), _row("baseline: always first", of.baselines.first),
-        _row("above picking the longer", of.over_longer, signed=True),
+        _row(f"{agreement} (accuracy)", of.accuracy), _row("Cohen's kappa", of.kappa, share=False),
+        _row("baseline: pick the longer", of.baselines.longer), _row("baseline: always response_0", of.baselines.first),
+        _row("gain over picking the longer", of.over_longer, signed=True),
         _row("same position in both orders", of.same_position_rate), _row("consistent", of.consistency),
         _row("first position picked, single prompts", of.first_position_rate),
         _row("expected calibration error", of.ece, share=False), _row("Brier score", of.brier, share=False),
         _row("log loss", of.log_loss, share=False),
     ]  # fmt: skip
-    return Table("alignment", ["value", "95 % interval"], rows)
+    return Table("agreement", ["value", INTERVAL], rows)
 
 
 def _task_table(tasks: dict[str, Figures]) -> Table:
@@ -287,33 +293,34 @@ def _task_table(tasks: dict[str, Figures]) -> Table:
          percent(of.same_position_rate.value), number(of.ece.value)]
         for task, of in tasks.items()
     ]  # fmt: skip
-    return Table("by task", ["pairs", "accuracy", "95 % interval", "longer", "same position", "ECE"], rows)
+    return Table("by task", ["pairs", "accuracy", INTERVAL, "longer", "same position", "ECE"], rows)
 
 
 def _bin_table(title: str, bins: Sequence[Bin]) -> Table:
     rows = [
-        [margin_text(bin_.low, bin_.high), str(bin_.pairs), percent(bin_.accuracy), _span(bin_.interval)]
+        [margin_text(bin_.low, bin_.high), str(bin_.pairs), percent(bin_.accuracy), span_text(bin_.interval)]
         for bin_ in bins
     ]
-    return Table(title, ["pairs", "accuracy", "95 % interval"], rows)
+    return Table(title, ["pairs", "accuracy", INTERVAL], rows)
 
 
 def _coverage_table(points: Sequence[Point]) -> Table:
-    """Every fourth point: the JSON and the plot have all."""
+    """Every fourth point, each number of pairs once: the JSON and the plot have all."""
+    shown = {at.pairs: at for at in reversed(points[3::4])}
     rows = [
-        [percent(at.coverage), str(at.pairs), f"{at.threshold:.4f}", percent(at.accuracy), _span(at.interval)]
-        for at in reversed(points[3::4])
+        [percent(at.coverage), str(at.pairs), f"{at.threshold:.4f}", percent(at.accuracy), span_text(at.interval)]
+        for at in shown.values()
     ]
-    return Table("most decided pairs", ["pairs", "margin from", "accuracy", "95 % interval"], rows)
+    return Table("by coverage", ["pairs", "margin at least", "accuracy", INTERVAL], rows)
 
 
-def _decided_table(found: Sequence[Decided], whose: str) -> Table:
+def _decided_table(found: Sequence[Decided]) -> Table:
     rows = []
     for one in found:
         behind = f"{one.errors} of {one.tested}, at most {percent(one.upper_bound)}" if one.tested else "-"
         threshold = "-" if one.threshold is None else f"{one.threshold:.4f}"
-        rows.append([f"within {100 * one.disagreement:g} % of {whose}", percent(one.value), threshold, behind])
-    return Table("can be decided", ["share", "margin from", "disagreement, 95 % bound"], rows)
+        rows.append([f"at most {100 * one.disagreement:g} % disagreement", percent(one.value), threshold, behind])
+    return Table("coverage at bounded disagreement", ["coverage", "margin at least", "errors, 95 % bound"], rows)
 
 
 def _fit_table(fit: Fit) -> Table:
@@ -333,11 +340,7 @@ def _fit_table(fit: Fit) -> Table:
 
 def _row(name: str, of: Figure, *, share: bool = True, signed: bool = False) -> list[str]:
     form = (lambda value: percent(value, signed)) if share else number
-    return [name, form(of.value), "-" if of.interval is None else " to ".join(map(form, of.interval))]
-
-
-def _span(interval: list[float] | None) -> str:
-    return "-" if interval is None else " to ".join(map(percent, interval))
+    return [name, form(of.value), span_text(of.interval, form)]
 
 
 def percent(value: float | None, signed: bool = False) -> str:
@@ -346,3 +349,13 @@ def percent(value: float | None, signed: bool = False) -> str:
 
 def number(value: float | None) -> str:
     return "-" if value is None else f"{value:.4f}"
+
+
+def span_text(interval: list[float] | None, form: Callable[[float], str] = percent) -> str:
+    """An interval; ``form`` writes one of its ends."""
+    return "-" if interval is None else " to ".join(map(form, interval))
+
+
+def short_span(interval: list[float] | None, form: Callable[[float], str]) -> str:
+    """The same beside its value; nothing where there is none."""
+    return span_text(interval, form).replace(" % to ", " to ") if interval else ""

@@ -184,7 +184,7 @@ class SampleWorker(Worker):
 
     def __init__(self, plan: Plan) -> None:
         super().__init__(plan)
-        of_a_prompt = () if self._session.manifest.is_reward_model else ("rating", "distribution", "mass")
+        of_a_prompt = () if self._session.manifest.by_rewards else ("rating", "distribution", "mass")
         self.columns = ("id", *self._TEXTS, "score", *of_a_prompt, "truncated")
 
     def _look_at(self, rows: list[dict[str, Any]]) -> tuple[str, ...]:

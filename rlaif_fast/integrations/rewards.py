@@ -111,7 +111,7 @@ class RewardFunction(_Rewards[Rater]):
                 continue
             samples[place] = sample
         ratings = rater.rate_many(samples.values(), window=max(1, len(samples)))
-        return {place: rating.score for place, rating in zip(samples, ratings, strict=True)}
+        return {place: rating.reward for place, rating in zip(samples, ratings, strict=True)}
 
 
 class GroupRewardFunction(_Rewards[Judge]):

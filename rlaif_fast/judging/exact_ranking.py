@@ -55,7 +55,7 @@ class ExactRankings:
     def __init__(self, judge: ExactJudge) -> None:
         self.judge = judge
         self._rewards: tuple[RewardRankings, RewardRankings] | None = None  # by int8, by float32
-        if judge.fast.manifest.is_reward_model:
+        if judge.fast.manifest.by_rewards:
             self._rewards = RewardRankings(judge.fast), RewardRankings(judge.exact)
         self.decided = self.again = self.directly = 0
 

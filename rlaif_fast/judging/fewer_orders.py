@@ -54,7 +54,7 @@ def require_no_tie(judge: Judge, mode: Mode) -> None:
     The label prior is what a position adds to the log-odds of two labels, the same for every pair. Beside a third label
     it would add the less the likelier a tie is; and one order tells nothing of p_tie in the other.
     """
-    if judge.manifest.is_reward_model:
+    if judge.manifest.by_rewards:
         judge.require_orders(mode)
     if judge.manifest.ties:
         raise BundleError(

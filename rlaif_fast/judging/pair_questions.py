@@ -7,7 +7,7 @@ from typing import Any, Literal, Protocol, get_args
 from rlaif_fast import arguments
 from rlaif_fast.bundle.manifest import Manifest
 from rlaif_fast.errors import ArgumentError, PairError
-from rlaif_fast.judging.label_odds import Floats, verdict_of
+from rlaif_fast.judging.label_odds import Floats, first_odds, verdict_of
 from rlaif_fast.judging.verdict import Verdict
 from rlaif_fast.prompts.reward_template import RewardTemplate
 from rlaif_fast.prompts.template import Prompt, Template
@@ -60,8 +60,8 @@ class ByRewards:
     def require_orders(self, orders: str) -> None:
         if orders != "both":
             raise ArgumentError(
-                f"orders: {self._name} is a reward model, which reads each response by itself: there is no order to"
-                f" leave out or to correct, leave {orders!r} out"
+                f"orders: {self._name} is {self._template.called}, which reads each response by itself: there is no"
+                f" order to leave out or to correct, leave {orders!r} out"
             )
 
     def prompts(self, pair: Pair, orders: Orders = "both") -> list[Prompt]:
@@ -69,7 +69,7 @@ class ByRewards:
         return [conversation(self._template, pair, text) for text in (pair.response_0, pair.response_1)]
 
     def verdict(self, pair: Pair, logits: Floats) -> Verdict:
-        first, second = logits[:, 0].tolist()
+        first, second = first_odds(logits).tolist()
         return verdict_by_rewards(pair, first, second)
 
 
@@ -79,7 +79,7 @@ def verdict_by_rewards(pair: Pair, first: float, second: float) -> Verdict:
 
 
 def conversation(template: RewardTemplate, item: Pair | Sample, response: str) -> Prompt:
-    """What a reward model is shown of a response. Raises PairError where its chat template would rewrite a text."""
+    """What is shown of a response that is read by itself. Raises PairError where the template would rewrite a text."""
     instruction = shown(item)
     if (why := template.why_not(instruction, response)) is not None:
         raise PairError(

@@ -59,7 +59,7 @@ class PairRun(Run[Pair, Verdict]):
             raise ValueError(f"exact is for both orders, not {orders}")
         if orders in ("prior", "auto") and calibration:
             raise ValueError(f"calibration is for orders both or forward, not {orders}")
-        if judge.manifest.is_reward_model:
+        if judge.manifest.by_rewards:
             judge.require_orders(orders)
         if orders == "prior" or orders == "auto":
             require_no_tie(judge, orders)

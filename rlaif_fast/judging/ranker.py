@@ -51,7 +51,7 @@ class Ranker:
         if calibration is not None:
             calibration.require_bundle(judge.digest, "calibration")
         self.judge, self.calibration = judge, calibration
-        self._by_rewards = RewardRankings(judge, calibration) if judge.manifest.is_reward_model else None
+        self._by_rewards = RewardRankings(judge, calibration) if judge.manifest.by_rewards else None
 
     @classmethod
     def load(

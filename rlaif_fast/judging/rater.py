@@ -25,7 +25,7 @@ from rlaif_fast.runtime.engines import DEFAULT, EngineOptions
 
 
 class Rater(Session[Sample]):
-    """Rates single responses, from 1 to 10 by a score prompt, or by a reward model's own number.
+    """Rates single responses: from 1 to 10 by a score prompt, by a reward model's own number, by a safety model's risk.
 
     Not safe for several threads at once.
 
@@ -48,9 +48,9 @@ class Rater(Session[Sample]):
         super().__init__(bundle, options, engine, beside)
 
     def answer(self, probe: Probe | Pair) -> tuple[float, ...]:
-        """Expected scores, 1 to 10, of a probe's two responses; by a reward model their rewards."""
+        """Expected scores, 1 to 10, of a probe's two responses; of what is read by rewards, their rewards."""
         samples = [Sample(probe.instruction, text) for text in (probe.response_0, probe.response_1)]
-        return tuple(one.rating if isinstance(one, Rating) else one.score for one in self.rate_many(samples))
+        return tuple(one.rating if isinstance(one, Rating) else one.reward for one in self.rate_many(samples))
 
     def rate(self, sample: Sample) -> Rating | Reward:
         """The rating of one response: one forward pass. Raises PairError, JudgeError."""

@@ -49,6 +49,11 @@ class Rating:
         """The expected score rescaled to [-1, 1]."""
         return (self.rating - 5.5) / 4.5
 
+    @property
+    def reward(self) -> float:
+        """What training makes larger: the score."""
+        return self.score
+
     def row(self) -> dict[str, Any]:
         """The rating as a row, with what the input carried behind it (``input_<name>`` where the name is taken)."""
         sample = self.sample

@@ -1,4 +1,4 @@
-"""The ranking that a reward model makes: each response is read once, and all verdicts follow from the rewards."""
+"""The ranking by rewards: each response is read once, and all verdicts follow from the rewards."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ class RewardRankings:
     def __init__(self, judge: Judge, calibration: Calibration | None = None) -> None:
         """
         Args:
-            judge: of a reward model.
+            judge: one that reads each response by itself.
             calibration: applied to each verdict.
         """
-        self._rater, self._calibration = Rater.beside(judge), calibration
+        self._rater, self._calibration = Rater.beside(judge, judge.manifest.prompt.name), calibration
 
     def rank(self, row: Candidates) -> Ranking:
         """The ranking, in one pass. Raises PairError, JudgeError."""
@@ -38,7 +38,7 @@ class RewardRankings:
         samples = [
             Sample(row.instruction, row.responses[n], row.id, {}, f"{row}, response {n}", row.shown) for n in places
         ]
-        rewards = dict(zip(places, (one.score for one in self._rater.rate_together(samples)), strict=True))
+        rewards = dict(zip(places, (one.reward for one in self._rater.rate_together(samples)), strict=True))
         verdicts = {(i, j): verdict_by_rewards(pair, rewards[i], rewards[j]) for (i, j), pair in row.pairs()}
         if self._calibration is not None:
             verdicts = {at: self._calibration(verdict) for at, verdict in verdicts.items()}

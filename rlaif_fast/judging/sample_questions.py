@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from rlaif_fast.bundle.manifest import Manifest
-from rlaif_fast.judging.label_odds import Floats
+from rlaif_fast.judging.label_odds import Floats, first_odds
 from rlaif_fast.judging.pair_questions import conversation, shown
 from rlaif_fast.judging.rating import Rating, rating_of
-from rlaif_fast.judging.reward import Reward
-from rlaif_fast.prompts.reward_template import RewardTemplate
+from rlaif_fast.judging.reward import Reward, Risk
+from rlaif_fast.prompts.reward_template import GuardTemplate, RewardTemplate
 from rlaif_fast.prompts.score_template import ScoreTemplate, answers_of
 from rlaif_fast.prompts.tokenizer import PromptTokenizer
 from rlaif_fast.rows.samples import Sample
@@ -41,7 +41,7 @@ class OfScores:
 
 
 class OfReward:
-    """The head gives a reward behind the conversation."""
+    """The head gives a reward behind the conversation, or two labels do."""
 
     def __init__(self, template: RewardTemplate) -> None:
         self._template = template
@@ -50,7 +50,8 @@ class OfReward:
         return [tokenizer.encode(conversation(self._template, sample, sample.response))]
 
     def answer(self, sample: Sample, found: Floats) -> Reward:
-        return Reward(sample, float(found[0, 0]))
+        kind = Risk if isinstance(self._template, GuardTemplate) else Reward
+        return kind(sample, float(first_odds(found)[0]))
 
 
 def questions_of(manifest: Manifest) -> SampleQuestions:

@@ -11,6 +11,7 @@ import json
 from dataclasses import replace
 
 from rlaif_fast.errors import TemplateError
+from rlaif_fast.prompts.guards import GUARDS
 from rlaif_fast.prompts.judge_models import JUDGE_MODELS
 from rlaif_fast.prompts.score_template import SCORE_TEMPLATES
 from rlaif_fast.prompts.template import BASE, Template, Wording
@@ -85,7 +86,7 @@ def wording_named(name: str) -> Wording:
     """
     found = _named(name)
     if found is None:
-        names = ", ".join([*BUILT_IN, *SCORE_TEMPLATES, *JUDGE_MODELS])
+        names = ", ".join([*BUILT_IN, *SCORE_TEMPLATES, *JUDGE_MODELS, *GUARDS])
         raise TemplateError(f"no template {name!r}, there is: {names}; a file's name ends in .toml")
     return found
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from rlaif_fast.prompts.guards import Guard
 from rlaif_fast.prompts.reward_template import RewardTemplate
 from rlaif_fast.prompts.score_template import ScoreTemplate
 from rlaif_fast.prompts.template import Template
 
 AnyTemplate = Template | ScoreTemplate | RewardTemplate
+Askable = AnyTemplate | Guard  # what an export is asked for: a guard becomes a GuardTemplate once its model is known
 Kinds = tuple[type[AnyTemplate], ...]
 FOR_PAIRS: Kinds = (Template, RewardTemplate)
 FOR_SCORES: Kinds = (ScoreTemplate, RewardTemplate)

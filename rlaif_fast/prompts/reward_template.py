@@ -1,8 +1,13 @@
-"""How a reward model is shown a conversation: its own chat template, frozen around an instruction and one response."""
+"""How a model that reads one response is shown it: its own chat template, frozen around an instruction and a response.
+
+A reward model's head answers with a reward. A safety model answers with one of two label tokens, and its reward is the
+log-odds that the response is safe.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from rlaif_fast.errors import TemplateError
 from rlaif_fast.prompts.template import Prompt, filled, parts_of
@@ -55,6 +60,8 @@ class RewardTemplate:
         labels: what the head's one output is called.
     """
 
+    called: ClassVar[str] = "a reward model"
+
     name: str
     text: str
     instruction: Place = Place()
@@ -63,8 +70,11 @@ class RewardTemplate:
 
     def __post_init__(self) -> None:
         places = [part for part in PART.split(self.text)[1::2] if part in PLACES]
-        if places != list(PLACES) or self.labels != LABELS:
+        if places != list(PLACES) or not self._has_its_labels():
             raise TemplateError(f"template {self.name}: needs {{instruction}} and then {{response}}, once each")
+
+    def _has_its_labels(self) -> bool:
+        return self.labels == LABELS
 
     def render(self, instruction: str, response: str) -> Prompt:
         """The conversation. What the texts contain is never read as a place or a control token."""
@@ -84,3 +94,19 @@ class RewardTemplate:
             if (found := place.why_not(text)) is not None:
                 return f"the {what} {found}"
         return None
+
+
+@dataclass(frozen=True)
+class GuardTemplate(RewardTemplate):
+    """A conversation behind which a safety model answers whether the response is unsafe, with one of two tokens.
+
+    Attributes:
+        labels: the answer to a safe response, and to an unsafe one. The first one's log-odds are the reward.
+    """
+
+    called: ClassVar[str] = "a safety model"
+
+    labels: tuple[str, ...] = ("No", "Yes")
+
+    def _has_its_labels(self) -> bool:
+        return len({*self.labels}) == len(self.labels) == 2 and all(self.labels)

@@ -12,6 +12,7 @@ from tokenizers import AddedToken, Tokenizer
 
 from rlaif_fast.errors import BundleError, TemplateError
 from rlaif_fast.prompts.kinds import AnyTemplate
+from rlaif_fast.prompts.reward_template import GuardTemplate
 from rlaif_fast.prompts.score_template import DIGITS, SCORES, ScoreTemplate
 from rlaif_fast.prompts.template import Prompt, Template, control
 
@@ -112,7 +113,7 @@ class PromptTokenizer:
         end: int = spans[-tokens][0] if tokens < len(spans) else 0
         return text[: min(end, len(text) - 1)]
 
-    def label_ids(self, template: Template) -> tuple[int, ...]:
+    def label_ids(self, template: Template | GuardTemplate) -> tuple[int, ...]:
         """The tokens that really follow the template's prompts when it answers with each label.
 
         Found in context: a SentencePiece tokenizer gives a label on its own a leading space
@@ -122,8 +123,12 @@ class PromptTokenizer:
             TemplateError: a label is not exactly one token behind the prompt, or two are the same.
         """
         found: dict[int, str] = {}
+        if isinstance(template, Template):
+            prompts = [template.render(*texts) for texts in _CONTEXTS]
+        else:
+            prompts = [template.render(*texts[:2]) for texts in _CONTEXTS]
         for label in template.labels:
-            ids = {self._following(template.render(*texts), label, template) for texts in _CONTEXTS}
+            ids = {self._following(prompt, label, template) for prompt in prompts}
             if len(ids) != 1:
                 raise TemplateError(f"template {template.name}: label {label!r} is a different token in each prompt")
             (number,) = ids
@@ -156,7 +161,7 @@ class PromptTokenizer:
             raise TemplateError(f"template {template.name}: two scores begin with the same token")
         return replace(template, labels=labels), tuple(found)
 
-    def _following(self, prompt: str, label: str, template: Template | ScoreTemplate) -> int:
+    def _following(self, prompt: str, label: str, template: AnyTemplate) -> int:
         before, after = self.encode(prompt), self.encode(prompt + label)
         if len(after) != len(before) + 1 or after[:-1] != before:
             raise TemplateError(

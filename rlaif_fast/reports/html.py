@@ -2,10 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Iterator
 from html import escape
+from typing import NamedTuple
 
-from rlaif_fast.reports.tables import Table, printable
+from rlaif_fast.reports.page_style import STYLE
+from rlaif_fast.reports.tables import INTERVAL, Table, printable
+
+_NARROW = 30  # letters of a table's columns that fit beside one another, and beside its rows' names, on a phone
+_UNIT = re.compile(r"(?<=\d) (?=%|s\b|ms\b|MB\b|\w+/s\b)")
+
+
+class Tile(NamedTuple):
+    """A figure that is looked for first; ``spread`` is its interval, in words."""
+
+    what: str
+    figure: str
+    spread: str = ""
 
 
 def page(
@@ -14,35 +28,46 @@ def page(
     made_by: str,
     where: str,
     warnings: Iterable[str],
-    tiles: Iterable[tuple[str, str]],
+    tiles: Iterable[Tile | tuple[str, str]],
     figures: Iterable[str],
     tables: Iterable[Table],
     command: str,
+    conclusion: str = "",
+    examples: Iterable[str] = (),
 ) -> str:
     """A page that is well-formed XML as well, so that anything can read it.
 
     Args:
-        made_by: the command's name, behind the title.
+        title: which model, through which prompt, on what.
+        made_by: the command's name, above the title.
         where: what was looked at, in a sentence.
-        tiles: (what, figure) of what is looked for first.
         figures: made by :func:`figure`.
+        conclusion: what follows from all of it, where something does.
+        examples: made by :func:`example`.
     """
     body = "\n".join(
         [
-            f"<h1>{safe(title)}</h1>",
-            f'<p class="muted">{safe(where)}</p>',
-            *(f'<p class="warning">{safe(warning)}</p>' for warning in warnings),
-            f'<div class="tiles">{"".join(_tile(*tile) for tile in tiles)}</div>',
-            f'<div class="plots">{"".join(figures)}</div>',
+            f'<p class="muted">{safe(made_by)}</p>\n<h1>{safe(title)}</h1>\n<p class="muted">{safe(where)}</p>',
+            *([f'<p class="lead">{safe(_sentence(conclusion))}</p>'] if conclusion else []),
+            *(f'<p class="warning"><strong>Warning:</strong> {safe(warning)}</p>' for warning in warnings),
+            *_block("tiles", (_tile(Tile(*tile)) for tile in tiles)),
+            *_block("plots", figures),
             *map(_table, tables),
-            f"<h2>command</h2>\n<pre>{safe(command)}</pre>",
+            *(["<h2>Examples</h2>", *shown] if (shown := [*examples]) else []),
+            f"<h2>Command</h2>\n<pre>{safe(command)}</pre>",
         ]
     )
-    return _PAGE.format(title=safe(title), made_by=safe(made_by), style=_STYLE, body=body)
+    return _PAGE.format(title=safe(title), made_by=safe(made_by), style=STYLE, body=body)
 
 
 def figure(title: str, plot: str, caption: str) -> str:
-    return f"<figure><h2>{safe(title)}</h2>\n{plot}\n<figcaption>{safe(caption)}</figcaption></figure>"
+    return f"<figure><h2>{safe(_sentence(title))}</h2>\n{plot}\n<figcaption>{safe(caption)}</figcaption></figure>"
+
+
+def example(title: str, texts: Iterable[tuple[str, str]]) -> str:
+    """A pair: what is said of it, and its texts by their names."""
+    listed = "".join(f"<dt>{safe(name)}</dt><dd>{safe(text)}</dd>" for name, text in texts)
+    return f"<section><h3>{safe(title)}</h3><dl>{listed}</dl></section>"
 
 
 def safe(value: object) -> str:
@@ -50,20 +75,56 @@ def safe(value: object) -> str:
     return escape(printable(value))
 
 
-def _tile(what: str, figure: str) -> str:
-    return f'<div class="tile"><b>{safe(figure)}</b><span>{safe(what)}</span></div>'
+def _block(css: str, parts: Iterable[str]) -> Iterator[str]:
+    if inside := "".join(parts):
+        yield f'<div class="{css}">{inside}</div>'
+
+
+def _tile(tile: Tile) -> str:
+    spread = f" <small>{safe(tile.spread)}</small>" if tile.spread else ""
+    return f'<div class="tile"><p><b>{safe(tile.figure)}</b>{spread}</p><span>{safe(_sentence(tile.what))}</span></div>'
 
 
 def _table(table: Table) -> str:
-    head = "".join(f'<th scope="col">{safe(column)}</th>' for column in table.columns)
+    """A column of intervals is no column of its own here: an interval stands beside its value."""
+    columns = [column for column in table.columns if column != INTERVAL]
+    head = "".join(f'<th scope="col">{cell}</th>' for cell in _joined(table.columns, table.columns))
     rows = "\n".join(
-        f'<tr><th scope="row">{safe(name)}</th>{"".join(f"<td>{safe(cell)}</td>" for cell in cells)}</tr>'
+        f'<tr><th scope="row">{_cell(name)}</th>'
+        + "".join(
+            f'<td data-column="{safe(column)}">{cell}</td>'
+            for column, cell in zip(columns, _joined(table.columns, cells), strict=True)
+        )
+        + "</tr>"
         for name, *cells in table.rows
     )
+    widths = [max(map(len, cells)) for cells in zip(table.columns, *(cells for _, *cells in table.rows), strict=True)]
+    shown = sum(width for column, width in zip(table.columns, widths, strict=True) if column != INTERVAL)
+    css = ' class="broad"' if shown > _NARROW else ""
     return (
-        f'<h2>{safe(table.title)}</h2>\n<div class="wide"><table>\n<thead><tr><td></td>{head}</tr></thead>\n'
-        f"<tbody>\n{rows}\n</tbody></table></div>"
+        f"<h2>{safe(_sentence(table.title))}</h2>\n<table{css}>\n<thead><tr><td></td>{head}</tr></thead>\n"
+        f"<tbody>\n{rows}\n</tbody></table>"
     )
+
+
+def _joined(columns: Iterable[str], cells: Iterable[str]) -> list[str]:
+    found: list[str] = []
+    for column, cell in zip(columns, cells, strict=True):
+        if column != INTERVAL:
+            found.append(_cell(cell))
+        else:
+            found[-1] += f" <small>{'' if cell == '-' else _cell(cell)}</small>"
+    return found
+
+
+def _cell(text: str) -> str:
+    """A number keeps its unit on its line."""
+    return _UNIT.sub("\N{NO-BREAK SPACE}", safe(text))
+
+
+def _sentence(text: str) -> str:
+    """Headings are written as sentences are."""
+    return text[:1].upper() + text[1:]
 
 
 # The policy makes the browser itself refuse whatever would be loaded.
@@ -83,36 +144,4 @@ _PAGE = """<!DOCTYPE html>
 </main>
 </body>
 </html>
-"""
-
-# Blue, orange and magenta keep apart for every kind of colour blindness, on white and on black.
-_STYLE = """
-:root { color-scheme: light dark; --page: #fff; --ink: #1b1f24; --muted: #59636e; --edge: #d5dae0; --tile: #f5f7f9;
-  --one: #1f6feb; --two: #c4620a; --mark: #b4156f; }
-@media (prefers-color-scheme: dark) {
-  :root { --page: #0f1318; --ink: #e3e8ee; --muted: #97a3b0; --edge: #303842; --tile: #191f27;
-    --one: #5b9dff; --two: #f0954a; --mark: #ff6fb7; } }
-body { margin: 0; background: var(--page); color: var(--ink); font: 15px/1.5 system-ui, sans-serif; }
-main { max-width: 920px; margin: 0 auto; padding: 24px 16px 48px; }
-h1 { font-size: 1.5rem; margin: 0 0 4px; overflow-wrap: anywhere; }
-h2 { font-size: 1.05rem; margin: 32px 0 8px; }
-.muted, figcaption { color: var(--muted); font-size: 0.87rem; margin: 0; }
-.warning { border-left: 4px solid var(--two); padding: 2px 10px; margin: 12px 0 0; }
-.tiles { display: grid; grid-template-columns: repeat(auto-fit, minmax(150px, 1fr)); gap: 10px; margin: 20px 0; }
-.tile { background: var(--tile); border: 1px solid var(--edge); border-radius: 8px; padding: 10px 12px; }
-.tile b { display: block; font-size: 1.35rem; font-variant-numeric: tabular-nums; }
-.tile span { color: var(--muted); font-size: 0.82rem; }
-figure { margin: 0; }
-.plots { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(100%, 340px), 1fr)); gap: 8px 24px; }
-svg { width: 100%; max-width: 480px; height: auto; display: block; }
-svg path { stroke-linejoin: round; }
-svg text { font-family: system-ui, sans-serif; paint-order: stroke; stroke: var(--page); stroke-width: 3px; }
-.dot circle { opacity: 0.7; }
-.wide { overflow-x: auto; }
-table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums; }
-th, td { padding: 4px 8px; border-bottom: 1px solid var(--edge); text-align: right; }
-th[scope=row] { text-align: left; font-weight: 400; }
-thead th { color: var(--muted); font-weight: 600; font-size: 0.87rem; }
-pre { background: var(--tile); border: 1px solid var(--edge); border-radius: 8px; padding: 10px 12px;
-  white-space: pre-wrap; overflow-wrap: anywhere; font-size: 0.85rem; }
 """

@@ -33,6 +33,7 @@ _VARIABLES = dict(zip((PAGE, INK, MUTED, EDGE, ONE, TWO, MARK), ("page", "ink", 
 _WIDTH = 350  # of the drawing, a phone's column: letters of 12 units are then 12 pixels there
 _TEXT = 12
 _FEW = 8  # values in a bin that are drawn as dots, one above the other
+_SINGLE = 12  # pairs of a margin that are drawn one by one
 _MANY = 200  # marks that are drawn smaller
 _LANE = 125  # height of a distribution
 _STYLE = {
@@ -158,12 +159,13 @@ def distributions(
     """
     counts = [np.histogram(values, edges)[0] for *_, values in series]
     top = max(int(count.max()) for count in counts)
-    figure.set_figheight((80 + _LANE * len(series)) / 72)
+    lane = _LANE if top > _FEW else 45 + 12 * top
+    figure.set_figheight((80 + lane * len(series)) / 72)
     lanes: list[Axes] = list(figure.subplots(len(series), sharex=True, squeeze=False)[:, 0])
     for axes, (name, color, values), count in zip(lanes, series, counts, strict=True):
         axes.set_title(name, loc="left", color=color)
         if top <= _FEW:
-            axes.set(ylim=(0, _FEW + 1), yticks=[])
+            axes.set(ylim=(0, top + 1), yticks=[])
             height = np.concatenate([np.arange(n) for n in count]) + 1
             figure.dots(axes, np.sort(values), height, [f"{value:.4g}{unit}" for value in np.sort(values)], color)
         else:
@@ -176,6 +178,26 @@ def distributions(
     if top > _FEW:
         figure.supylabel(counted, fontsize="medium", color=INK, rotation_mode="anchor", ha="center", va="top")
     return lanes
+
+
+def flips_by_margin(figure: Plot, bins: Sequence[tuple[str, int, int]], margin: str) -> None:
+    """(margins in words, pairs, how many of these flipped), a row each; a mark a pair where they are few."""
+    axes = figure.subplots()
+    top = max(1, *(pairs for _, pairs, _ in bins))
+    for row, (name, pairs, flips) in enumerate(bins):
+        if top <= _SINGLE:
+            marks = np.arange(pairs) + 1.0
+            figure.crosses(axes, marks[:flips], np.full(flips, row), [name] * flips)
+            figure.dots(axes, marks[flips:], np.full(pairs - flips, row), [name] * (pairs - flips))
+        else:
+            figure.bars(axes.barh(row, pairs, color=ONE, alpha=0.75), [f"{name}: {pairs} pairs"])
+            figure.bars(axes.barh(row, flips, color=MARK), [f"{name}: {flips} flips"])
+        axes.annotate(f"{flips} of {pairs}", (pairs, row), (7, 0), textcoords="offset points", va="center")
+    axes.set(xlim=(0, max(4, 1.35 * top)), ylim=(len(bins) - 0.4, -0.6), xlabel="pairs", ylabel=margin)
+    axes.set_yticks(range(len(bins)), [name for name, *_ in bins])
+    axes.grid(False, axis="y")
+    axes.xaxis.set_major_locator(MaxNLocator(4, integer=True))
+    axes.xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
 
 
 def _inline(root: ET.Element) -> None:

@@ -12,6 +12,9 @@ if TYPE_CHECKING:
     from rich.text import Text
 
 
+INTERVAL = "95 % interval"  # the column behind that of a value
+
+
 class Table(NamedTuple):
     """Rows of a name and a cell a column."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from functools import partial
 from typing import Protocol, TypeVar
 
 import numpy as np
@@ -12,16 +12,16 @@ import numpy.typing as npt
 
 from rlaif_fast.bundle.folder import Bundle
 from rlaif_fast.bundle.manifest import Manifest
-from rlaif_fast.bundle.prompt import Arrays
 from rlaif_fast.errors import JudgeError
-from rlaif_fast.runtime import memory
+from rlaif_fast.runtime import memory, pieces
 from rlaif_fast.runtime.engines import Engine
-from rlaif_fast.runtime.packing import PackedTree, TreeBuilder, canonical, pack
+from rlaif_fast.runtime.kv_cache import KeyValueCache
+from rlaif_fast.runtime.packing import TreeBuilder, canonical
+from rlaif_fast.runtime.pieces import Behind, Branch, branches, cut
 from rlaif_fast.runtime.planning import alike, plan
 from rlaif_fast.runtime.vocabulary import Vocabulary
 
-_TREE_BYTES = 1_000_000_000  # of a pass over several prompts, beside the weights
-SHARED = 128  # least tokens of an instruction for a pass of its own: fewer cost more than they save
+_TREE_BYTES = 1_000_000_000  # of a pass, beside the weights, keys and values
 
 
 class Item(Protocol):
@@ -33,19 +33,6 @@ class Item(Protocol):
 
 T = TypeVar("T", bound=Item)
 Prompts = Callable[[T], list[list[int]]]  # an item's token sequences
-
-
-@dataclass(frozen=True)
-class _Prefix:
-    """Tokens whose keys and values are known, and what the graph is fed for them and the prompt."""
-
-    ids: tuple[int, ...]
-    arrays: Arrays
-
-    @property
-    def bytes(self) -> int:
-        """Of the keys and values."""
-        return sum(array.nbytes for array in self.arrays.values() if array.ndim == 4)
 
 
 class ForwardPasses:
@@ -62,13 +49,13 @@ class ForwardPasses:
         self._bundle, self._engine, self._vocabulary = bundle, engine, vocabulary
         self._exact = bundle.manifest.precision == "fp32" and not rounds
         self._ending = bundle.manifest.prompt.ending
-        self._baked = _Prefix(bundle.manifest.prompt.prefix_ids, bundle.arrays)
+        self._baked = bundle.manifest.prompt.prefix_ids
         self._limit = largest_tree(bundle.manifest)
         self._held = 0  # bytes the runtime keeps from its largest pass
 
     def logits(self, sequences: Sequence[Sequence[int]]) -> npt.NDArray[np.float64]:
         """Label logits [n, L] behind token sequences, packed into one tree."""
-        return self._run([pack(sequences, self._baked.ids, self._ending)], self._baked, "the prompts")
+        return self._run([self._whole(sequences)], self._cache(), "the prompts")
 
     def of_window(
         self, window: Sequence[T], prompts: Prompts[T], heads: Callable[[T], Sequence[int]], done: int = 0
@@ -101,19 +88,14 @@ class ForwardPasses:
         self, window: Sequence[T], places: list[int], prompts: Prompts[T], done: int
     ) -> Iterator[tuple[int, npt.NDArray[np.float64]]]:
         """Float32: items on one instruction extend one tree, where that costs less."""
-        manifest, prefix = self._bundle.manifest, self._baked.ids
+        cost, cache = self._bundle.manifest.cost, self._cache()
         given: list[npt.NDArray[np.int64]] = []  # where an item's prompts stand among those of its tree
         sequences = _ordered((window[place] for place in places), prompts, given)
-        for group in plan(sequences, prefix, manifest.cost, self._limit, self._ending):
+        for group in plan(sequences, self._baked, cost, self._limit, self._ending):
             members = [places[member] for member in group.members]
             if members[-1] < done:
                 continue
-            item = window[members[0]]
-            if group.tree.tokens > self._limit:  # one item, whose prompts together would take too much memory
-                trees = self._apart(canonical(prompts(item))[0], prefix)
-            else:
-                trees = iter([group.tree.build()])
-            logits = self._run(trees, self._baked, str(item))
+            logits = self._run(self._passes(group.prompts, cache.prefix), cache, str(window[members[0]]))
             for member, found in zip(group.members, np.split(logits, len(members)), strict=True):
                 if places[member] >= done:
                     yield places[member], found[given[member]]
@@ -127,46 +109,51 @@ class ForwardPasses:
         the other way, and a few layers on that is as large as the rounding error itself. So nothing is in an item's
         pass but the item, and the instruction's pass is the same whoever asks for it.
         """
-        shared = self._baked
+        cache = self._cache()
         for place in places:
             item = window[place]
             sequences, given = canonical(prompts(item))
-            if self._engine.keeps:
-                shared = self._shared(sequences, heads(item), shared, str(item))
-            tree = TreeBuilder(shared.ids, self._ending)
-            for tokens in sequences:
-                tree.add(tokens)
-            whole = tree.tokens + len(shared.ids) - len(self._baked.ids) <= self._limit
-            trees = iter([tree.build()]) if whole else self._apart(sequences, shared.ids)
-            yield place, self._run(trees, shared, str(item))[given]
+            behind = self._instruction(sequences, heads(item)) if self._engine.keeps else cache.prefix
+            yield place, self._run(self._passes(sequences, behind), cache, str(item))[given]
 
-    def _shared(self, sequences: Sequence[Sequence[int]], head: Sequence[int], before: _Prefix, what: str) -> _Prefix:
+    def _instruction(self, sequences: Sequence[Sequence[int]], head: Sequence[int]) -> Behind:
         """What an item's prompts begin with, as far as its instruction decides, and is long enough to be shared.
 
-        It follows from the item alone: one that nobody shares it with goes the same way. ``before`` is that of the item
-        before, and is taken where it is the same.
+        It follows from the item alone: one that nobody shares it with goes the same way.
         """
-        shortest = min(map(len, sequences))
+        shortest, prefix = min(map(len, sequences)), self._baked
         apart = (n for n, tokens in enumerate(zip(head, *sequences, strict=False)) if len({*tokens}) > 1)
         ids = tuple(head[: min(next(apart, len(head)), shortest - 1)])
-        baked = self._baked
-        if len(ids) - len(baked.ids) < SHARED or ids[: len(baked.ids)] != baked.ids:
-            return baked
-        if before.ids == ids:
-            return before
-        tree = pack([ids], baked.ids, self._ending)
-        self._require(tree, baked, what, len(ids) * baked.bytes // len(baked.ids))
-        return _Prefix(ids, {**baked.arrays, **self._engine.keys_and_values(tree, baked.arrays)})
+        if len(ids) - len(prefix) < pieces.SHARED or ids[: len(prefix)] != prefix:
+            return (prefix,)
+        return (prefix, *cut(ids[len(prefix) :], len(prefix), self._room))
 
-    def _apart(self, sequences: Sequence[Sequence[int]], prefix: Sequence[int]) -> Iterator[PackedTree]:
-        return (pack([tokens], prefix, self._ending) for tokens in sequences)
+    def _passes(self, sequences: Sequence[Sequence[int]], behind: Behind) -> Iterator[Branch]:
+        """Those that judge an item, or items that share a tree."""
+        if self._engine.keeps:
+            return branches(sequences, behind, self._ending, self._room)
+        whole = self._whole(sequences)
+        return iter([whole] if whole.tree.tokens <= self._limit else [self._whole([tokens]) for tokens in sequences])
 
-    def _run(self, trees: Iterable[PackedTree], prefix: _Prefix, what: str) -> npt.NDArray[np.float64]:
-        """The logits of all trees over ``prefix``; ``what`` they are of, for messages."""
+    def _whole(self, sequences: Sequence[Sequence[int]]) -> Branch:
+        tree = TreeBuilder(self._baked, self._ending)
+        for tokens in sequences:
+            tree.add(tokens)
+        return Branch((self._baked,), tree)
+
+    def _room(self, known: int) -> int:
+        return _room(self._bundle.manifest, known)
+
+    def _cache(self) -> KeyValueCache:
+        return KeyValueCache(self._baked, self._bundle.arrays, self._ending)
+
+    def _run(self, passes: Iterable[Branch], cache: KeyValueCache, what: str) -> npt.NDArray[np.float64]:
+        """The logits of all passes; ``what`` they are of, for messages."""
         logits = []
-        for tree in trees:
-            self._require(tree, prefix, what)
-            found, hidden = self._engine.run(tree, prefix.arrays)
+        for branch in passes:
+            self._require(branch, cache, what)
+            cache.stand_behind(branch.behind, self._engine.keys_and_values)
+            found, hidden = self._engine.run(branch.tree.build(), cache.arrays)
             of_all = 0.0 if self._vocabulary is None else self._vocabulary.log_totals(hidden)[:, None]
             logits.append(found.astype(np.float64) - of_all)
         self._bundle.verified()
@@ -175,11 +162,18 @@ class ForwardPasses:
             raise JudgeError(f"the graph answers {joined.shape[1]} logits a prompt, the manifest names {labels} labels")
         return joined
 
-    def _require(self, tree: PackedTree, prefix: _Prefix, what: str, kept: int = 0) -> None:
-        """Raises JudgeError where a pass takes more memory than there is; ``kept``: bytes that stay behind it."""
-        wanted = memory.of_pass(self._bundle.manifest, tree.tokens, len(prefix.ids))
+    def _require(self, branch: Branch, cache: KeyValueCache, what: str) -> None:
+        """Raises JudgeError where a pass, and those whose keys and values it needs, take more memory than there is."""
+        sizes = [*map(len, branch.behind[1:]), branch.tree.tokens]
+        known = [sum(map(len, branch.behind[: n + 1])) for n in range(len(sizes))]
+        missing = len(branch.behind) - max(1, cache.known(branch.behind))
+        wanted = max(map(partial(memory.of_pass, self._bundle.manifest), sizes[-1 - missing :], known[-1 - missing :]))
+        kept = max(0, known[-1] - cache.tokens) * cache.bytes_per_token
         if (more := max(0, wanted - self._held) + kept) > 0:
-            memory.require(more, f"{what}: a pass of {tree.tokens:,} tokens")
+            passes = f"a pass of {sizes[-1]:,} tokens"
+            if missing:
+                passes = f"a prompt of {known[-1] + sizes[-1]:,} tokens in passes of at most {max(sizes):,}"
+            memory.require(more, f"{what}: {passes}")
         self._held = max(self._held, wanted)
 
 
@@ -199,5 +193,23 @@ def largest_tree(manifest: Manifest) -> int:
     It follows from the bundle alone. Were it the memory that is free at the moment, a run that is taken up again
     would put other pairs together.
     """
-    sizes = range(1, manifest.maximum_tree + 1)
-    return bisect_right(sizes, _TREE_BYTES, key=lambda tokens: memory.of_pass(manifest, tokens))
+    return _most(manifest, manifest.maximum_tree)
+
+
+def of_longest(bundle: Bundle) -> int:
+    """Bytes that a prompt as long as the context takes beside the weights, about, where it is computed in pieces."""
+    manifest, prefix = bundle.manifest, len(bundle.manifest.prompt.prefix_ids)
+    longest = manifest.maximum_length
+    last = min(longest - prefix, _room(manifest, longest))
+    per_token = KeyValueCache(manifest.prompt.prefix_ids, bundle.arrays, manifest.prompt.ending).bytes_per_token
+    return memory.of_pass(manifest, last, longest - last) + (longest - prefix) * per_token
+
+
+def _room(manifest: Manifest, known: int) -> int:
+    """Most new tokens of a pass behind ``known``, by the bundle alone."""
+    return max(pieces.LONGEST // 8, _most(manifest, pieces.LONGEST, known))
+
+
+def _most(manifest: Manifest, limit: int, prefix: int | None = None) -> int:
+    """How many tokens a pass may have, up to ``limit``, in bounded memory."""
+    return bisect_right(range(1, limit + 1), _TREE_BYTES, key=lambda tokens: memory.of_pass(manifest, tokens, prefix))

@@ -21,8 +21,8 @@ _SLACK = 64_000_000  # bytes that stay free: the tokenizer does not fail where i
 def of_pass(manifest: Manifest, tokens: int, prefix: int | None = None) -> int:
     """Bytes a pass of so many new tokens takes beside the weights, about; ``prefix``: tokens before them, P.
 
-    The bias, twice, and of the scores of all heads a third at a time, twice; then the activations. Measured with
-    the embedded default at 512 to 4,096 tokens (docs/performance.md).
+    The bias, twice, and of the scores of all heads a third at a time, twice; then the activations. Keys and values
+    before them are not counted. Measured with the embedded default at 512 to 4,096 tokens (docs/performance.md).
     """
     layers = sum(manifest.passes.get(name, 0) for name in ("fused_attention", "attention_of_judged"))
     width = manifest.cost.per_token_pair // (2 * max(1, layers))

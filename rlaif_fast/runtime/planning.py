@@ -16,10 +16,11 @@ from rlaif_fast.runtime.packing import TreeBuilder
 
 @dataclass
 class Group:
-    """Pairs judged in one pass: their places among those planned, and the tree of their prompts."""
+    """Pairs judged together: their places among those planned, their prompts, and the tree of these."""
 
     tree: TreeBuilder
     members: list[int] = field(default_factory=list)
+    prompts: list[Sequence[int]] = field(default_factory=list)  # of all members, in their order
 
 
 def alike(keys: Iterable[Hashable]) -> list[list[int]]:
@@ -55,6 +56,7 @@ def plan(
                 yield group
             group = Group(alone)
         group.members.append(index)
+        group.prompts += sequences
     if group is not None:
         yield group
 

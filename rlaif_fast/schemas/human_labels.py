@@ -142,5 +142,10 @@ def maker(labels: Iterable[Label], said: Iterable[Maker | None]) -> Maker:
 
 
 def whose(made_by: Maker) -> str:
-    """What the judge is aligned with, for people: "alignment with …"."""
+    """Who prefers a response: "… prefer" and "… are for"."""
     return _WHOSE[made_by]
+
+
+def labels_of(made_by: Maker) -> str:
+    """What a judge is compared with: "agreement with …"."""
+    return "human labels" if made_by == "people" else _WHOSE[made_by]

@@ -10,11 +10,12 @@ from typing import Any
 import numpy as np
 
 from rlaif_fast.evaluation import bootstrap
-from rlaif_fast.evaluation.report import Figure, Labels, figures_of, percent
-from rlaif_fast.reports.tables import Table
-from rlaif_fast.schemas.human_labels import LeftOut, whose
+from rlaif_fast.evaluation.report import Figure, Labels, figures_of, number, percent
+from rlaif_fast.reports.tables import INTERVAL, Table
+from rlaif_fast.schemas.human_labels import LeftOut, labels_of
 from rlaif_fast.selection.comparison import LEVEL
 from rlaif_fast.selection.decision import Tested, Tried
+from rlaif_fast.wording import counted
 
 SCHEMA = 1
 _FEW = 100  # pairs of a part
@@ -56,12 +57,12 @@ class Selection:
 
     @property
     def title(self) -> str:
-        return f"prompts of {self.judge['model']} ({self.judge['precision']}) on {self.source}"
+        return f"{self.judge['model']} ({self.judge['precision']}): prompts against {self.current}, on {self.source}"
 
     @property
-    def whose(self) -> str:
-        """Whose preferences the labels are."""
-        return whose(self.labels.made_by)
+    def agreement(self) -> str:
+        """What the accuracy is called."""
+        return f"agreement with {labels_of(self.labels.made_by)}"
 
     @property
     def conclusion(self) -> str:
@@ -73,29 +74,29 @@ class Selection:
         if not best.better:
             return (
                 f"nothing is recommended: no prompt is shown to be better than {self.current}; the best one, {name},"
-                f" has p = {best.found.p:.3g}, corrected for {len(self.tried)} tried"
+                f" has p = {best.found.p:.3g}, corrected for {counted(len(self.tried), 'comparison')}"
             )
         by = f"{percent(tested.difference, True)}, 95 % interval {_span(tested.interval, signed=True)}"
         if not tested.better:
             return (
-                f"nothing is recommended: {name} was better than {self.current} where it was chosen, but that is not"
-                f" shown on the other part ({by})"
+                f"nothing is recommended: {name} was better than {self.current} on the selection set, but that is not"
+                f" shown on the test set ({by})"
             )
         return (
-            f"recommended: {name}. On {tested.pairs} pairs that it was not chosen on it agrees with {self.whose}"
-            f" in {percent(_accuracy(tested.sample))}, {self.current} in {percent(_accuracy(tested.current))} ({by})"
+            f"recommended: {name}. On the test set ({tested.pairs} pairs) its {self.agreement} is"
+            f" {percent(_accuracy(tested.sample))}, that of {self.current} {percent(_accuracy(tested.current))} ({by})"
         )
 
     @property
     def where(self) -> str:
         """What was looked at, in a sentence."""
         left_out = str(LeftOut(self.labels.ties, self.labels.gaps))
-        tested = f", {self.tested.pairs} tested on" if self.tested else ""
-        examples = f", {len(self.examples)} set aside as examples" if self.examples else ""
+        tested = f", {self.tested.pairs} in the test set" if self.tested else ""
+        examples = f", {len(self.examples)} as examples" if self.examples else ""
         return (
-            f"{len(self.chosen_on)} pairs chosen on ({self.groups} instructions){tested}{examples}; the parts share no"
-            f" instruction{'; ' if left_out else ''}{left_out}; p one-sided, corrected for {len(self.tried)} tried"
-            " (maxT), 95 % intervals not corrected"
+            f"{counted(len(self.chosen_on), 'pair')} ({counted(self.groups, 'instruction')}) in the selection set"
+            f"{tested}{examples}; they share no instruction{'; ' if left_out else ''}{left_out}; p one-sided, corrected"
+            f" for {counted(len(self.tried), 'comparison')} (maxT), 95 % intervals not corrected"
         )
 
     @property
@@ -104,7 +105,7 @@ class Selection:
         found = list(self.left_out)
         parts = [len(self.chosen_on), *([self.tested.pairs] if self.tested else [])]
         if min(parts) < _FEW:
-            found.append(f"a part of {min(parts)} pairs is small: only large differences can be shown")
+            found.append(f"a set of {min(parts)} pairs is small: only large differences can be shown")
         if self.tested is not None and self.best is not None:
             kept, name = (
                 (self.tested.sample, self.best.prompt) if self.recommended else (self.tested.current, self.current)
@@ -128,8 +129,8 @@ class Selection:
              _points(one.found.interval), f"{one.found.p:.2g}"]
             for one in self.tried if one.orders == "both" or one.found.pairs == whole
         ]  # fmt: skip
-        columns = ["pairs", "alignment", "points more", "95 % interval", "p"]
-        tables = [Table(f"against {self.current}", columns, rows)]
+        columns = ["pairs", "accuracy", "difference, points", INTERVAL, "p"]
+        tables = [Table(f"compared with {self.current}", columns, rows)]
         if self.tested is not None and self.best is not None:
             tables.append(_test_table(self.tested, _name(self.best), self.current))
         return tables
@@ -185,12 +186,12 @@ def _test_table(tested: Tested, name: str, current: str) -> Table:
         return [what, *(_with_span(getattr(figures, pick)) for figures in (best, before))]
 
     rows = [
-        both("alignment", "accuracy"), both("above picking the longer", "over_longer"),
-        both("same position twice", "same_position_rate"),
-        ["log loss", *(_plain(figures.log_loss) for figures in (best, before))],
-        ["points more, right labels", f"{100 * tested.difference:+.1f} ({_points(tested.interval)})", ""],
+        both("accuracy", "accuracy"), both("gain over picking the longer", "over_longer"),
+        both("same position in both orders", "same_position_rate"),
+        ["log loss", *(number(figures.log_loss.value) for figures in (best, before))],
+        ["difference in accuracy, points", f"{100 * tested.difference:+.1f} ({_points(tested.interval)})", ""],
     ]  # fmt: skip
-    return Table(f"tested on {tested.pairs} other pairs", [name, current], rows)
+    return Table(f"test set, {counted(tested.pairs, 'pair')}", [name, current], rows)
 
 
 def _name(one: Tried) -> str:
@@ -203,10 +204,6 @@ def _points(interval: list[float] | None) -> str:
 
 def _accuracy(sample: Any) -> float:
     return float(sample.right.mean())
-
-
-def _plain(figure: Figure) -> str:
-    return "-" if figure.value is None else f"{figure.value:.4f}"
 
 
 def _with_span(figure: Figure, signed: bool = False) -> str:

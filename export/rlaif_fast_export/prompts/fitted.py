@@ -7,13 +7,14 @@ from dataclasses import dataclass
 from tokenizers import Tokenizer
 
 from rlaif_fast.errors import ExportError
-from rlaif_fast.prompts.kinds import AnyTemplate
+from rlaif_fast.prompts.guards import Guard
+from rlaif_fast.prompts.kinds import AnyTemplate, Askable
 from rlaif_fast.prompts.reward_template import RewardTemplate
 from rlaif_fast.prompts.score_template import ScoreTemplate
 from rlaif_fast.prompts.template import Template
 from rlaif_fast.prompts.tokenizer import PromptTokenizer
 from rlaif_fast_export.prompts.chat import freeze
-from rlaif_fast_export.prompts.conversation import freeze_conversation
+from rlaif_fast_export.prompts.conversation import freeze_conversation, freeze_guard
 from rlaif_fast_export.prompts.token_ids import BareTokenizer, require_rows, require_text
 from rlaif_fast_export.sources.failures import refused
 from rlaif_fast_export.sources.families import maximum_length
@@ -50,14 +51,19 @@ class Fitter:
             self._bare = BareTokenizer.of(self._own, source.name)
             require_text(self._bare, self._tokenizer)
 
-    def fit(self, template: AnyTemplate, *, chat: bool) -> FittedPrompt:
-        """Raises ExportError, and TemplateError where a label is not one token behind the prompt."""
+    def fit(self, template: Askable, *, chat: bool) -> FittedPrompt:
+        """The prompt; a guard's is always the model's chat template's.
+
+        Raises ExportError, and TemplateError where a label is not one token behind the prompt.
+        """
         source, tokenizer = self._source, self._tokenizer
         if source.is_reward_model or isinstance(template, RewardTemplate):
             raise ExportError(
                 f"{source.name}: a reward model reads conversations through its own chat template alone; leave"
                 f" {template.name} out"
             )
+        if isinstance(template, Guard):
+            return self._guard(template)
         if chat:
             if isinstance(template, ScoreTemplate):
                 raise ExportError(f"template {template.name}: a score's prompt is not put into a chat template")
@@ -72,6 +78,16 @@ class Fitter:
             label_ids = tokenizer.label_ids(template)
         prompt = template.render("a", "b") if isinstance(template, ScoreTemplate) else template.render("a", "b", "c")
         require_rows(self._bare, tokenizer, [*tokenizer.encode(prompt), *label_ids], source.config().vocab_size)
+        return FittedPrompt(template, tokenizer, self._own, label_ids, prefix_ids, longest)
+
+    def _guard(self, guard: Guard) -> FittedPrompt:
+        """A safety model's question."""
+        source, tokenizer = self._source, self._tokenizer
+        template = freeze_guard(guard, self._fast, tokenizer, source.name)
+        longest, prefix_ids = self._prefix_of(template)
+        label_ids = tokenizer.label_ids(template)
+        prompt = tokenizer.encode(template.render("a", "b"))
+        require_rows(self._bare, tokenizer, [*prompt, *label_ids], source.config().vocab_size)
         return FittedPrompt(template, tokenizer, self._own, label_ids, prefix_ids, longest)
 
     def reward(self) -> FittedPrompt:
@@ -100,6 +116,6 @@ class Fitter:
         return longest, prefix_ids
 
 
-def fit(source: Source, template: Template | ScoreTemplate, *, chat: bool) -> FittedPrompt:
+def fit(source: Source, template: Askable, *, chat: bool) -> FittedPrompt:
     """One template. Raises what :class:`Fitter` does."""
     return Fitter(source).fit(template, chat=chat)

@@ -20,16 +20,19 @@ class BareTokenizer:
     Attributes:
         name: the model's, for messages.
         model: what the file says of its vocabulary and merges.
+        vocabulary: token ids, those of added tokens too.
     """
 
     name: str
     tokenizer: Tokenizer
     model: dict[str, Any]
+    vocabulary: dict[str, int]
 
     @classmethod
     def of(cls, content: str, name: str) -> BareTokenizer:
         """From a tokenizer.json. Raises what the library does where it is none."""
-        return cls(name, Tokenizer.from_str(content), json.loads(content)["model"])
+        tokenizer = Tokenizer.from_str(content)
+        return cls(name, tokenizer, json.loads(content)["model"], tokenizer.get_vocab(with_added_tokens=True))
 
 
 def require_rows(bare: BareTokenizer, prompts: PromptTokenizer, template_ids: Iterable[int], rows: int) -> None:
@@ -85,7 +88,7 @@ def _of_text(bare: BareTokenizer, rows: int) -> list[int]:
     """Tokens without a row that come out of some text."""
     tokenizer, model = bare.tokenizer, bare.model
     added = {token.content for token in tokenizer.get_added_tokens_decoder().values()}
-    beyond = {token: i for token, i in tokenizer.get_vocab(with_added_tokens=True).items() if i >= rows}
+    beyond = {token: i for token, i in bare.vocabulary.items() if i >= rows}
     if not beyond:
         return []
     return [i for token, i in sorted(beyond.items()) if (is_blank(token) if token in added else _made(token, model))]

@@ -21,6 +21,7 @@ from rlaif_fast_export.reference.verify import fidelity, in_orders, odds_of
 Answers = np.ndarray[Any, np.dtype[np.float64]]
 Progress = Callable[[str, float], None]
 Fed = Callable[[int, Prompt], None]  # what Blockwise.through tells
+Logits = Callable[[Prompt, torch.Tensor], torch.Tensor]  # what Blockwise.ending gives
 # One of so many probes is in Oracle.others: all of them would cost a tenth more of an export (docs/performance.md).
 OTHERS = 2
 IN_BFLOAT16 = 6  # and one of so many held-out pairs is asked in bfloat16, for comparison only
@@ -168,8 +169,16 @@ class Asked:
 
     def answers(self) -> Answers:
         """Of the pairs, once they went through."""
-        with self._model.ending() as logits, torch.inference_mode():
-            return np.array([
-                self._asker.answer(pair, [logits(prompt, prompt.hidden) for prompt in prompts])
-                for pair, prompts in zip(self._pairs, self._prompts, strict=True)
-            ])  # fmt: skip
+        return answers_of(self._model, [self])[0]
+
+    def _answers(self, logits: Logits) -> Answers:
+        return np.array([
+            self._asker.answer(pair, [logits(prompt, prompt.hidden) for prompt in prompts])
+            for pair, prompts in zip(self._pairs, self._prompts, strict=True)
+        ])  # fmt: skip
+
+
+def answers_of(model: Blockwise, asked: Sequence[Asked]) -> list[Answers]:
+    """Each one's answers, once they went through the model; its head is read once."""
+    with model.ending() as logits, torch.inference_mode():
+        return [one._answers(logits) for one in asked]

@@ -12,7 +12,7 @@ import torch
 from rlaif_fast.errors import ExportError
 from rlaif_fast.judging.rating import rating_of
 from rlaif_fast.prompts.kinds import AnyTemplate
-from rlaif_fast.prompts.reward_template import RewardTemplate
+from rlaif_fast.prompts.reward_template import GuardTemplate, RewardTemplate
 from rlaif_fast.prompts.score_template import ScoreTemplate, answers_of
 from rlaif_fast.prompts.template import Template
 from rlaif_fast.prompts.tokenizer import PromptTokenizer
@@ -109,11 +109,25 @@ class RewardAsker:
         return logits[0].double()
 
 
+@dataclass
+class GuardAsker(RewardAsker):
+    """As :class:`RewardAsker`, for a safety model: the reward is the log-odds of the answer to a safe response."""
+
+    label_ids: tuple[int, ...]  # of that answer, and of the one to an unsafe response
+
+    def log_odds(self, logits: torch.Tensor) -> torch.Tensor:
+        """From a prompt's last logits [V]."""
+        safe, unsafe = logits[list(self.label_ids)].double()
+        return safe - unsafe
+
+
 AnyAsker = Asker | ScoreAsker | RewardAsker
 
 
 def asker_of(tokenizer: PromptTokenizer, template: AnyTemplate, labels: Sequence[int], longest: int) -> AnyAsker:
     """Asks what the template asks."""
+    if isinstance(template, GuardTemplate):
+        return GuardAsker(tokenizer, template, longest, tuple(labels))
     if isinstance(template, RewardTemplate):
         return RewardAsker(tokenizer, template, longest)
     if isinstance(template, ScoreTemplate):

@@ -16,7 +16,7 @@ from rlaif_fast_export.sources.rotary_keys import rotary_keys
 
 # Keys of published files that a model's function does not depend on: names, versions, training, other tools.
 _MUTE = re.compile(
-    r"_(name_or_path|commit_hash|auto_class|attn_implementation.*|flash_attn_2_enabled|pre_quantization_dtype)"
+    r"model_name|_(name_or_path|commit_hash|auto_class|attn_implementation.*|flash_attn_2_enabled|pre_quantization_dtype)"
     r"|_?unsloth_.*|architectures|auto_map|transformers_version|transformers\.js_config|model_type|torch_dtype|dtype|license"
     r"|(attn|cache)_implementation|use_cache|use_flash_attn|use_flash_attention(_2)?|use_sdpa|flash_attn|fused_dense"
     r"|flash_rotary|fused_(mlp|bias_fc|dropout_add_layer_norm|rms_norm)|gradient_checkpointing|initializer_.*"
@@ -64,12 +64,21 @@ _SAID: dict[str, dict[str, tuple[Any, ...]]] = {
         "use_parallel_block": (True,), "use_parallel_embedding": (True, False),
     },
     "granitemoehybrid": {"init_method": ("mup",), "normalization_function": ("rmsnorm",)},
-    "hunyuan_v1_dense": {"norm_type": ("rms", "hf_rms"), "use_cla": (False,), "use_qk_norm": (True,)},
+    "hunyuan_v1_dense": {
+        "add_classification_head": (False,), "class_num": (0,), "norm_type": ("rms", "hf_rms"), "pool_type": ("last",),
+        "use_cla": (False,), "use_qk_norm": (True,), "use_rotary_pos_emb": (True,),
+    },
+    "olmo": {"rms_norm_eps": (1e-5,)},
     "phi3": {"full_attn_mod": (1,), "interpolate_factor": (1,)},
     "starcoder2": {
         "attention_softmax_in_fp32": (True,), "mlp_type": ("default",), "norm_type": ("layer_norm",),
         "scale_attention_softmax_in_fp32": (True,), "scale_attn_weights": (True,),
     },
+}  # fmt: skip
+# Other names of what the class reads, harmless where they say the same: Hunyuan's, Gemma's, Nemotron's, StarCoder 2's.
+_OTHER_NAMES = {
+    "attention_head_dim": "head_dim", "hidden_act": "hidden_activation", "kv_channels": "head_dim",
+    "rms_norm_eps": "norm_epsilon", "rope_percent": "partial_rotary_factor", "sliding_window_size": "sliding_window",
 }  # fmt: skip
 _ALIASES = {"rotary_emb_base": "rope_theta", "rotary_pct": "partial_rotary_factor"}  # GPT-NeoX has both names
 _POSITIONS = {"gpt2": ("absolute", "learned")}  # the others' are rotary
@@ -95,7 +104,15 @@ def readable(written: dict[str, Any], name: str) -> dict[str, Any]:
     scaling = mended.get("rope_scaling")
     if mended["model_type"] == "gemma3_text" and scaling and "rope_type" not in scaling and "type" in scaling:
         mended["rope_scaling"] = scaling | {"rope_type": scaling["type"]}
+    if _is_lettered("sliding_window_pattern", mended.get("sliding_window_pattern"), mended["model_type"]):
+        mended["sliding_window_pattern"] = len(mended["sliding_window_pattern"])
     return mended
+
+
+def _is_lettered(key: str, value: Any, kind: str) -> bool:
+    """EXAONE 4.0's files say "LLLG" where transformers counts to 4, and documents both."""
+    lettered = key == "sliding_window_pattern" and kind == "exaone4" and isinstance(value, str)
+    return lettered and re.fullmatch(r"L+G", value) is not None
 
 
 def apply_keys(config: Any, written: dict[str, Any], name: str) -> None:
@@ -110,9 +127,9 @@ def apply_keys(config: Any, written: dict[str, Any], name: str) -> None:
     rest.pop("rope_parameters", None)
     rest |= rotary
     for key, value in rest.items():
-        if hasattr(default, key):
+        if hasattr(default, key) and not _is_lettered(key, value, config.model_type):
             _require_kind(key, value, getattr(default, key), name)
-        elif not _harmless(key, value, config):
+        elif not hasattr(default, key) and not _harmless(key, value, config):
             raise ExportError(
                 f"{name}: config.json says {key} = {_short(value)}, which a {config.model_type} model does not"
                 f" have here{_REMEDY}"
@@ -163,12 +180,17 @@ def _of_another_head(config: Any, written: dict[str, Any], name: str) -> None:
         raise ExportError(f"{name}: a {config.model_type} model is no causal language model")
     own = MODEL_FOR_CAUSAL_LM_MAPPING[type(config)].__name__
     bare = re.sub(r"ForCausalLM|LMHeadModel", "Model", own)
-    good = {c.casefold() for c in (own, bare, own.replace("Text", ""), "AutoModelForCausalLM", "PeftModelForCausalLM")}
-    if named and not any(a.casefold() in good for a in named):
+    good = {_plain(c) for c in (own, bare, own.replace("Text", ""), "AutoModelForCausalLM", "PeftModelForCausalLM")}
+    if named and not any(_plain(a) in good for a in named):
         raise ExportError(
             f"{name}: config.json says {_short(named[0])}, not {own}: a reward, classification or other model; export a"
             " causal language model, or a reward model of transformers' own class"
         )
+
+
+def _plain(class_name: str) -> str:
+    """Without what its authors and transformers write differently: LLaMAForCausalLM, Ernie4_5_ForCausalLM."""
+    return class_name.casefold().replace("_", "")
 
 
 def _harmless(key: str, value: Any, config: Any) -> bool:
@@ -176,16 +198,14 @@ def _harmless(key: str, value: Any, config: Any) -> bool:
         return True
     if key in _SAID.get(config.model_type, {}):
         return value in _SAID[config.model_type][key]
+    if config.model_type == "hunyuan_v1_dense" and _of_hunyuan(key, value, config):
+        return True
+    if key in _OTHER_NAMES:
+        return value is not None and bool(value == getattr(config, _OTHER_NAMES[key], None))
     if key in ("layer_switch", "sliding_window_pattern") and config.model_type == "cohere2":
         return isinstance(value, int) and value > 0 and _has_pattern(config, value)
-    if key == "attention_head_dim":
-        return bool(value == getattr(config, "head_dim", None))
     if key == "head_dim":
         return bool(value == config.hidden_size // config.num_attention_heads)
-    if key == "hidden_act":  # Gemma 2 and 3 read hidden_activation
-        return bool(value == getattr(config, "hidden_activation", None))
-    if key == "sliding_window_size":
-        return bool(value == getattr(config, "sliding_window", None))
     if key == "sliding_window" and isinstance(value, int) and not isinstance(value, bool):
         return bool(value >= config.max_position_embeddings)
     if key == "position_embedding_type":
@@ -198,6 +218,18 @@ def _harmless(key: str, value: Any, config: Any) -> bool:
     if value is False:
         return bool(_SWITCHES.fullmatch(key) or not _PARTS.search(key))
     return value is None or value == [] or value == {}
+
+
+def _of_hunyuan(key: str, value: Any, config: Any) -> bool:
+    """Numbers of Hunyuan's files that its class does not read: tokens, and parts that are switched off."""
+    if key == "dense_list":  # widths of a classifier that add_classification_head puts there
+        return bool(value == [config.hidden_size, 0])
+    if key == "org_vocab_size":
+        return bool(value == config.vocab_size)
+    return (
+        key == "cla_share_factor"
+        or re.fullmatch(r"(im|text)_(start|end|newline)_id|mask_init_id|pad_id", key) is not None
+    )
 
 
 def _has_pattern(config: Any, every: int) -> bool:

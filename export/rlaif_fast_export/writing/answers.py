@@ -12,7 +12,7 @@ from rlaif_fast.bundle.folder import Bundle
 from rlaif_fast.bundle.manifest import HEAD, TOKENIZER, WEIGHTS, Manifest
 from rlaif_fast.bundle.prompt import Arrays, BundlePrompt
 from rlaif_fast.judging.judge import Judge
-from rlaif_fast.judging.label_odds import verdict_of
+from rlaif_fast.judging.label_odds import first_odds, verdict_of
 from rlaif_fast.judging.rater import Rater
 from rlaif_fast.judging.sessions import session_of
 from rlaif_fast.judging.verdict import Verdict
@@ -75,7 +75,7 @@ def in_segments(folder: Path, manifest: Manifest) -> Ask:
             )
         ]
         if isinstance(asker, RewardAsker):
-            return np.array([logits[:, 0].astype(np.float64) for logits, _ in outputs])
+            return np.array([first_odds(logits.astype(np.float64)) for logits, _ in outputs])
         if not isinstance(asker, ScoreAsker):
             found = [logits.astype(np.float64) for logits, _ in outputs]
             return np.array([_numbers(verdict_of(*of_pair)) for of_pair in zip(pairs, found, strict=True)])

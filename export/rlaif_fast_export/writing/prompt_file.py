@@ -21,7 +21,7 @@ from rlaif_fast.bundle.prompt import (
     BundlePrompt,
     FileEntry,
 )
-from rlaif_fast_export.graph.head_form import head_form
+from rlaif_fast_export.graph.head_form import HeadForm
 from rlaif_fast_export.graph.prefix import LayerPrefix
 from rlaif_fast_export.graph.weights import LARGEST_HALF
 from rlaif_fast_export.sources.heads import head_of
@@ -45,9 +45,9 @@ class PromptArrays:
     shift: float = 0.0
 
     @classmethod
-    def of(cls, lm: Any, label_ids: Sequence[int], prefix: Sequence[LayerPrefix]) -> PromptArrays:
+    def of(cls, lm: Any, form: HeadForm, label_ids: Sequence[int], prefix: Sequence[LayerPrefix]) -> PromptArrays:
         """Of a model, its head's rows as they are stored, times what the model multiplies its logits by."""
-        head, rows, scale = head_of(lm), list(label_ids), np.float32(head_form(lm).scale)
+        head, rows, scale = head_of(lm), list(label_ids), np.float32(form.scale)
         bias = getattr(head, "bias", None)
         return cls(
             head.weight.detach()[rows].float().numpy() * scale,

@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from json import dumps
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from prometheus_client import CONTENT_TYPE_LATEST
 from starlette.applications import Starlette
@@ -29,6 +29,10 @@ from rlaif_fast.integrations.server.metrics import Counted, Metrics
 from rlaif_fast.integrations.server.openapi import document
 from rlaif_fast.integrations.server.worker import Job, QueueFullError, Worker
 from rlaif_fast.reports.terminal import say
+
+if TYPE_CHECKING:
+    from rlaif_fast.judging.rating import Rating
+    from rlaif_fast.judging.reward import Reward
 
 _INLINE = 1 << 16  # bytes of a body that is read in the event loop: under a millisecond
 _GONE = 499  # for the metrics: nobody is there to be answered
@@ -123,7 +127,7 @@ class Service:
         body = await self._body(request)
         samples = await _off_loop(len(body), lambda: openrlhf.samples_of(parsed(body)))
         job, answers = await self._done(request, lane, samples, _shorten(asked), began)
-        return JSONResponse(openrlhf.answer_of([answer.row() for answer in answers]), headers=_timing(job, began))
+        return JSONResponse(openrlhf.answer_of(cast("list[Rating | Reward]", answers)), headers=_timing(job, began))
 
     async def _body(self, request: Request) -> bytes:
         """Raises HTTPException where it is too large, or does not come."""

@@ -14,6 +14,8 @@ from typing import Any
 from rlaif_fast.errors import PairError
 from rlaif_fast.integrations.server.bodies import NAME, BodyError
 from rlaif_fast.integrations.texts import checked
+from rlaif_fast.judging.rating import Rating
+from rlaif_fast.judging.reward import Reward
 from rlaif_fast.rows.samples import Sample
 from rlaif_fast.schemas.chat_text import asked_in, without_end
 
@@ -47,8 +49,9 @@ def _sample(place: int, query: Any, prompt: Any) -> Sample:
     return Sample(asked_in(prompt), without_end(query[at + len(prompt) :]), id=place, where=where)
 
 
-def answer_of(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """The response to rows of ``score``: the score of each, as reward and as score; the mass is for the log."""
-    scores = [row["score"] for row in rows]
-    logs = {"mass": [row["mass"] for row in rows]} if all("mass" in row for row in rows) else {}
-    return {"rewards": scores, "scores": scores, "extra_logs": logs}
+def answer_of(ratings: Sequence[Rating | Reward]) -> dict[str, Any]:
+    """The response: the reward of each, as reward and as score, the higher the better; the mass is for the log."""
+    rewards = [one.reward for one in ratings]
+    masses = [one.mass for one in ratings if isinstance(one, Rating)]
+    logs = {"mass": masses} if len(masses) == len(ratings) else {}
+    return {"rewards": rewards, "scores": rewards, "extra_logs": logs}

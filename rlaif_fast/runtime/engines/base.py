@@ -70,12 +70,13 @@ class Engine(ABC):
         return Output(logits, hidden)
 
     def keys_and_values(self, tree: PackedTree, prompt: Arrays) -> Arrays:
-        """Of the prefix of ``prompt`` and the tree's S tokens behind it, [1, G, P+S, D], named as the prefix's are.
+        """Of the tree's S tokens behind the prefix of ``prompt``, [1, G, S, D], named as the prefix's are.
 
         Only where it ``keeps`` them. Raises JudgeError where the runtime failed.
         """
         with self._failing(tree):
-            return self._keys_and_values({**prompt, **feed_of(tree)})
+            found = self._keys_and_values({**prompt, **feed_of(tree)})
+        return {name: rows[:, :, : tree.tokens] for name, rows in found.items()}  # it may have been filled up
 
     @contextmanager
     def _failing(self, tree: PackedTree) -> Iterator[None]:
@@ -90,6 +91,7 @@ class Engine(ABC):
         """What the graph gives, memory of their own; whatever is raised becomes a JudgeError."""
 
     def _keys_and_values(self, feed: Feed) -> Arrays:
+        """Of the feed's tokens behind the prefix, memory of their own."""
         raise NotImplementedError(f"{self.name} keeps no keys and values")
 
     @abstractmethod
@@ -136,6 +138,12 @@ def feed_of(tree: PackedTree) -> Feed:
         "attention_bias": tree.attention_bias,
         "judged": tree.judged,
     }
+
+
+def prefix_of(feed: Feed) -> int:
+    """P: tokens of the prefix that is fed."""
+    bias = feed["attention_bias"]
+    return int(bias.shape[3] - bias.shape[2])
 
 
 def first_line(error: Exception) -> str:

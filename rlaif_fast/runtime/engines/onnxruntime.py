@@ -9,15 +9,16 @@ from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
+import numpy as np
 import onnxruntime as ort
 
 from rlaif_fast.bundle.folder import Bundle
 from rlaif_fast.bundle.manifest import Manifest
 from rlaif_fast.bundle.prompt import Arrays
 from rlaif_fast.errors import REMEDY, BundleError, lacks_memory
-from rlaif_fast.runtime.cache_outputs import cache_outputs, with_outputs
+from rlaif_fast.runtime.cache_outputs import FIRST_KEPT, NONE_KEPT, cache_outputs, kept, with_outputs
 from rlaif_fast.runtime.cpu import require_threads
-from rlaif_fast.runtime.engines.base import Engine, EngineOptions, Feed, Output, Variant, first_line
+from rlaif_fast.runtime.engines.base import Engine, EngineOptions, Feed, Output, Variant, first_line, prefix_of
 from rlaif_fast.runtime.saturation import EXACT_PRODUCTS, saturates
 
 # Chosen by measurement, docs/performance.md has the figures. The flash path of GroupQueryAttention is the slower one
@@ -30,6 +31,7 @@ class OnnxRuntimeEngine(Engine):
     """The bundle's graph in one onnxruntime session."""
 
     name = "onnxruntime"
+    keeps = True
 
     def __init__(
         self, bundle: Bundle, options: EngineOptions = EngineOptions(), *, flash: bool = False, bfloat16: bool = False
@@ -45,10 +47,9 @@ class OnnxRuntimeEngine(Engine):
             settings.add_session_config_entry(_BFLOAT16, "1")
         self._options, self._bfloat16 = options, bfloat16
         require_threads(options.thread_count)
-        # A float32 bundle shares what pairs have in common in one tree, and needs none.
-        self._kept = cache_outputs(bundle.graph) if bundle.manifest.precision == "int8" else {}
-        self.keeps = bool(self._kept)
-        graph = with_outputs(bundle.graph, list(self._kept.values())) if self._kept else bundle.graph
+        values = cache_outputs(bundle.graph)
+        graph = with_outputs(bundle.graph, values)
+        self._kept = {name: kept(name) for name in values}
         try:
             with attention_kernel(flash) as self._flash:
                 # A second try would be the same one, and be announced on standard output, where the verdicts go.
@@ -82,10 +83,12 @@ class OnnxRuntimeEngine(Engine):
         )
 
     def _infer(self, feed: Feed) -> Output:
-        return Output(*self._session.run(Output._fields, feed))
+        none = {FIRST_KEPT: np.array([NONE_KEPT], np.int64)}
+        return Output(*self._session.run(Output._fields, feed | none))
 
     def _keys_and_values(self, feed: Feed) -> Arrays:
-        return dict(zip(self._kept, self._session.run(list(self._kept.values()), feed), strict=True))
+        first = {FIRST_KEPT: np.array([prefix_of(feed)], np.int64)}
+        return dict(zip(self._kept, self._session.run([*self._kept.values()], feed | first), strict=True))
 
 
 def session_settings(options: EngineOptions, folder: Path, *, exact_products: bool) -> ort.SessionOptions:

@@ -1,11 +1,9 @@
-"""A bundle on disk, as far as it is before it is verified: asked, traced, rounded, written."""
+"""A bundle with int8 products: fitted to texts, measured, and made again more precisely where that is not enough."""
 
 from __future__ import annotations
 
 import gc
 import math
-import shutil
-import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -13,19 +11,15 @@ from pathlib import Path
 import numpy as np
 import onnx_ir as ir
 import torch
-from tokenizers import Tokenizer
 
-from rlaif_fast.bundle.folder import Bundle, entry, write_manifest
-from rlaif_fast.bundle.manifest import FILES, HEADS, MODEL, TOKENIZER, WEIGHTS, Manifest
-from rlaif_fast.bundle.prompt import PROMPTS, BundlePrompt
+from rlaif_fast.bundle.folder import Bundle
+from rlaif_fast.bundle.manifest import MODEL
 from rlaif_fast.errors import ExportError
 from rlaif_fast.prompts.reward_template import RewardTemplate
 from rlaif_fast.prompts.score_template import ScoreTemplate
 from rlaif_fast.prompts.template import Template
-from rlaif_fast_export.graph.forms import UnsupportedModule
-from rlaif_fast_export.graph.head_form import head_form
-from rlaif_fast_export.graph.prefix import as_cache, bake_prefix
-from rlaif_fast_export.graph.trace import TreeDecoder, trace
+from rlaif_fast_export.builds.base import Build, Progress
+from rlaif_fast_export.graph.prefix import as_cache
 from rlaif_fast_export.graph.weights import Weights
 from rlaif_fast_export.int8.calibration import WEIGHED, Texts
 from rlaif_fast_export.int8.gradients import Behind, gradients_behind
@@ -36,20 +30,13 @@ from rlaif_fast_export.int8.quantize import Calibrated, Int8, calibrate
 from rlaif_fast_export.int8.spool import Spooled
 from rlaif_fast_export.int8.steadiness import PromptAnswers
 from rlaif_fast_export.int8.work import Work
-from rlaif_fast_export.other_prompts import AskedPrompt, ask_those_that_fit
-from rlaif_fast_export.passes import pipeline as passes
 from rlaif_fast_export.prompts.fitted import FittedPrompt
 from rlaif_fast_export.reference.blockwise import Blockwise, Prompt
-from rlaif_fast_export.reference.oracle import Oracle, ask, ask_for_int8
-from rlaif_fast_export.reference.pytorch import Asker, RewardAsker, ScoreAsker, asker_of
+from rlaif_fast_export.reference.oracle import ask_for_int8
+from rlaif_fast_export.reference.pytorch import AnyAsker, Asker, RewardAsker, ScoreAsker
 from rlaif_fast_export.reference.texts import shipped_pairs
 from rlaif_fast_export.sources.source import Source
-from rlaif_fast_export.writing.draft import draft, draft_prompt
-from rlaif_fast_export.writing.graph_file import write_graph
-from rlaif_fast_export.writing.head import write_head
-from rlaif_fast_export.writing.prompt_file import PromptArrays, entry_of, write_prompt
 
-Progress = Callable[[str, float], None]  # (what is being done, share of it done in [0, 1])
 # What the mix is chosen for, as a share of the largest mean error: the expectation is made on the texts that the
 # weights were fitted to, and comes out a third too low on others (docs/performance.md).
 TARGET = 0.6
@@ -65,72 +52,42 @@ _CLOSER = 0.97  # a step beyond what is missing: a larger one buys precision tha
 WORK, _ASKED = "work", "asked"  # what an int8 export has done so far: a folder, and a part of it
 
 
-class Build:
-    """From a source to a bundle on disk that is not verified yet.
+class Int8Build(Build):
+    """See :class:`Build`."""
 
-    Attributes:
-        manifest: the bundle's, but for what the verification finds.
-        arrays: what the graph is fed for the first prompt.
-        oracle: PyTorch's answers, through it.
-        asked: the other prompts.
-        worst: int8 groups by the error they are expected to add, the largest first.
-        moved: mean |difference| in log-odds that another processor's last bits make of an int8 bundle's answers.
-    """
-
-    manifest: Manifest
-    arrays: PromptArrays
-    oracle: Oracle
-    asked: Sequence[AskedPrompt]
-    worst: Sequence[str] = ()
-    moved: float = 0.0
+    int8: Int8Options
 
     def __init__(
         self, source: Source, prompt: FittedPrompt, others: Sequence[FittedPrompt], needed: Sequence[str],
-        folder: Path, int8: Int8Options | None, progress: Progress, say: Callable[[str], None], key: str,
+        folder: Path, progress: Progress, say: Callable[[str], None], int8: Int8Options, key: str,
     ) -> None:  # fmt: skip
-        self.int8 = int8
-        self._key = key
-        self._source, self._prompt, self._others, self._needed = source, prompt, others, needed
-        self._folder = folder
-        self._progress, self._say = progress, say
-        self._calibrated: Calibrated | None = None
-        self._behind: Behind | None = None
-        self._inputs: dict[tuple[int, Prompt], Spooled] = {}
+        """
+        Args:
+            key: tells this export from others, where one that was killed is taken up.
 
-    def run(self) -> None:
-        """Raises ExportError."""
-        prompt = self._prompt
-        asker = asker_of(prompt.tokenizer, prompt.template, prompt.label_ids, prompt.longest)
-        if isinstance(prompt.template, ScoreTemplate) and self.int8 is not None:
+        Raises:
+            ExportError: the first prompt is one for scores.
+        """
+        super().__init__(source, prompt, others, needed, folder, progress, say)
+        if isinstance(prompt.template, ScoreTemplate):
             raise ExportError(
                 f"template {prompt.template.name}: int8 is fitted to a prompt for pairs; name one first, or give"
                 " --precision fp32"
             )
-        Tokenizer.from_str(prompt.tokenizer_json).save(str(self._folder / TOKENIZER))
-        self._progress(f"loading {self._source.name}", 0)
-        lm, self._mapped = self._source.stored_model()
-        self._model = Blockwise(lm, self._mapped)
-        self._decoder = TreeDecoder(lm).eval()
-        self._prefix = bake_prefix(self._model, prompt.prefix_ids)
-        self.arrays = PromptArrays.of(lm, prompt.label_ids, self._prefix)
-        self.asked = ask_those_that_fit(
-            self._model, self._others, self._needed, int8=self.int8 is not None, progress=self._progress, say=self._say
-        )  # fmt: skip
-        if self.int8 is None:
-            self.oracle = ask(self._model, asker, self._progress, longest=not self._source.listed)
-            self._make(0.0, 0.0)
-        else:
-            assert not isinstance(asker, ScoreAsker)
-            self._work = Work(self._folder / WORK, self._key)
-            self._ask_for_int8(asker)
-            self._choose_mix(self.int8.max_delta / (math.sqrt(2) if self._of_rewards else 1.0))
-            self._work.remove()
-        if any(isinstance(one.template, ScoreTemplate) for one in (prompt, *(one.prompt for one in self.asked))):
-            write_head(lm, self._folder, head_form(lm))
+        self.int8, self._key = int8, key
+        self._calibrated: Calibrated | None = None
+        self._behind: Behind | None = None
+        self._inputs: dict[tuple[int, Prompt], Spooled] = {}
 
-    def _ask_for_int8(self, asker: Asker | RewardAsker) -> None:
+    def _ask_and_make(self, asker: AnyAsker) -> None:
+        assert not isinstance(asker, ScoreAsker)
+        self._work = Work(self._folder / WORK, self._key)
+        self._ask(asker)
+        self._choose_mix(self.int8.max_delta / (math.sqrt(2) if self._of_rewards else 1.0))
+        self._work.remove()
+
+    def _ask(self, asker: Asker | RewardAsker) -> None:
         """Find PyTorch's answers, what the blocks are fed, and the gradients behind them; or take up what was found."""
-        assert self.int8 is not None
         pairs = self.int8.calibration
         if pairs is None:
             pairs = shipped_pairs("calibration", self._model.parameters)
@@ -167,8 +124,7 @@ class Build:
         })  # fmt: skip
 
     def let_go(self) -> None:
-        """Of all that the verification does not need: the model above all."""
-        del self._model, self._decoder, self._prefix, self._mapped
+        super().let_go()
         self._calibrated = self._behind = None
         self._inputs = {}
         self.oracle.fitted, self.oracle.others, self.oracle.through = (), (), {}
@@ -189,11 +145,11 @@ class Build:
         """Write the graph with the cheapest mix that keeps ``limit``, as far as any does."""
         target, steady, before = TARGET * limit, _STEADIER * STEADY * limit, None
         for _ in range(_MIXES):
-            mix = self._make(target, steady)
+            mix = self._make_with(target, steady)
             error, self.moved = self._centre()
             too_far, too_unsteady = error > _MEASURED * limit, self.moved > STEADY * limit
             self.worst, same, before = mix.worst, mix.kinds == before, mix.kinds
-            fixed = self.int8 is not None and self.int8.fast
+            fixed = self.int8.fast
             if same or fixed or not (too_far or too_unsteady):  # the same again: as precise as int8 gets
                 break
             if too_far:
@@ -202,16 +158,14 @@ class Build:
                 steady = _CLOSER * mix.unsteady * STEADY * limit / self.moved
             gc.collect()  # the session over the graph that is written anew
 
-    def _make(self, target: float, steady: float) -> Mix:
-        """Write graph, weights and a draft of the manifest; int8 with the mix for ``target`` and ``steady``."""
-        self._progress("tracing", 0)
-        weights, chosen = Weights(self._decoder), Mix({}, 0.0, 0.0, ())
-        longest, lm = self._prompt.longest, self._model.lm
+    def _make_with(self, target: float, steady: float) -> Mix:
+        """Write graph, weights and a draft of the manifest with the mix for ``target`` and ``steady``."""
+        chosen = Mix({}, 0.0, 0.0, ())
 
-        def choose(graph: ir.Model) -> Int8:
+        def choose(weights: Weights, graph: ir.Model) -> Int8:
             nonlocal chosen
             if self._calibrated is None:
-                gradients = None if self.int8 and self.int8.fast else self._behind.gradients
+                gradients = None if self.int8.fast else self._behind.gradients
                 self._calibrated = calibrate(
                     graph, self._model, weights, self._texts, self._inputs, gradients, self._work,
                     lambda done: self._progress("calibrating int8, block by block", done),
@@ -220,49 +174,13 @@ class Build:
             chosen = found.mix
             return found
 
-        try:
-            with tempfile.TemporaryDirectory(dir=self._folder) as scratch_folder:
-                graph = trace(self._decoder, Path(scratch_folder))
-            counts = passes.run(
-                graph, weights, self._prefix, longest, lm.config.hidden_size, choose if self.int8 else None,
-                head_form(lm).softcap,
-            )  # fmt: skip
-        except (passes.PassError, UnsupportedModule) as error:
-            advice = "please report the model"
-            if not self._source.listed:
-                advice = f"so a {lm.config.model_type} model, which is of no listed family, cannot be exported"
-            raise ExportError(f"{self._source.name}: {error}; {advice}") from error
+        def counts() -> dict[str, int]:
+            own = own_tensors(self._folder / MODEL)
+            return {"own_tensors": own, "rounded_to_nearest": own if self.int8.fast else 0}
 
-        def writing(done: float) -> None:
-            self._mapped.let_go()
-            self._progress("writing the weights", done)
-
-        write_graph(graph, self._folder, writing)
-        if self.int8 is not None:
-            counts["own_tensors"] = own_tensors(self._folder / MODEL)
-            counts["rounded_to_nearest"] = counts["own_tensors"] if self.int8.fast else 0
-        self.arrays = replace(self.arrays, ending=self.oracle.ending if self.int8 else None, shift=0.0)
-        self.manifest = draft(
-            graph, counts, self._source, self._write_prompt(), longest,
-            precision="int8" if self.int8 else "fp32", parameters=self._model.parameters,
-        )  # fmt: skip
+        self.arrays = replace(self.arrays, ending=self.oracle.ending, shift=0.0)
+        self._make(choose, counts)
         return chosen
-
-    def _write_prompt(self) -> BundlePrompt:
-        """The first prompt's file; its part of the manifest, as far as it is known."""
-        shutil.rmtree(self._folder / PROMPTS, ignore_errors=True)
-        content = self.arrays.content(half=self.int8 is not None)
-        drafted = draft_prompt(self._prompt, self.arrays.ending, entry_of(content), self.oracle.bfloat16)
-        write_prompt(self._folder, drafted, content)
-        return drafted
-
-    def list_files(self) -> None:
-        """Have the manifest name the files as they are, and write it."""
-        known = {WEIGHTS: self.manifest.files[WEIGHTS]} if WEIGHTS in self.manifest.files else {}  # written once
-        there = [name for name in (*FILES, *HEADS) if (self._folder / name).exists()]
-        files = {name: known.get(name) or entry(self._folder / name) for name in there}
-        self.manifest = replace(self.manifest, files=files)
-        write_manifest(self._folder, self.manifest)
 
     def _centre(self) -> tuple[float, float]:
         """Take the constant shift out of the int8 bundle; the mean |error| it then has, and how steady it is.
