@@ -25,6 +25,7 @@ from rlaif_fast.bundle.agreement import agreement
 from rlaif_fast.bundle.folder import Bundle
 from rlaif_fast.bundle.manifest import WEIGHTS, Manifest
 from rlaif_fast.errors import BenchError, ExportError
+from rlaif_fast.files.source import Part
 from rlaif_fast.judging.judge import Judge
 from rlaif_fast.judging.verdict import Verdict
 from rlaif_fast.reports.terminal import say
@@ -71,11 +72,11 @@ class Plan:
 
 
 def read_set(
-    path: str, limit: int | None, kind: str | None = None, fields: str | None = None, *, split: str | None = None,
+    path: str, limit: int | None, kind: str | None = None, fields: str | None = None, *, part: Part = Part(),
     carry: Collection[str] = (),
 ) -> PairSet:  # fmt: skip
-    """The first ``limit`` pairs of a file or standard input, read as ``judge`` does. Raises PairError, BenchError."""
-    with open_pairs(path, kind, fields, say, split=split, carry=carry) as intake:
+    """The first ``limit`` pairs of an input, read as ``judge`` does. Raises PairError, BenchError."""
+    with open_pairs(path, kind, fields, say, part=part, carry=carry) as intake:
         name = intake.name
         pairs = list(islice(intake.pairs(), limit))
     if not pairs:

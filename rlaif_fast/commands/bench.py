@@ -8,7 +8,14 @@ from typing import TYPE_CHECKING
 import click
 
 from rlaif_fast.commands.headings import Command, option
-from rlaif_fast.commands.options import bundle_and_template, columns, engine_option, kind_option, threads_option
+from rlaif_fast.commands.options import (
+    bundle_and_template,
+    columns,
+    engine_option,
+    kind_option,
+    part_of,
+    threads_option,
+)
 
 if TYPE_CHECKING:
     from rlaif_fast.bench.report import Report
@@ -43,7 +50,7 @@ def bench(
     limit: int | None, threads: int, engine: str, repeat: int, json_file: Path | None, markdown_file: Path | None,
     html_file: Path | None, min_speedup: float | None, max_flips: float | None, max_delta: float | None,
     baseline: Path | None, max_regression: float | None, kind: str | None, fields: str | None, split: str | None,
-    carry: tuple[str, ...],
+    config: str | None, revision: str | None, carry: tuple[str, ...],
 ) -> None:  # fmt: skip
     """Measure a bundle on PAIRS: latency, throughput, start, memory.
 
@@ -77,7 +84,7 @@ def bench(
     limits = gate.Thresholds(
         min_speedup, max_flips, max_delta, max_regression, gate.read_baseline(baseline) if baseline else None
     )
-    measured = read_set(pairs, limit, kind, fields, split=split, carry=carry)
+    measured = read_set(pairs, limit, kind, fields, part=part_of(split, config, revision), carry=carry)
     folder = bundle_folder_of(bundle)
     name = prompt_name(folder, template, (Template,))
     folder, engine = settled(folder, engine, threads, name, spin=not busy())
