@@ -26,7 +26,7 @@ from rlaif_fast.errors import PairError
 from rlaif_fast.files import strict_json
 from rlaif_fast.files.json_array import elements
 from rlaif_fast.files.opening import open_rows
-from rlaif_fast.files.source import Row
+from rlaif_fast.files.source import Part, Row
 
 VALUES: list[Any] = [{"a": "x", "n": 1}, {"a": "é \u2028 \n", "n": 2}, {"a": '"q", [z]', "n": 3}]
 Packing = Callable[[bytes], bytes]
@@ -379,7 +379,7 @@ def _write(folder: Path, *names: str) -> Path:
 
 
 def _numbers(folder: Path, split: str | None = None) -> list[int]:
-    with open_rows(str(folder), split=split) as source:
+    with open_rows(str(folder), part=Part(split)) as source:
         return [row.value["n"] for row in source.rows()]
 
 

@@ -9,7 +9,16 @@ from typing import TYPE_CHECKING, Any, Literal
 import click
 
 from rlaif_fast.commands.headings import Command, option
-from rlaif_fast.commands.options import bundle_and_template, check_mark, check_show, finish, give_way, reading, running
+from rlaif_fast.commands.options import (
+    bundle_and_template,
+    check_mark,
+    check_show,
+    finish,
+    give_way,
+    part_of,
+    reading,
+    running,
+)
 from rlaif_fast.commands.table import check_table, print_verdicts, table_option
 from rlaif_fast.commands.verdict_options import calibration_of, calibration_option, check_orders, opened_judge
 
@@ -56,15 +65,18 @@ def judge(
     mark: bool, on_error: str, on_long: str, orders: AnyOrders, sample: int | None, disagreement: float | None,
     exact: bool, calibration: Path | None, profile_file: Path | None, limit: int | None, window: int | None,
     threads: int, engine: str, nice: int | None, table: bool, verbose: bool, split: str | None,
-    carry: tuple[str, ...], show: int | None,
+    config: str | None, revision: str | None, carry: tuple[str, ...], show: int | None,
 ) -> None:  # fmt: skip
     """Judge PAIRS: JSON Lines, a JSON array, CSV, Parquet, a datasets folder, or - for standard input.
 
     A row has instruction, response_0 and response_1, maybe id; other fields are carried along, but those that belong
     to the question (input, system, …) are shown with it. The schemas of TRL, UltraFeedback, distilabel and AlpacaEval
-    are recognised; --show prints what the judge is shown. Each pair is judged in both orders by default, because
-    small judges prefer a position more than a response. The rows of a file are checked before the first is judged.
-    The output appears only when it is complete; an interrupted run resumes with the same command.
+    are recognised; --show prints what the judge is shown. A row out has the judge's label, 1 or 2; the label of a
+    person that came with the row counts from 0 (human_label), and is there as 1 or 2 too (human_label_from_1).
+
+    Each pair is judged in both orders by default, because small judges prefer a position more than a response. The
+    rows of a file are checked before the first is judged. The output appears only when it is complete; an interrupted
+    run resumes with the same command.
     """
     from rlaif_fast.commands.default import bundle_folder_of
     from rlaif_fast.commands.lines import line_of, print_lines
@@ -85,14 +97,17 @@ def judge(
     sieve = Sieve(Keep(min_margin, only_consistent, mark))
     if output is not None:
         output = check_target(output, [pairs, *map(str, filter(None, (calibration, profile_file)))])
-    with open_pairs(pairs, kind, fields, say, split=split, carry=carry) as intake:
+    part = part_of(split, config, revision, output, restart=restart)
+    with open_pairs(pairs, kind, fields, say, part=part, carry=carry) as intake:
         if show is not None:
             count = show if limit is None else min(show, limit)
             shown = bundle if bundle or profile is None else str(profile.folder)
             if show_pairs(intake, shown, template, count, orders, on_error == "skip"):
                 context.exit(1)
             return
-        rows = RunInput(intake.pairs, intake.restartable, limit=limit, skip=on_error == "skip", output=output)
+        rows = RunInput(
+            intake.pairs, intake.restartable, limit=limit, skip=on_error == "skip", output=output, origin=intake.origin
+        )  # fmt: skip
         rows.check()
         folder = bundle_folder_of(bundle) if bundle or profile is None else profile.folder
         loaded, precise = opened_judge(

@@ -10,7 +10,16 @@ from typing import TYPE_CHECKING, Any, Literal
 import click
 
 from rlaif_fast.commands.headings import Command, option
-from rlaif_fast.commands.options import bundle_and_template, check_mark, check_show, finish, give_way, reading, running
+from rlaif_fast.commands.options import (
+    bundle_and_template,
+    check_mark,
+    check_show,
+    finish,
+    give_way,
+    part_of,
+    reading,
+    running,
+)
 from rlaif_fast.commands.table import check_table, print_rankings, table_option
 from rlaif_fast.commands.verdict_options import calibration_of, calibration_option, check_orders, opened_judge
 
@@ -54,7 +63,7 @@ def rank(
     to: Literal["rows", "trl"], which: Which | None, orders: Orders, exact: bool, calibration: Path | None,
     min_margin: float, only_consistent: bool, mark: bool, kind: str | None, on_error: str, on_long: str,
     limit: int | None, output: Path | None, restart: bool, threads: int, engine: str, nice: int | None, verbose: bool,
-    split: str | None, carry: tuple[str, ...], show: int | None, table: bool,
+    split: str | None, config: str | None, revision: str | None, carry: tuple[str, ...], show: int | None, table: bool,
 ) -> None:  # fmt: skip
     """Rank two or more responses a row, from verdicts on all their pairs, or from rewards.
 
@@ -80,13 +89,17 @@ def rank(
         output = check_target(output, [rows, *([str(calibration)] if calibration else [])])
     keep = Keep(min_margin, only_consistent, mark)
     preferences = Preferences(which or "best-worst", keep) if to == "trl" else None
-    with open_candidates(rows, kind, fields, say, split=split, carry=carry) as intake:
+    part = part_of(split, config, revision, output, restart=restart)
+    with open_candidates(rows, kind, fields, say, part=part, carry=carry) as intake:
         if show is not None:
             count = show if limit is None else min(show, limit)
             if show_candidates(intake, bundle, template, count, orders, on_error == "skip"):
                 context.exit(1)
             return
-        taken = RunInput(intake.candidates, intake.restartable, limit=limit, skip=on_error == "skip", output=output)
+        taken = RunInput(
+            intake.candidates, intake.restartable, limit=limit, skip=on_error == "skip", output=output,
+            origin=intake.origin,
+        )  # fmt: skip
         taken.check()
         folder = bundle_folder_of(bundle)
         judge, precise = opened_judge(

@@ -8,7 +8,16 @@ from pathlib import Path
 import click
 
 from rlaif_fast.commands.headings import Command, option
-from rlaif_fast.commands.options import bundle_and_template, check_mark, check_show, finish, give_way, reading, running
+from rlaif_fast.commands.options import (
+    bundle_and_template,
+    check_mark,
+    check_show,
+    finish,
+    give_way,
+    part_of,
+    reading,
+    running,
+)
 from rlaif_fast.commands.table import check_table, print_scores, table_option
 
 
@@ -25,8 +34,8 @@ from rlaif_fast.commands.table import check_table, print_scores, table_option
 def score(
     context: click.Context, rows: str, bundle: str | None, template: str | None, fields: str | None, kind: str | None,
     on_error: str, on_long: str, limit: int | None, output: Path | None, restart: bool, threads: int, engine: str,
-    nice: int | None, verbose: bool, split: str | None, carry: tuple[str, ...], show: int | None, min_mass: float,
-    mark: bool, table: bool,
+    nice: int | None, verbose: bool, split: str | None, config: str | None, revision: str | None,
+    carry: tuple[str, ...], show: int | None, min_mass: float, mark: bool, table: bool,
 ) -> None:  # fmt: skip
     """Score single responses from 1 to 10 (d-RLAIF), one forward pass each.
 
@@ -55,13 +64,17 @@ def score(
         check_table(output)
     if output is not None:
         output = check_target(output, [rows])
-    with open_samples(rows, kind, fields, say, split=split, carry=carry) as intake:
+    part = part_of(split, config, revision, output, restart=restart)
+    with open_samples(rows, kind, fields, say, part=part, carry=carry) as intake:
         if show is not None:
             count = show if limit is None else min(show, limit)
             if show_samples(intake, bundle, template, count, on_error == "skip"):
                 context.exit(1)
             return
-        taken = RunInput(intake.samples, intake.restartable, limit=limit, skip=on_error == "skip", output=output)
+        taken = RunInput(
+            intake.samples, intake.restartable, limit=limit, skip=on_error == "skip", output=output,
+            origin=intake.origin,
+        )  # fmt: skip
         taken.check()
         folder = bundle_folder_of(bundle)
         rater = opened(

@@ -117,7 +117,7 @@ class Run(ABC, Generic[I, R]):
             if self._made is not None:
                 return
         told = f"interrupted; the same command resumes {output} where it stopped"
-        with kept(told), journal_of(output, self.bound, restart=restart, say=say) as journal:
+        with kept(told), journal_of(output, self._bound, restart=restart, say=say) as journal:
             self.counts.update(journal.tally)
             self._resumed = journal.done
             if journal.done:
@@ -134,11 +134,15 @@ class Run(ABC, Generic[I, R]):
                 )
             remember(output, self._finished(form))
 
+    @property
+    def _bound(self) -> dict[str, Any]:
+        return {**self.bound, **self.rows.origin}
+
     def _finished(self, form: Mapping[str, Any]) -> Finished:
         """This run as it is remembered."""
         digest, items = self.rows.content()
         summary = ", ".join(self._summary())
-        return Finished(dict(self.bound), dict(form), digest, items, self.rows.skipped, summary)
+        return Finished(self._bound, dict(form), digest, items, self.rows.skipped, summary)
 
     def lines(self) -> list[str]:
         """What is said at the end: the closing line, notes and warnings."""
