@@ -112,7 +112,7 @@ def test_from_a_file_to_rows(tiny_folder: Folders, tmp_path: Path, rlaif_fast: C
     template.write_text(FILE)
     done = rlaif_fast("export", model, "-o", folder, "--precision", "fp32", "--template", template)
     assert done.status == 0, done.err
-    inspected = rlaif_fast("inspect", folder, "--check", COLUMNS="200")
+    inspected = rlaif_fast("inspect", folder, "--check", "--verbose", COLUMNS="200")
     assert "'A' = token 35, 'B' = token 36, 'C' = token 37" in inspected.out and "checked" in inspected.out
 
     rows, judge = _rows(tmp_path / "pairs.jsonl"), Judge.load(folder)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -20,6 +19,7 @@ from rlaif_fast.commands.options import (
     reading,
     running,
 )
+from rlaif_fast.commands.table import check_table, print_verdicts, table_option
 from rlaif_fast.commands.verdict_options import calibration_of, calibration_option, check_orders, opened_judge
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ _SAMPLED = ("prior", "auto")
         " this.")  # fmt: skip
 @option("Output", "--only-consistent", is_flag=True, help="Drop verdicts whose two orders disagree.")
 @option("Output", "--mark", is_flag=True, help="With the two above: keep such rows, and write kept: false.")
-@option("Output", "--table", is_flag=True, help="Print a table for people instead of rows.")
+@table_option
 @click.pass_context
 def judge(
     context: click.Context, pairs: str, bundle: str | None, template: str | None, output: Path | None, restart: bool,
@@ -81,7 +81,6 @@ def judge(
     from rlaif_fast.commands.default import bundle_folder_of
     from rlaif_fast.commands.lines import line_of, print_lines
     from rlaif_fast.commands.show import show_pairs
-    from rlaif_fast.commands.table import print_table
     from rlaif_fast.files.keeping import Keep, Sieve
     from rlaif_fast.files.writing import check_target, convert, trl_row
     from rlaif_fast.judging.pair_run import PairRun
@@ -111,17 +110,14 @@ def judge(
         )  # fmt: skip
         rows.check()
         folder = bundle_folder_of(bundle) if bundle or profile is None else profile.folder
-        started, spin = time.perf_counter(), not give_way(nice)
         loaded, precise = opened_judge(
-            folder, template, threads, spin, engine, exact=exact, only_consistent=only_consistent
-        )
+            folder, template, threads, not give_way(nice), engine, exact=exact, only_consistent=only_consistent,
+            verbose=verbose,
+        )  # fmt: skip
         calibrated = calibration_of(calibration, loaded)
         if profile is not None and profile_file is not None:
             profile.require_judge(loaded.digest, profile_file)
             calibrated = profile.calibration
-        if verbose:
-            seconds = time.perf_counter() - started
-            say(f"{loaded.manifest.name}, loaded in {seconds:.2f} s\n{loaded.describe()}")
         run = PairRun(
             rows, loaded, orders=orders, sample=sample, disagreement=disagreement, exact=precise,
             calibration=calibrated, shorten=on_long == "truncate", window=window, sieve=sieve,
@@ -131,7 +127,7 @@ def judge(
             made = {"to": to, "min-margin": min_margin, "only-consistent": only_consistent, "mark": mark}
             run.to_file(partial(convert, to=form, keep=sieve), made, restart=restart)
         elif table:
-            run.to_screen(lambda found: print_table(sieve(verdict.row() for verdict in found)))
+            run.to_screen(lambda found: print_verdicts(sieve(verdict.row() for verdict in found)))
         else:
             line = (lambda row: line_of(trl_row(row))) if to == "trl" else line_of
             run.to_screen(lambda found: print_lines(sieve(verdict.row() for verdict in found), line))
@@ -140,10 +136,10 @@ def judge(
 
 def _check_usage(given: dict[str, Any]) -> None:
     """Raise UsageError where options do not go together."""
-    orders, output = given["orders"], given["output"]
+    orders = given["orders"]
     check_mark(given, "min_margin", "only_consistent")
-    if given["table"] and (output or given["to"] != "rows"):
-        raise click.UsageError("--table is printed; it takes neither --output nor --to")
+    if given["table"]:
+        check_table(given["output"], given["to"])
     if orders in _SAMPLED and given["calibration"]:
         raise click.UsageError(f"--calibration takes --orders both or forward: it was not fitted to {orders}'s p1")
     if given["sample"] is not None and orders not in _SAMPLED:

@@ -67,7 +67,8 @@ _RUNNING = (
            " or .parquet, optionally with .gz or .zst appended. [default: standard output]"),
     option("Output", "--restart", is_flag=True, help="Begin anew: discard an interrupted run of this output, replace a"
            " finished one."),
-    option("Other options", "-v", "--verbose", is_flag=True, help="Show how the runtime was set up."),
+    option("Other options", "-v", "--verbose", is_flag=True, help="Show how the runtime was set up, and how long"
+           " loading took."),
 )  # fmt: skip
 
 

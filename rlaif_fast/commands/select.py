@@ -92,6 +92,7 @@ def select(
     """
     from rlaif_fast.commands.default import bundle_folder_of
     from rlaif_fast.commands.reports import INTERVALS, PLOTS, check_reports, command_line, require_eval
+    from rlaif_fast.errors import kept
     from rlaif_fast.files.targets import write_text
     from rlaif_fast.reports.console import Steps
     from rlaif_fast.reports.tables import print_tables
@@ -106,7 +107,7 @@ def select(
     name, pairs, left_out = _read(labelled, kind, fields, part_of(split, config, revision), carry, limit)
     selector = Selector(name, pairs, left_out, shots=list(filter(None, shots)), shorten=on_long == "truncate")
     folder = bundle_folder_of(bundle)
-    with Steps().shown() as steps:
+    with kept("interrupted; what was read is kept, the same command resumes"), Steps().shown() as steps:
         steps("opening the bundle", 0)
         spin = not give_way(nice)
         trial = Trial(folder, against, threads=threads, spin=spin, model=model, trusted=trust_remote_code)
