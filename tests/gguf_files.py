@@ -10,6 +10,7 @@ import gguf
 import numpy as np
 import numpy.typing as npt
 
+from rlaif_fast_export.sources.rotary_config import value_of
 from tests.families import tiny_tokenizer
 
 # a family of tests/families.py -> llama.cpp's architecture
@@ -31,7 +32,7 @@ def keys_of(config: Any) -> dict[str, Any]:
         "context_length": config.max_position_embeddings, "embedding_length": config.hidden_size,
         "block_count": config.num_hidden_layers, "feed_forward_length": config.intermediate_size,
         "attention.head_count": config.num_attention_heads, "attention.head_count_kv": config.num_key_value_heads,
-        "attention.layer_norm_rms_epsilon": config.rms_norm_eps, "rope.freq_base": config.rope_theta,
+        "attention.layer_norm_rms_epsilon": config.rms_norm_eps, "rope.freq_base": value_of(config, "rope_theta"),
         "attention.key_length": size, "attention.value_length": size,
     }  # fmt: skip
     if config.model_type == "llama":

@@ -62,7 +62,7 @@ class Oracle:
     """Rewards as a model's card computes them."""
 
     def __init__(self, folder: Path) -> None:
-        self.tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
+        self.tokenizer = transformers.PreTrainedTokenizerFast.from_pretrained(folder)
         self.model = transformers.AutoModelForSequenceClassification.from_pretrained(folder).float().eval()
         if self.model.config.model_type in ("gemma2", "gpt2"):
             self.model.set_attn_implementation("eager")

@@ -35,7 +35,8 @@ def frozen_and_ours(kind: str, chat: str, template: Template = SUMMARY) -> tuple
 
 def by_transformers(fast: Any, message: str) -> list[int]:
     messages = [{"role": "user", "content": message}]
-    return list(fast.apply_chat_template(messages, add_generation_prompt=True, enable_thinking=False))
+    more = {"enable_thinking": False, "return_dict": False}
+    return list(fast.apply_chat_template(messages, add_generation_prompt=True, **more))
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -14,6 +14,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from rlaif_fast import ExportError
+from rlaif_fast_export.sources.lane import NEXT
 from rlaif_fast_export.sources.source import find_source
 from tests.conftest import Run
 from tests.families import FAMILIES, tiny_model
@@ -146,7 +147,7 @@ def test_masks_are_computed(
 
 
 def test_frequencies_from_before_their_scaling(folder: Path) -> None:
-    configure(folder, rope_scaling={"type": "linear", "factor": 4.0})
+    configure(folder, rope_parameters=None, rope_scaling={"type": "linear", "factor": 4.0})
     frequencies = tiny_model("llama").model.rotary_emb.inv_freq
     rewrite(folder, lambda tensors: tensors | {"model.layers.0.self_attn.rotary_emb.inv_freq": frequencies.clone()})
     twin = remade(tiny_model("llama"), rope_scaling={"rope_type": "linear", "factor": 4.0})
@@ -161,6 +162,9 @@ def test_a_head_of_its_own_behind_a_prefix(prefix: str, tiny_folder: Callable[[s
     head = torch.randn_like(base["model.embed_tokens.weight"])
     renamed = {prefix + name: tensor for name, tensor in base.items()}
     rewrite(folder, lambda _: renamed | {f"{prefix}lm_head.weight": head})
+    if NEXT and prefix:  # transformers 5 takes none off
+        assert f"{prefix!r} before their names" in refusal(folder)
+        return
     assert f"{prefix}lm_head.weight differs from it" in refusal(folder)
     rewrite(folder, lambda _: renamed)
     assert torch.equal(logits(find_source(str(folder)).model()), logits(tiny_model("gemma3")))
@@ -169,6 +173,9 @@ def test_a_head_of_its_own_behind_a_prefix(prefix: str, tiny_folder: Callable[[s
 @pytest.mark.parametrize("prefix", ["module.", "model.", "base_model.model.", "_orig_mod.", "transformer."])
 def test_names_behind_a_prefix(prefix: str, folder: Path) -> None:
     rewrite(folder, lambda tensors: {prefix + name: value for name, value in tensors.items()})
+    if NEXT and prefix == "model.":  # transformers 5 takes its own off twice
+        assert torch.equal(logits(find_source(str(folder)).model()), logits(tiny_model("llama")))
+        return
     assert f"{prefix!r} before their names: save the unwrapped model" in refusal(folder)
 
 
@@ -208,7 +215,8 @@ def test_a_tie_that_the_files_contradict(folder: Path) -> None:
     configure(folder, tie_word_embeddings=True)
     assert "lm_head.weight differs from it" in refusal(folder)
     rewrite(folder, lambda tensors: {n: v for n, v in tensors.items() if n != "model.embed_tokens.weight"})
-    assert "missing in its files: model.embed_tokens.weight" in refusal(folder)
+    if not NEXT:  # 5 ties the embedding to the head then
+        assert "missing in its files: model.embed_tokens.weight" in refusal(folder)
     rewrite(folder, lambda tensors: tensors | {"model.embed_tokens.weight": tensors["lm_head.weight"].clone()})
     assert find_source(str(folder)).model().lm_head.weight.shape == (400, 64)
 

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from rlaif_fast import Judge, Pair
+from rlaif_fast import ExportError, Judge, Pair
 from rlaif_fast_export.passes.fused_attention import CHUNKS
-from rlaif_fast_export.sources.families import SUPPORTED
-from tests.families import ALL_FAMILIES, VOCABULARY, tiny_model
+from rlaif_fast_export.sources.families import SUPPORTED, maximum_length
+from rlaif_fast_export.sources.source import find_source
+from tests.families import ALL_FAMILIES, CONTEXT, VOCABULARY, has_class, tiny_model
 from tests.plain_pytorch import reference_log_odds
 
 LIMIT = 1e-3  # |difference in log-odds|
@@ -56,8 +58,26 @@ def test_verdicts_are_pytorchs(name: str, tiny_bundle: Callable[[str], Path]) ->
             np.testing.assert_allclose(verdict.log_odds_by_order, (forward, -swapped), rtol=0, atol=LIMIT)
 
 
+def test_ministral_3_ends_where_its_queries_are_scaled(tiny_folder: Callable[[str], Path]) -> None:
+    source = find_source(str(tiny_folder("ministral3")))
+    assert maximum_length(source.config()) == CONTEXT
+    assert source.notes == ["context: 1,024 of the model's 4,096 tokens; beyond, its queries are scaled"]
+
+
+def test_a_family_of_the_other_lane_is_named(tmp_path: Path) -> None:
+    if has_class("ministral3"):
+        pytest.skip("transformers has it")
+    text = {"model_type": "ministral3"}
+    for written in (text, {"model_type": "mistral3", "text_config": text}):
+        (tmp_path / "config.json").write_text(json.dumps(written))
+        with pytest.raises(
+            ExportError, match=r"'ministral3' is not in transformers 4.*install rlaif-fast\[export-next]"
+        ):
+            find_source(str(tmp_path)).config()
+
+
 def test_every_layer_is_fused(tiny_bundle: Callable[[str], Path]) -> None:
-    for name in ALL_FAMILIES:
+    for name in filter(has_class, ALL_FAMILIES):
         manifest = Judge.load(tiny_bundle(name)).manifest
         assert manifest.passes["fused_attention"] == 2
         assert manifest.passes["attention_of_judged"] == 1

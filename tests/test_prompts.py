@@ -82,7 +82,9 @@ def test_chat(name: str, tmp_path: Path) -> None:
 
     def tokens(instruction: str, first: str, second: str) -> list[int]:
         messages = [{"role": "user", "content": str(SUMMARY.render(instruction, first, second))}]
-        return list(fast.apply_chat_template(messages, add_generation_prompt=True, enable_thinking=False))
+        return list(
+            fast.apply_chat_template(messages, add_generation_prompt=True, enable_thinking=False, return_dict=False)
+        )
 
     _hold(judge, tiny_model(name), tokens, fast.convert_tokens_to_ids(["1", "2"]))
 
@@ -96,7 +98,7 @@ def test_own_template_two_shots_and_chat_together(tmp_path: Path) -> None:
     def tokens(instruction: str, first: str, second: str) -> list[int]:
         text = f"Which jam is better?\n{_SHOWN}Fox: {instruction}\nA: {first}\nB: {second}\nBetter:"
         messages = [{"role": "user", "content": text}]
-        return list(fast.apply_chat_template(messages, add_generation_prompt=True))
+        return list(fast.apply_chat_template(messages, add_generation_prompt=True, return_dict=False))
 
     _hold(judge, tiny_model("llama"), tokens, fast.convert_tokens_to_ids(["A", "B"]))
     assert judge.manifest.prompt.template.name == f"{template.name}-chat"

@@ -101,7 +101,11 @@ def test_the_context_is_what_is_verified(tmp_path: Path) -> None:
     [
         ("GptOss", {"num_local_experts": 2}, "mixture of experts"),
         ("Qwen3Moe", {}, "mixture of experts"),
-        ("DiffLlama", {}, "its values are of another width than its keys; so a diffllama model"),
+        (
+            "DiffLlama",
+            {},
+            "(its values are of another width than its keys|6 of its 3 layers have .*); so a diffllama model",
+        ),
         ("Persimmon", {}, "cannot follow .* back to its linear layer"),
         ("OPT", {"ffn_dim": 128, "word_embed_proj_dim": 64}, "no stack of 3 blocks"),
         ("Mamba", {}, "its layers are recurrent"),
@@ -182,7 +186,9 @@ def test_the_context_ends_where_the_rotation_goes_by_the_length(
 )  # fmt: skip
 def test_what_transformers_does_not_know(model_type: str, reason: str, tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text(json.dumps({"model_type": model_type}))
-    with pytest.raises(ExportError, match=rf"architecture '{model_type}' is not in transformers 4\..*: {reason}"):
+    with pytest.raises(
+        ExportError, match=rf"architecture '{model_type}' (is not in transformers \d|cannot be exp).*: {reason}"
+    ):
         find_source(str(tmp_path), unlisted=True).config()
 
 

@@ -27,6 +27,8 @@ from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 from transformers.pytorch_utils import Conv1D
 
 from rlaif_fast_export.graph.forms import UnsupportedModule, rotation_of
+from rlaif_fast_export.graph.weights import table_name
+from rlaif_fast_export.sources.families import maximum_length
 
 DOMAIN = "rlaif"
 ATTENTION = "rlaif_leaf"  # key in transformers' attention interface
@@ -224,11 +226,40 @@ def leaf_op(module: nn.Module) -> str | None:
 
 def _leaf_forward(op: str, name: str, module: Any) -> Callable[..., Any]:
     if op == "RotaryTable":
-        width = 2 * module.inv_freq.numel()
-        return lambda _, position_ids: _RotaryTable.apply(position_ids, name, width)
+        return _table_forward(name, module)
     widths = {nn.Embedding: "embedding_dim", nn.Linear: "out_features", Conv1D: "nf"}
     out = next((getattr(module, name) for kind, name in widths.items() if isinstance(module, kind)), None)
     return lambda x, *_, **__: _Unary.apply(x, op, name, out)
+
+
+def _table_forward(name: str, module: Any) -> Callable[..., Any]:
+    """Of a module that has one table, or one for each kind of layers (transformers 5)."""
+    kinds = [buffer.removesuffix("inv_freq") for buffer, _ in module.named_buffers() if buffer.endswith("inv_freq")]
+    widths = {kind: 2 * getattr(module, f"{kind}inv_freq").numel() for kind in kinds}  # traced, it were no number
+
+    def forward(_: torch.Tensor, position_ids: torch.Tensor, layer_type: str | None = None) -> Any:
+        width = widths["" if layer_type is None else f"{layer_type}_"]
+        return _RotaryTable.apply(position_ids, table_name(name, layer_type), width)
+
+    return forward
+
+
+class _One:
+    """A factor of one that leaves no trace."""
+
+    def to(self, *_: Any) -> _One:
+        return self
+
+    def __rmul__(self, x: torch.Tensor) -> torch.Tensor:
+        return x
+
+
+def _scale_of_queries(function: Callable[..., torch.Tensor], config: Any) -> Callable[..., _One]:
+    """In the place of Ministral 3's factor of queries, which is one as far as prompts go, and grows beyond."""
+    given = [config.rope_parameters[key] for key in ("llama_4_scaling_beta", "original_max_position_embeddings")]
+    if not (function(torch.arange(maximum_length(config))[None], *given) == 1).all():
+        raise UnsupportedModule("its queries are scaled by their position")
+    return lambda *_: _One()
 
 
 @contextlib.contextmanager
@@ -262,6 +293,8 @@ def leaves(model: nn.Module) -> Iterator[None]:
             code: Any = sys.modules[file]
             if hasattr(code, "apply_rotary_pos_emb"):
                 put(code, "apply_rotary_pos_emb", _rotary_like(code.apply_rotary_pos_emb))
+            if hasattr(code, "get_llama_4_attn_scale"):
+                put(code, "get_llama_4_attn_scale", _scale_of_queries(code.get_llama_4_attn_scale, config))
             if hasattr(code, "repeat_kv"):  # the leaf takes as many heads of keys as there are
                 put(code, "repeat_kv", lambda states, _: states)
         put(torch, "expm1", lambda x: torch.exp(x) - 1)  # ONNX has none; 1e-7 apart near zero

@@ -12,8 +12,7 @@ from typing import Any
 
 import onnx_ir as ir
 import torch
-from optimum.exporters.onnx.base import OnnxConfig
-from optimum.exporters.onnx.convert import export_pytorch
+from optimum.exporters.base import ExporterConfig
 from optimum.utils import NormalizedTextConfig
 from torch import nn
 
@@ -46,7 +45,7 @@ class TreeDecoder(nn.Module):
         return found
 
 
-class TreeDecoderOnnxConfig(OnnxConfig):
+class TreeDecoderConfig(ExporterConfig):
     """The graph's inputs and outputs as they are traced, in Optimum's terms."""
 
     NORMALIZED_CONFIG_CLASS = NormalizedTextConfig
@@ -73,23 +72,35 @@ class TreeDecoderOnnxConfig(OnnxConfig):
             "judged": torch.tensor([s - 2, s - 1]),
         }
 
-    @contextmanager
-    def patch_model_for_export(self, model: TreeDecoder, **_: Any) -> Iterator[None]:
-        with leaves(model):
-            yield
-
 
 def trace(decoder: TreeDecoder, scratch: Path) -> ir.Model:
-    """Trace ``decoder`` into a graph of leaves. ``scratch`` is a folder for Optimum's intermediate file."""
-    config = TreeDecoderOnnxConfig(decoder.config)
+    """Trace ``decoder`` into a graph of leaves. ``scratch`` is a folder for PyTorch's intermediate file."""
+    config = TreeDecoderConfig(decoder.config, task="text-generation")
     path = scratch / "leaves.onnx"
+    with leaves(decoder), torch.no_grad(), _quietly():
+        torch.onnx.export(
+            decoder.eval(),
+            (config.generate_dummy_inputs(),),
+            str(path),
+            input_names=list(config.inputs),
+            output_names=list(config.outputs),
+            dynamic_axes={**config.inputs, **config.outputs},
+            opset_version=OPSET,
+            do_constant_folding=False,
+            dynamo=False,  # it records modules as they run; leaves are functions with an ONNX symbol
+        )
+    return ir.load(path)
+
+
+@contextmanager
+def _quietly() -> Iterator[None]:
+    """Without the tracer's warnings on shapes, which the verification covers, and the graphs it prints giving up."""
     noisy = logging.getLogger("torch.onnx")
     level = noisy.level
     noisy.setLevel(logging.ERROR)
     try:
-        with warnings.catch_warnings(), redirect_stdout(StringIO()):  # torch prints whole graphs where it gives up
-            warnings.simplefilter("ignore")  # tracer warnings on shapes that the verification covers
-            export_pytorch(decoder, config, OPSET, path, do_constant_folding=False)
+        with warnings.catch_warnings(), redirect_stdout(StringIO()):
+            warnings.simplefilter("ignore")
+            yield
     finally:
         noisy.setLevel(level)
-    return ir.load(path)

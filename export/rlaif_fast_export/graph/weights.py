@@ -19,6 +19,7 @@ from transformers.pytorch_utils import Conv1D
 
 from rlaif_fast_export.graph.forms import HALVES, PAIRS, Norm, UnsupportedModule, embedding_scale, norm_of
 
+_OF_KIND = ":"
 LARGEST_HALF = 65_000.0  # float16 ends a little above
 _HALF = {torch.float16: ir.DataType.FLOAT16, torch.bfloat16: ir.DataType.BFLOAT16}
 
@@ -125,15 +126,21 @@ class Weights:
         cos, sin = self._asked(name, torch.arange(positions))
         half, repeated = cos.shape[-1] // 2, self.rotary_layout(name) == PAIRS
         if repeated and not all(torch.equal(t[..., ::2], t[..., 1::2]) for t in (cos, sin)):
-            raise UnsupportedModule(f"{name} ({type(self._modules[name]).__name__}) is no rotary table")
+            raise UnsupportedModule(f"{name} is no rotary table")
         found = [(t[:, ::2] if repeated else t[:, :half]).float().numpy() for t in (cos, sin)]
         return found[0], found[1]
 
     def _asked(self, name: str, positions: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """cos and sin [positions, R]."""
+        module, _, kind = name.partition(_OF_KIND)
         with torch.no_grad():
-            cos, sin = self._modules[name](torch.zeros(1), positions[None])
+            cos, sin = self._modules[module](torch.zeros(1), positions[None], *([kind] if kind else []))
         return cos[0], sin[0]
+
+
+def table_name(module: str, kind: str | None) -> str:
+    """Of a rotary module's table, or of that for a ``kind`` of layers."""
+    return module if kind is None else f"{module}{_OF_KIND}{kind}"
 
 
 def as_stored(read: Callable[[], torch.Tensor], shape: tuple[int, ...], module: nn.Module) -> ir.LazyTensor:

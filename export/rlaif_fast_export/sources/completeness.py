@@ -17,6 +17,7 @@ from rlaif_fast_export.sources.checkpoint import Checkpoint
 from rlaif_fast_export.sources.failures import listed
 from rlaif_fast_export.sources.heads import head_of, is_reward_model
 from rlaif_fast_export.sources.mapped import Mapped
+from rlaif_fast_export.sources.rotary_config import has, value_of
 
 # What old checkpoints carry along though the configuration says it: rotary frequencies and causal masks.
 _COMPUTED = re.compile(r"rotary_emb\.(inv_freq|(cos|sin)_cached)$")
@@ -38,6 +39,7 @@ def check_complete(model: Any, report: dict[str, Any], checkpoint: Checkpoint, m
     """
     name = checkpoint.name
     own = {n for n, _ in model.named_parameters()}
+    own |= {n.removeprefix(f"{model.base_model_prefix}.") for n in own}  # the loader puts the prefix there
     hidden = "|".join(model._keys_to_ignore_on_load_unexpected or ["$^"])  # which the loader leaves out of its report
     unknown = {*report["unexpected_keys"], *(n for n in checkpoint.files if n not in own and re.search(hidden, n))}
     kind = model.config.model_type
@@ -141,7 +143,9 @@ def _advice(missing: list[str], unknown: list[str], there: list[str]) -> str:
 
 def _check_tie(model: Any, checkpoint: Checkpoint) -> None:
     embedding, head = model.get_input_embeddings(), head_of(model)
-    if head.weight is not embedding.weight:
+    # transformers 5 does not tie what the files hold twice: then config.json alone says it
+    said = model.get_output_embeddings() is head and model._tied_weights_keys and model.config.tie_word_embeddings
+    if head.weight is not embedding.weight and not said:
         return
     for module_name, module in model.named_modules():
         if module is not embedding and module is not head:
@@ -158,7 +162,7 @@ def _check_tie(model: Any, checkpoint: Checkpoint) -> None:
 def _check_frequencies(model: Any, unused: list[str], checkpoint: Checkpoint) -> None:
     """Frequencies in the files are not loaded: they have to be what the configuration makes of them."""
     made = [b for n, b in model.named_buffers() if n.endswith("inv_freq")]
-    base = getattr(model.config, "rope_theta", None)
+    base = value_of(model.config, "rope_theta") if has(model.config, "rope_theta") else None
     if base:  # old files have them before linear scaling, which divided the positions
         made += [1 / base ** (torch.arange(len(b), dtype=torch.float32) / len(b)) for b in made]
     for tensor, stored in checkpoint.read(n for n in unused if n.endswith("inv_freq")):

@@ -6,12 +6,14 @@ transformers keeps a key its class does not know as an attribute that nobody rea
 from __future__ import annotations
 
 import re
+from copy import deepcopy
 from typing import Any
 
 from transformers import MODEL_FOR_CAUSAL_LM_MAPPING
 
 from rlaif_fast.errors import ExportError
 from rlaif_fast_export.sources.heads import is_reward_model, require_one_label
+from rlaif_fast_export.sources.rotary_config import ALIASES, KEYS, has, put, value_of
 from rlaif_fast_export.sources.rotary_keys import rotary_keys
 
 # Keys of published files that a model's function does not depend on: names, versions, training, other tools.
@@ -52,8 +54,8 @@ _PARTS = re.compile(
 )
 # Read by the model's code, though its configuration does not name them.
 _READ = {
-    "gemma": {"rope_scaling"}, "gemma2": {"rope_scaling"}, "gemma3_text": {"sliding_window_pattern"},
-    "mistral": {"rope_scaling"}, "phi": {"head_dim"}, "qwen2": {"head_dim"},
+    "gemma": {"hidden_activation", "rope_scaling"}, "gemma2": {"rope_scaling"},
+    "gemma3_text": {"sliding_window_pattern"}, "mistral": {"rope_scaling"}, "phi": {"head_dim"}, "qwen2": {"head_dim"},
 }  # fmt: skip
 # Keys of published files that their classes do not read: what they say where it is what the class does.
 _SAID: dict[str, dict[str, tuple[Any, ...]]] = {
@@ -80,7 +82,6 @@ _OTHER_NAMES = {
     "attention_head_dim": "head_dim", "hidden_act": "hidden_activation", "kv_channels": "head_dim",
     "rms_norm_eps": "norm_epsilon", "rope_percent": "partial_rotary_factor", "sliding_window_size": "sliding_window",
 }  # fmt: skip
-_ALIASES = {"rotary_emb_base": "rope_theta", "rotary_pct": "partial_rotary_factor"}  # GPT-NeoX has both names
 _POSITIONS = {"gpt2": ("absolute", "learned")}  # the others' are rotary
 _POSITIVE = {
     "rms_norm_eps", "layer_norm_eps", "layer_norm_epsilon", "max_position_embeddings", "n_positions", "rope_theta",
@@ -98,7 +99,7 @@ def readable(written: dict[str, Any], name: str) -> dict[str, Any]:
         value = written.get(key)
         if value is not None and not isinstance(value, dict):
             raise ExportError(f"{name}: config.json says {key} = {_short(value)}, which is no table; correct it")
-    mended = dict(written)
+    mended = deepcopy(written)  # transformers 5 writes into tables that it is given
     if "quantization_config" in mended and mended["quantization_config"] is None:
         del mended["quantization_config"]
     scaling = mended.get("rope_scaling")
@@ -127,9 +128,9 @@ def apply_keys(config: Any, written: dict[str, Any], name: str) -> None:
     rest.pop("rope_parameters", None)
     rest |= rotary
     for key, value in rest.items():
-        if hasattr(default, key) and not _is_lettered(key, value, config.model_type):
-            _require_kind(key, value, getattr(default, key), name)
-        elif not hasattr(default, key) and not _harmless(key, value, config):
+        if has(default, key) and not _is_lettered(key, value, config.model_type):
+            _require_kind(key, value, value_of(default, key), name)
+        elif not has(default, key) and not _harmless(key, value, config):
             raise ExportError(
                 f"{name}: config.json says {key} = {_short(value)}, which a {config.model_type} model does not"
                 f" have here{_REMEDY}"
@@ -141,11 +142,12 @@ def apply_keys(config: Any, written: dict[str, Any], name: str) -> None:
             f"{name}: config.json says sliding_window = {window}, which must be at least 1, or null for no window"
         )
     config.return_dict = True  # says how results are handed over, and is counted on
-    for key, value in rotary.items():
-        setattr(config, key, value)
-    for old, new in {**_ALIASES, **config.attribute_map}.items():
-        if hasattr(default, old):
-            _join(config, rest, old, new, name)
+    put(config, {key: rest[key] for key in KEYS if rest.get(key) is not None} | rotary)
+    for old, new in {**config.attribute_map, **ALIASES}.items():
+        if has(default, old):
+            value = _joined(rest, old, new, name)
+            if value is not None and old in ALIASES:  # the others transformers joins itself
+                put(config, {old: value, new: value})
     _apply_window_pattern(config, written, name)
     if config.model_type == "gemma" and rest.get("hidden_activation"):
         config.hidden_act = rest["hidden_activation"]  # transformers reads the other name, which old files have wrong
@@ -201,7 +203,8 @@ def _harmless(key: str, value: Any, config: Any) -> bool:
     if config.model_type == "hunyuan_v1_dense" and _of_hunyuan(key, value, config):
         return True
     if key in _OTHER_NAMES:
-        return value is not None and bool(value == getattr(config, _OTHER_NAMES[key], None))
+        other = _OTHER_NAMES[key]
+        return value is not None and has(config, other) and bool(value == value_of(config, other))
     if key in ("layer_switch", "sliding_window_pattern") and config.model_type == "cohere2":
         return isinstance(value, int) and value > 0 and _has_pattern(config, value)
     if key == "head_dim":
@@ -259,13 +262,12 @@ def _require_kind(key: str, value: Any, default: Any, name: str) -> None:
         raise ExportError(f"{name}: config.json says {key} = {_short(value)}, which must be {kind}; correct it")
 
 
-def _join(config: Any, written: dict[str, Any], old: str, new: str, name: str) -> None:
-    """Two names of one thing: whichever the file has is set under both."""
+def _joined(written: dict[str, Any], old: str, new: str, name: str) -> Any:
+    """What the file has under one of two names of one thing, or None."""
     values = [written[key] for key in (old, new) if written.get(key) is not None]
     if len(values) == 2 and values[0] != values[1]:
         raise ExportError(f"{name}: config.json says {old} = {values[0]} and {new} = {values[1]}; correct it")
-    for key in (old, new) if values else ():
-        setattr(config, key, values[0])
+    return values[0] if values else None
 
 
 def _short(value: Any) -> str:

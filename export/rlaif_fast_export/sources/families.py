@@ -10,6 +10,7 @@ from transformers import CONFIG_MAPPING
 
 from rlaif_fast.bundle.manifest import LONGEST_CONTEXT
 from rlaif_fast.errors import ExportError
+from rlaif_fast_export.sources.rotary_config import original_length, scales_queries, scaling_of
 
 # transformers' model_type -> what users call it. A family stands here once the tests hold a tiny
 # random model of it against PyTorch (tests/families.py); CONTRIBUTING.md shows how to add one.
@@ -31,8 +32,11 @@ SUPPORTED = {
     "granitemoehybrid": "Granite 4 (dense)",
     "helium": "Helium",
     "hunyuan_v1_dense": "Hunyuan (dense)",
+    "hyperclovax": "HyperCLOVA X SEED",
+    "jais2": "Jais 2",
     "llama": "Llama, SmolLM",
     "ministral": "Ministral",
+    "ministral3": "Ministral 3",
     "mistral": "Mistral",
     "nemotron": "Nemotron, Minitron",
     "olmo": "OLMo",
@@ -68,6 +72,8 @@ def require_known(model_type: str, model: str) -> None:
     """Raise ExportError unless transformers has this kind of model."""
     if model_type not in CONFIG_MAPPING:
         why = _LACKING.get(model_type, "it is newer, or known under another name")
+        if model_type in SUPPORTED:
+            why = "install rlaif-fast[export-next] in an environment of its own, which has transformers 5"
         raise ExportError(
             f"{model}: architecture {model_type!r} is not in transformers {version('transformers')}: {why}"
         )
@@ -135,21 +141,21 @@ def needs_eager(config: Any) -> bool:
 
 
 def static_length(config: Any) -> int | None:
-    """Tokens up to which rope scaling that goes by the prompt's length is the same for every prompt; None without it.
+    """Tokens up to which scaling that goes by length or position is the same for every prompt; None without it.
 
-    Beyond, transformers gives the same position other angles in a longer prompt, which one graph cannot hold.
+    Beyond, transformers gives the same position other angles in a longer prompt, which one graph cannot hold, or
+    multiplies queries by a number that grows with their position.
     """
     kind = _scaling(config)
-    if kind == "longrope":
-        said = (getattr(config, "original_max_position_embeddings", None), config.max_position_embeddings)
-        return int(next(length for length in said if length))
+    if kind == "longrope" or scales_queries(config):
+        return original_length(config)
     return int(config.max_position_embeddings) if kind == "dynamic" else None
 
 
 def _scaling(config: Any) -> str | None:
     """The kind of rope scaling."""
-    scaling = getattr(config, "rope_scaling", None)
-    return scaling.get("rope_type", scaling.get("type")) if isinstance(scaling, dict) else None  # else: config_keys
+    scaling = scaling_of(config) or {}
+    return scaling.get("rope_type", scaling.get("type"))  # what is no table, config_keys refuses
 
 
 def maximum_length(config: Any) -> int:
@@ -168,10 +174,10 @@ def context_note(config: Any) -> str | None:
     if longest >= min(int(config.max_position_embeddings), LONGEST_CONTEXT):
         return None
     if longest == static_length(config):
-        return (
-            f"context: {longest:,} of the model's {config.max_position_embeddings:,} tokens; beyond, its rope scaling"
-            " 'longrope' depends on the prompt's length"
+        why = (
+            "queries are scaled" if scales_queries(config) else "rope scaling 'longrope' depends on the prompt's length"
         )
+        return f"context: {longest:,} of the model's {config.max_position_embeddings:,} tokens; beyond, its {why}"
     return (
         f"context: {longest:,} of the model's {config.max_position_embeddings:,} tokens, as many as a family that is"
         " not listed is verified with"

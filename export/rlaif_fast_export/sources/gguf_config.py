@@ -170,11 +170,12 @@ _PARTICULAR: dict[str, Callable[[_Keys, dict[str, Any]], dict[str, Any]]] = {
 }
 
 
-def _query_scale(settings: dict[str, Any], layers_of_largest: int) -> float:
+def _query_scale(settings: dict[str, Any], layers_of_largest: int) -> Any:
     """The file does not say it: llama.cpp knows the 27B models by their layers."""
     if settings["num_hidden_layers"] == layers_of_largest:
-        return float(settings["hidden_size"] / settings["num_attention_heads"])
-    return float(settings["head_dim"])
+        scale = settings["hidden_size"] / settings["num_attention_heads"]
+        return int(scale) if scale.is_integer() else scale  # transformers 5 takes whole numbers alone
+    return settings["head_dim"]
 
 
 def _scaling(keys: _Keys, context: int) -> dict[str, Any] | None:

@@ -9,13 +9,13 @@ from typing import Any
 
 import numpy as np
 import torch
-from transformers.modeling_gguf_pytorch_utils import get_gguf_hf_weights_map
 
 from rlaif_fast.errors import ExportError
 from rlaif_fast_export.sources.checkpoint import require_content
 from rlaif_fast_export.sources.completeness import check_finite, check_report
 from rlaif_fast_export.sources.failures import refused
 from rlaif_fast_export.sources.gguf_reader import GgufReader, lent
+from rlaif_fast_export.sources.lane import gguf_names
 
 ROPE_FACTORS = "rope_freqs.weight"  # what each rotary frequency is divided by: Llama 3's scaling, as a tensor
 _HEAD = "output.weight"
@@ -84,7 +84,7 @@ def open_gguf(name: str, path: Path) -> GgufFile:
 def check_gguf(model: Any, report: dict[str, Any], file: GgufFile) -> None:
     """As ``check_complete`` of ``completeness``; raises ExportError for every tensor left out."""
     with lent(file.reader):
-        known = {*get_gguf_hf_weights_map(model), _HEAD}
+        known = {*gguf_names(model, file.architecture), _HEAD}
     unknown = sorted(set(file.tensors) - known - {ROPE_FACTORS})
     check_report(model, {**report, "unexpected_keys": unknown}, file.name, file.tensors)
     check_finite(model, file.name)

