@@ -84,7 +84,7 @@ def test_a_user_sees_a_table_and_gets_it_as_markdown_json_and_a_page(
     monkeypatch.chdir(tmp_path)
     for name, rows in FILES.items():
         write_rows(tmp_path / name, rows)
-    command = ["eval", "--suite", "demo", *FILES, "--md", "r.md", "--json", "r.json", "--html", "r.html"]
+    command = ["eval", "--suite", "demo", *FILES, "--markdown", "r.md", "--json", "r.json", "--html", "r.html"]
     done = rlaif_fast(*command)
     assert (done.status, [line.rstrip() for line in done.out.splitlines()]) == (0, TABLE.splitlines()), done.err
     assert done.err == ""
@@ -98,12 +98,13 @@ def test_a_user_sees_a_table_and_gets_it_as_markdown_json_and_a_page(
     text = (tmp_path / "r.md").read_text()
     assert "| part0.jsonl | 40 | 85.0 % | 73.5 % to 95.1 % | 47.5 % | 45.0 % | 0.1910 |\n" in text
     assert text.startswith("## suite demo\n\n| file | pairs | accuracy |") and text.endswith(
-        "    rlaif-fast eval part0.jsonl part1.jsonl part2.jsonl --suite demo --json r.json --md r.md --html r.html\n"
+        "    rlaif-fast eval part0.jsonl part1.jsonl part2.jsonl --suite demo --json r.json --markdown r.md"
+        " --html r.html\n"
     )
     page = (tmp_path / "r.html").read_text()
     ET.fromstring(page.removeprefix("<!DOCTYPE html>\n"))
     assert page.count("<svg") == 1 and "<script" not in page and "part2.jsonl: 75.5 %" in page
-    single = rlaif_fast("eval", "part0.jsonl", "--md", "one.md")
+    single = rlaif_fast("eval", "part0.jsonl", "--markdown", "one.md")
     assert single.status == 0 and "| Brier score | " in (tmp_path / "one.md").read_text()
 
 

@@ -37,14 +37,14 @@ _LEAST = 10  # pairs in each half of a fit
 @option("Output", "--fit", "fit_file", type=_FILE, help="Fit temperature and position offset on one half of the"
         " instructions, report them on the other, and write them for `judge --calibration`.")  # fmt: skip
 @option("Output", "--json", "json_file", type=_FILE, help="Write every figure, and what they follow from.")
-@option("Output", "--md", "md_file", type=_FILE, help="Write the tables as Markdown.")
+@option("Output", "--markdown", "markdown_file", type=_FILE, help="Write the tables as Markdown.")
 @option("Output", "--html", "html_file", type=_FILE, help="Write a report with plots, one file.")
 @click.pass_context
 def evaluate(
     context: click.Context, labelled: tuple[str, ...], bundles: tuple[str, ...], template: str | None,
     kind: str | None, fields: str | None, limit: int | None, suite: str | None, on_long: str, threads: int,
-    fit_file: Path | None, json_file: Path | None, md_file: Path | None, html_file: Path | None, split: str | None,
-    config: str | None, revision: str | None, carry: tuple[str, ...],
+    fit_file: Path | None, json_file: Path | None, markdown_file: Path | None, html_file: Path | None,
+    split: str | None, config: str | None, revision: str | None, carry: tuple[str, ...],
 ) -> None:  # fmt: skip
     """How good a judge is on LABELLED: its alignment with people, and how far p1 can be believed.
 
@@ -64,7 +64,7 @@ def evaluate(
     from rlaif_fast.reports.tables import print_tables
 
     _check_usage(labelled, bundles, suite, fit_file)
-    check_reports((fit_file, json_file, md_file, html_file), labelled)
+    check_reports((fit_file, json_file, markdown_file, html_file), labelled)
     require_eval("eval", INTERVALS)
     if html_file is not None:
         require_eval("eval --html", PLOTS)
@@ -75,7 +75,7 @@ def evaluate(
     command = command_line(context)
     if suite is not None:
         of_suite = report_on_suite(suite, labelled, read, bundles, template, on_long, threads, command)
-        write_suite(of_suite, json_file, md_file, html_file)
+        write_suite(of_suite, json_file, markdown_file, html_file)
         return
     (found,), bundle = read, next(iter(bundles), None)
     fitted, judge = None, None
@@ -99,8 +99,10 @@ def evaluate(
     # Files first: nothing of what was judged is lost to a failure in showing it.
     if json_file is not None:
         write_text(json_file, report.to_json())
-    if md_file is not None:
-        write_text(md_file, markdown(report.title, report.tables(), report.warnings, report.where, report.command))
+    if markdown_file is not None:
+        write_text(
+            markdown_file, markdown(report.title, report.tables(), report.warnings, report.where, report.command)
+        )
     if html_file is not None:
         from rlaif_fast.evaluation.html import to_html
 

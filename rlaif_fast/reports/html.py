@@ -11,6 +11,7 @@ from rlaif_fast.reports.page_style import STYLE
 from rlaif_fast.reports.tables import INTERVAL, Table, printable
 
 _NARROW = 30  # letters of a table's columns that fit beside one another, and beside its rows' names, on a phone
+_LONG = 24  # letters of a cell that is a name
 _UNIT = re.compile(r"(?<=\d) (?=%|s\b|ms\b|MB\b|\w+/s\b)")
 
 
@@ -92,7 +93,7 @@ def _table(table: Table) -> str:
     rows = "\n".join(
         f'<tr><th scope="row">{_cell(name)}</th>'
         + "".join(
-            f'<td data-column="{safe(column)}">{cell}</td>'
+            f'<td data-column="{safe(column)}"{_long(cell)}>{cell}</td>'
             for column, cell in zip(columns, _joined(table.columns, cells), strict=True)
         )
         + "</tr>"
@@ -115,6 +116,11 @@ def _joined(columns: Iterable[str], cells: Iterable[str]) -> list[str]:
         else:
             found[-1] += f" <small>{'' if cell == '-' else _cell(cell)}</small>"
     return found
+
+
+def _long(cell: str) -> str:
+    """A name goes over several lines, a figure does not."""
+    return ' class="long"' if len(cell) > _LONG and "<small>" not in cell else ""
 
 
 def _cell(text: str) -> str:

@@ -41,14 +41,10 @@ table { border-collapse: collapse; min-width: min(100%, 560px); font-variant-num
 th, td { padding: 4px 0 4px 28px; border-bottom: 1px solid var(--edge); text-align: right; vertical-align: baseline; }
 td { white-space: nowrap; }
 td small, th small { display: inline-block; min-width: 11.5em; }
-th[scope=row] { text-align: left; font-weight: 400; padding-left: 0; }
+th[scope=row] { text-align: left; font-weight: 400; padding-left: 0; overflow-wrap: anywhere; min-width: 6em; }
 thead th { color: var(--muted); font-weight: 600; font-size: 0.87rem; vertical-align: bottom; }
 thead td { padding: 0; }
-thead h3 { font-size: 1rem; font-weight: 600; margin: 16px 0 4px; overflow-wrap: anywhere; }
-dl { margin: 0; border-left: 4px solid var(--edge); padding-left: 12px; }
-dt { color: var(--muted); font-size: 0.87rem; }
-dd { margin: 0 0 6px; overflow-wrap: anywhere; }
-small { font-size: 1em; }
+td.long { white-space: normal; overflow-wrap: anywhere; min-width: 12em; }
 pre { background: var(--tile); border: 1px solid var(--edge); border-radius: 8px; padding: 10px 12px; margin: 0;
   white-space: pre-wrap; overflow-wrap: anywhere; font-size: 0.87rem; }
 @media (max-width: 559px) {
@@ -56,6 +52,7 @@ pre { background: var(--tile); border: 1px solid var(--edge); border-radius: 8px
   table { width: 100%; }
   th, td { padding-left: 12px; }
   td { white-space: normal; }
+  td.long { min-width: 0; }
   td small, th small { display: block; min-width: 0; }
   .broad, .broad tbody, .broad tr, .broad th { display: block; }
   .broad thead { display: none; }
