@@ -2,11 +2,11 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
-PYTHONS ?= python3.10 python3.11 python3.12 python3.13
+PYTHONS ?= python3.10 python3.11 python3.12 python3.13 # 3.14 too, where there is one
 READY = $(VENV)/.ready
 SITE ?= $(or $(TMPDIR),/tmp)/rlaif-fast-docs
 
-.PHONY: demo test test-next test-pythons test-trl lint docs help-text clean
+.PHONY: demo test test-next test-pythons test-ray test-recipes test-trl lint docs help-text clean
 
 # Judge the example pairs with the embedded default model (exported on the first run, which takes half a minute).
 demo: $(READY)
@@ -16,7 +16,7 @@ demo: $(READY)
 test: lint
 	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile
 
-# The wheel alone, under every Python that is named: an environment each, which judges as this one does.
+# The wheel alone, under every Python that is named and by uv and pipx: an environment each, which judges as this one.
 test-pythons: $(READY)
 	RLAIF_FAST_PYTHONS="$(PYTHONS)" $(BIN)/python -m pytest tests/test_pythons.py
 
@@ -28,11 +28,20 @@ test-trl: $(READY) $(VENV)-trl/.ready
 test-next: $(VENV)-next/.ready
 	$(VENV)-next/bin/python -m pytest -n auto --maxprocesses 4 --dist loadfile
 
+# Two actors on a Ray cluster of this machine.
+test-ray: $(VENV)-ray/.ready
+	$(VENV)-ray/bin/python -m pytest tests/test_ray.py
+
+# distilabel and lm-evaluation-harness with the recipes in examples/, in an environment of their own.
+test-recipes: $(READY) $(VENV)-recipes/.ready
+	RLAIF_FAST_RECIPES="$(abspath $(VENV)-recipes/bin/python)" $(BIN)/python -m pytest tests/test_recipes.py
+
 lint: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	PYTHONPATH=export $(BIN)/lint-imports --no-cache
+	$(BIN)/jactionlint --no-hints
 
 # The site is written outside of the checkout; a link or an anchor that leads nowhere is an error.
 docs: $(READY)
@@ -61,5 +70,15 @@ $(VENV)-trl/.ready: pyproject.toml
 	$(VENV)-trl/bin/pip install -q . 'trl>=1,<2' torch==2.13.0
 	touch $@
 
+$(VENV)-ray/.ready: pyproject.toml
+	$(PYTHON) -m venv $(VENV)-ray
+	$(VENV)-ray/bin/pip install -q -e '.[export,ray,test]'
+	touch $@
+
+$(VENV)-recipes/.ready: pyproject.toml
+	$(PYTHON) -m venv $(VENV)-recipes
+	$(VENV)-recipes/bin/pip install -q . 'distilabel>=1.5,<2' 'lm-eval[hf]>=0.4.9,<0.5' torch==2.13.0
+	touch $@
+
 clean:
-	rm -rf $(VENV) $(VENV)-next $(VENV)-trl build dist .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) $(VENV)-next $(VENV)-ray $(VENV)-recipes $(VENV)-trl build dist .mypy_cache .pytest_cache .ruff_cache

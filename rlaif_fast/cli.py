@@ -18,12 +18,14 @@ from rlaif_fast.commands.eval import evaluate
 from rlaif_fast.commands.export import export
 from rlaif_fast.commands.inspect import inspect
 from rlaif_fast.commands.judge import judge
+from rlaif_fast.commands.list import list_
 from rlaif_fast.commands.prompt import prompt
 from rlaif_fast.commands.push import push
 from rlaif_fast.commands.rank import rank
 from rlaif_fast.commands.score import score
 from rlaif_fast.commands.select import select
 from rlaif_fast.commands.serve import serve
+from rlaif_fast.commands.slips import Group, message_of
 from rlaif_fast.commands.template import template
 from rlaif_fast.commands.tune import tune
 from rlaif_fast.errors import REMEDY, RlaifFastError, lacks_memory
@@ -31,7 +33,7 @@ from rlaif_fast.reports.terminal import echo, say
 from rlaif_fast.version import __version__
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.group(cls=Group, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
 @click.version_option(__version__, message="rlaif-fast %(version)s")
 @click.option("--debug", is_flag=True, help="Show the traceback of an error. May stand anywhere in the command.")
 def cli(debug: bool) -> None:
@@ -45,8 +47,8 @@ def cli(debug: bool) -> None:
 
 
 for command in (
-    export, prompt, judge, rank, score, serve, evaluate, select, diff, inspect, tune, bench, template, doctor, cache,
-    push,
+    export, prompt, judge, rank, score, serve, evaluate, select, diff, list_, inspect, tune, bench, template, doctor,
+    cache, push,
 ):  # fmt: skip
     cli.add_command(command)
 
@@ -85,7 +87,7 @@ def _run(arguments: list[str], debug: bool) -> int:
         return 2
     except click.UsageError as error:
         command = error.ctx.command_path if error.ctx else "rlaif-fast"
-        return _fail(f"{error.format_message()} (see {command} --help)", 2)
+        return _fail(f"{message_of(error)} (see {command} --help)", 2)
     except click.ClickException as error:
         return _fail(error.format_message(), error.exit_code)
     except BrokenPipeError:  # who read us has enough (`| head`)
@@ -94,7 +96,7 @@ def _run(arguments: list[str], debug: bool) -> int:
     except (KeyboardInterrupt, click.exceptions.Abort) as error:
         if isinstance(error.__cause__, EOFError):  # a reader's: click takes it for the end of someone's typing
             return _fail(_said(error.__cause__), 1)
-        return _fail("interrupted", 130)
+        return _fail(str(error.__cause__ or "") or "interrupted", 130)
     except (SystemExit, GeneratorExit):
         raise
     except BaseException as error:  # a panic of a Rust library is no Exception

@@ -21,10 +21,25 @@ and exits with status 1; wrong usage is click's own and exits with 2.
 from __future__ import annotations
 
 import unicodedata
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 
 class RlaifFastError(Exception):
     """Base of every error raised on purpose; its text is one line for the user."""
+
+
+class Interrupted(KeyboardInterrupt):
+    """Ctrl-C where work is kept; its text says how it goes on."""
+
+
+@contextmanager
+def kept(told: str) -> Iterator[None]:
+    """Around work that is kept where it is interrupted: KeyboardInterrupt becomes :class:`Interrupted`, as ``told``."""
+    try:
+        yield
+    except KeyboardInterrupt as error:
+        raise Interrupted(told) from error
 
 
 class PairError(RlaifFastError):

@@ -15,14 +15,19 @@ def text() -> str:
     parts = ["# The command line\n\nGenerated from the commands' own help by `make help-text`.\n"]
     for name, command in [("", cli), *sorted(cli.commands.items())]:
         path = f"rlaif-fast {name}".strip()
-        context = click.Context(command, info_name=path, terminal_width=100)
+        context = _context(command, path)
         parts.append(f"## {path}\n\n```\n{command.get_help(context)}\n```\n")
         for inner in command.list_commands(context) if name and isinstance(command, click.Group) else ():
             found = command.get_command(context, inner)
             assert found is not None
-            within = click.Context(found, info_name=f"{path} {inner}", terminal_width=100)
-            parts.append(f"### {path} {inner}\n\n```\n{found.get_help(within)}\n```\n")
+            help_text = found.get_help(_context(found, f"{path} {inner}"))
+            parts.append(f"### {path} {inner}\n\n```\n{help_text}\n```\n")
     return "\n".join(parts)
+
+
+def _context(command: click.Command, path: str) -> click.Context:
+    """As the command line makes it, but for the width."""
+    return click.Context(command, info_name=path, terminal_width=100, **cli.context_settings)
 
 
 if __name__ == "__main__":

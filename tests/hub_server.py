@@ -20,18 +20,21 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from types import TracebackType
 from typing import Any
-from urllib.parse import unquote
+from urllib.parse import parse_qs, unquote
 
 from tests.hub_uploads import taken
 
 _REPOSITORY = r"(?P<repository>[^/]+/[^/]+)"
-_RESOLVE = re.compile(rf"/{_REPOSITORY}/resolve/(?P<revision>[^/]+)/(?P<file>.+)")
-_API = re.compile(rf"/api/models/{_REPOSITORY}(/(?P<what>revision|tree)/(?P<revision>[^/]+)(/(?P<under>.+))?)?")
+_RESOLVE = re.compile(rf"/(?P<kind>datasets/)?{_REPOSITORY}/resolve/(?P<revision>[^/]+)/(?P<file>.+)")
+_API = re.compile(
+    rf"/api/(?P<kind>models/|datasets/){_REPOSITORY}"
+    r"(/(?P<what>revision|tree|paths-info)/(?P<revision>[^/]+)(/(?P<under>.+))?)?"
+)
 
 
 @dataclass
 class Repository:
-    """Revisions of a model; the files of each are a folder."""
+    """Revisions of a model or a data set; the files of each are a folder."""
 
     folders: dict[str, Path] = field(default_factory=dict)  # commit -> folder
     branches: dict[str, str] = field(default_factory=dict)  # branch -> commit
@@ -87,7 +90,7 @@ class HubServer:
         shutil.rmtree(self.root)
 
     def put(self, name: str, folder: Path, branch: str = "main", gated: bool = False) -> str:
-        """Push a folder to a branch of a repository; its commit."""
+        """Push a folder to a branch of a repository; its commit. A data set's name begins with ``datasets/``."""
         repository = self.repositories.setdefault(name, Repository())
         repository.gated = gated
         sha = hashlib.sha1(f"{name}@{branch}".encode())
@@ -118,6 +121,8 @@ class _Handler(BaseHTTPRequestHandler):
     def _take(self) -> None:
         """What changes something needs a token; see tests/hub_uploads.py."""
         path, body = self.path.partition("?")[0], self._body()
+        if "/paths-info/" in path:
+            return self._answer(body)
         if self.headers.get("Authorization") is None and not path.startswith("/objects/"):
             return self._refuse(401, None, "Invalid username or password.")
         status, found = taken(self.hub, path, body)
@@ -136,12 +141,13 @@ class _Handler(BaseHTTPRequestHandler):
     def log_message(self, format: str, *arguments: Any) -> None:
         pass
 
-    def _answer(self) -> None:
+    def _answer(self, body: bytes = b"") -> None:
         path = self.path.partition("?")[0]
         found = _RESOLVE.fullmatch(path) or _API.fullmatch(path)
         if found is None:
             return self._refuse(404, None)
-        repository = self.hub.repositories.get(found["repository"])
+        kind = "datasets/" if found["kind"] == "datasets/" else ""
+        repository = self.hub.repositories.get(kind + found["repository"])
         known = self.headers.get("Authorization") is not None
         if repository is None or (repository.private and not known):
             return self._refuse(404 if known else 401, "RepoNotFound")
@@ -157,17 +163,19 @@ class _Handler(BaseHTTPRequestHandler):
                 return self._refuse(404, "EntryNotFound", "Entry not found", {"X-Repo-Commit": commit})
             content = path.read_bytes()
             etag = {"ETag": f'"{hashlib.sha256(content).hexdigest()}"', "X-Repo-Commit": commit}
-            if begin := self._begin():
-                etag["Content-Range"] = f"bytes {begin}-{len(content) - 1}/{len(content)}"
-                return self._send(206, content[begin:], etag)
+            if part := self._part(len(content)):
+                etag["Content-Range"] = f"bytes {part.start}-{part.stop - 1}/{len(content)}"
+                return self._send(206, content[part.start : part.stop], etag)
             return self._send(200, content, etag, self.hub.stall.pop(found["file"], None) if self._sends else None)
         if found["what"] == "tree":
             under = found["under"] or ""
-            listed = [p for p in _files(folder / under) if p.parent == folder / under]
+            listed = sorted((folder / under).glob("*"))
             if not listed:
                 return self._refuse(404, "EntryNotFound", f"{under} does not exist on {found['revision']!r}")
-            rows: Any = [{"type": "file", "path": f"{p.relative_to(folder)}", "size": p.stat().st_size, "oid": "0" * 40}
-                         for p in listed]  # fmt: skip
+            rows: Any = [_listed(folder, path) for path in listed]
+        elif found["what"] == "paths-info":
+            wanted = [folder / unquote(path) for path in parse_qs(body.decode())["paths"]]
+            rows = [_listed(folder, path) for path in wanted if path.exists()]
         else:
             names = [p.relative_to(folder).as_posix() for p in _files(folder)]
             siblings = [{"rfilename": name, "size": (folder / name).stat().st_size} for name in names]
@@ -183,10 +191,12 @@ class _Handler(BaseHTTPRequestHandler):
     def _sends(self) -> bool:
         return self.command != "HEAD"
 
-    def _begin(self) -> int:
-        """The first byte that is asked for."""
-        found = re.fullmatch(r"bytes=(\d+)-", self.headers.get("Range") or "")
-        return int(found[1]) if found else 0
+    def _part(self, size: int) -> slice | None:
+        """The bytes that are asked for; None for all."""
+        found = re.fullmatch(r"bytes=(\d+)-(\d*)", self.headers.get("Range") or "")
+        if found is None or (found[1], found[2]) == ("0", ""):
+            return None
+        return slice(int(found[1]), min(size, int(found[2]) + 1) if found[2] else size)
 
     def _send(self, status: int, content: bytes, headers: dict[str, str], stall: int | None = None) -> None:
         path = self.path.partition("?")[0]
@@ -203,6 +213,11 @@ class _Handler(BaseHTTPRequestHandler):
         if stall is not None:
             select.select([self.connection], [], [], 60)  # until who asked is gone
             self.close_connection = True
+
+
+def _listed(folder: Path, path: Path) -> dict[str, Any]:
+    row = {"path": path.relative_to(folder).as_posix(), "oid": "0" * 40, "type": "directory", "size": 0}
+    return row | ({"type": "file", "size": path.stat().st_size} if path.is_file() else {})
 
 
 def _files(folder: Path) -> list[Path]:

@@ -12,19 +12,20 @@ from rlaif_fast.bench import report as bench_report
 from rlaif_fast.bench.measure import Fresh
 from rlaif_fast.bench.rate import MatrixRate, ShapeRate
 from rlaif_fast.bundle.agreement import agreement
-from rlaif_fast.evaluation import diff_html
+from rlaif_fast.evaluation import diff_html, suite_html
 from rlaif_fast.evaluation import html as eval_html
 from rlaif_fast.evaluation.calibration import Calibration
 from rlaif_fast.evaluation.compare import compare
 from rlaif_fast.evaluation.records import half, record
-from rlaif_fast.evaluation.report import Fit, evaluate, figures_of
+from rlaif_fast.evaluation.report import Fit, Labels, evaluate, figures_of
+from rlaif_fast.evaluation.suite import Verdicts, evaluate_suite
 from rlaif_fast.schemas.human_labels import LeftOut
 from rlaif_fast.selection import html as select_html
 from rlaif_fast.selection.choosing import choose
 from rlaif_fast.selection.parts import split
-from rlaif_fast.selection.report import Labels, Selection
+from rlaif_fast.selection.report import Selection
 from tests.test_selection import made_up
-from tests.verdicts import random_rows, sample
+from tests.verdicts import Row, random_rows, sample
 
 LONG = "organisation/a-model-with-a-long-name-of-1.5b-parameters-instruct-2026-preview"
 PATH = "/home/someone/measurements/of-the-second-half-of-the-year/helpfulness-and-harmlessness.jsonl.zst"
@@ -55,6 +56,15 @@ def diff_page(count: int) -> str:
         b.append(replace(one, p1=sum(by_order) / 2, p1_by_order=by_order))
     names = ("verdicts-of-the-first-model-and-the-first-prompt.jsonl", PATH)
     return diff_html.to_html(compare(a, b, names, command=f"rlaif-fast diff a.jsonl {PATH} --html diff.html"))
+
+
+def suite_of(files: dict[str, list[Row]], *judges: str) -> str:
+    verdicts = [
+        Verdicts(name, judge, [record(row) for row in rows], LeftOut())
+        for judge in judges or (None,)
+        for name, rows in files.items()
+    ]
+    return suite_html.suite_page(evaluate_suite("demo", verdicts, command=f"rlaif-fast eval --suite demo {PATH}"))
 
 
 def bench_page(count: int, *, reference: bool = True) -> str:
@@ -117,6 +127,12 @@ PAGES: dict[str, Callable[[], str]] = {
     "eval of 200 pairs": lambda: eval_page(200, model=LONG, fitted=True),
     "diff of 3 pairs": lambda: diff_page(3),
     "diff of 200 pairs": lambda: diff_page(200),
+    "suite of a file": lambda: suite_of({"helpful.jsonl": random_rows(1, 8)}),
+    "suite of files and judges": lambda: suite_of(
+        {"helpful.jsonl": random_rows(1, 60), "harmless-of-the-second-half-of-the-year.jsonl": random_rows(2, 90)},
+        "smollm2-135m-instruct (int8, summary)",
+        LONG,
+    ),
     "bench of 3 pairs": lambda: bench_page(3),
     "bench of 200 pairs": lambda: bench_page(200),
     "bench without a reference": lambda: bench_page(3, reference=False),

@@ -328,3 +328,12 @@ def test_what_cannot_be_measured_is_said_before_anything_is(
     assert "no folder, no .gguf file" in refused(str(EXAMPLES), "--reference", "no such model")
     monkeypatch.setitem(sys.modules, "rlaif_fast_export.sources.source", None)
     assert "pip install 'rlaif-fast[export]'" in refused(str(EXAMPLES), "--reference", "m")
+
+
+def test_pairs_are_read_as_judge_reads_them(tmp_path: Path) -> None:
+    rows = tmp_path / "rows.txt"
+    rows.write_text(json.dumps({"q": "Why?", "answers": ["So.", "No."], "context": "a text"}) + "\n")
+    fields = "instruction=q,response_0=answers.0,response_1=answers.1"
+    (pair,) = run_module.read_set(str(rows), None, "jsonl", fields, carry=["context"]).pairs
+    assert (pair.instruction, pair.response_0, pair.response_1) == ("Why?", "So.", "No.")
+    assert pair.carried["context"] == "a text"

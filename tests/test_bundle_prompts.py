@@ -178,7 +178,7 @@ def test_the_commands(tiny_folder: Callable[[str], Path], tmp_path: Path, rlaif_
     missing = rlaif_fast("judge", rows, "-b", folder, "--template", "harmless")
     assert missing.status == 1 and missing.err.endswith(
         "no prompt 'harmless' in this bundle, there is: helpful, summary;"
-        " add it with rlaif-fast prompt add BUNDLE --template harmless\n"
+        f" to add it: rlaif-fast prompt add {folder} --template harmless\n"
     )
     added = rlaif_fast(
         "prompt", "add", folder, "--model", model, "--template", "harmless", "--template", "score-helpful"

@@ -138,8 +138,8 @@ def test_rankings_and_a_cache_that_keeps_nothing(llama: Path, here: Here, monkey
     command = ("rank", "rows.jsonl", "-b", llama, "-o", "r.jsonl")
     assert here(*command).status == 0
     assert here(*command).err.startswith("r.jsonl: finished already (1 row, 1 ranked, 3 pairs, same position ")
-    other = here(*command, "--to", "pairs")
-    assert other.err.startswith("error: r.jsonl: finished already, with --to rows, now with --to pairs; give ")
+    other = here(*command, "--to", "trl")
+    assert other.err.startswith("error: r.jsonl: finished already, with --to rows, now with --to trl; give ")
     listed = here("cache", "list")
     assert re.search(r"  finished: finished, 1 remembered with the run that made it$", listed.out, re.MULTILINE)
     assert here("cache", "remove", "finished", "--yes").status == 0

@@ -106,11 +106,11 @@ def test_a_bundle_is_found_by_the_name_that_the_cache_lists() -> None:
 @pytest.mark.parametrize(
     ("name", "said"),
     [
-        ("Microsoft/Phi-1.5", "no such bundle; did you mean microsoft/phi-1_5? (`rlaif-fast cache list` shows what"
+        ("Microsoft/Phi-1.5", "no such bundle; did you mean microsoft/phi-1_5? (`rlaif-fast list` shows what"
          " there is)"),
-        ("microsoft-phi-1_5-int_8", "no such bundle; did you mean microsoft-phi-1_5-int8? (`rlaif-fast cache list`"
+        ("microsoft-phi-1_5-int_8", "no such bundle; did you mean microsoft-phi-1_5-int8? (`rlaif-fast list`"
          " shows what there is)"),
-        ("smollm2-135m-instuct", "no such bundle; did you mean smollm2-135m-instruct? (`rlaif-fast cache list` shows"
+        ("smollm2-135m-instuct", "no such bundle; did you mean smollm2-135m-instruct? (`rlaif-fast list` shows"
          " what there is)"),
         ("smollm2-135m-instruct", "not exported yet; `rlaif-fast export smollm2-135m-instruct` makes the bundle"),
         ("microsoft/phi-2", "no folder, not exported yet (`rlaif-fast export microsoft/phi-2` makes the bundle), not"

@@ -225,7 +225,7 @@ def test_a_machine_that_answers_differently_is_caught(
 
 
 def test_inspect_checks(tiny_int8: Callable[[str], Path], rlaif_fast: Callable[..., Run]) -> None:
-    run = rlaif_fast("inspect", "--check", tiny_int8("llama"))
+    run = rlaif_fast("inspect", "--check", "--verbose", tiny_int8("llama"))
     assert run.status == 0, run.err
     assert "this machine answers the probes" in run.out and "PyTorch bfloat16: " in run.out and " in float32" in run.out
 

@@ -130,7 +130,9 @@ def test_an_interrupted_run_says_so_and_goes_on(
 ) -> None:
     pairs, wanted = whole
     output = tmp_path / "out.jsonl"
-    assert interrupted(_judge(pairs, llama, output), "write", 12).endswith("\nerror: interrupted\n")
+    assert interrupted(_judge(pairs, llama, output), "write", 12).endswith(
+        f"\nerror: interrupted; the same command resumes {output} where it stopped\n"
+    )
     assert not output.exists()
     done = rlaif_fast("judge", pairs, "-b", llama, "-o", output)
     assert done.status == 0, done.err

@@ -43,7 +43,8 @@ def test_a_label_in_any_spelling(label: Any, value: Any) -> None:
 def test_what_is_none(value: Any) -> None:
     with pytest.raises(ValueError, match=r"^the human label is .{1,60}; it is 0 or 1, the index of the") as caught:
         read_label(value)
-    assert ("where labels count from 1, subtract 1" in str(caught.value)) == (str(value) in ("2", "2.0", "1.5"))
+    advised = "one that counts from 1 is read with --fields human_label_from_1=label" in str(caught.value)
+    assert advised == (str(value) in ("2", "2.0", "1.5"))
 
 
 @given(st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.lists(st.integers()))
@@ -185,8 +186,11 @@ def test_labels_counted_from_one_are_refused(llama: Path, tmp_path: Path, rlaif_
     assert (done.status, done.out) == (1, "")
     assert done.err == (
         f"error: {path}, line 3, id 3: the human label is '2'; it is 0 or 1, the index of the preferred response;"
-        " where labels count from 1, subtract 1\n"
+        " one that counts from 1 is read with --fields human_label_from_1=label\n"
     )
+    done = rlaif_fast("eval", path, "-b", llama, "--fields", "human_label_from_1=label", "--json", tmp_path / "e.json")
+    assert done.status == 0, done.err
+    assert json.loads((tmp_path / "e.json").read_text())["arrays"]["human_label"] == [0, 1, 0]
 
 
 def test_nothing_but_ties_is_said(llama: Path, tmp_path: Path, rlaif_fast: Cli) -> None:

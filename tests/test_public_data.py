@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -10,9 +11,12 @@ import pyarrow.parquet as pq
 import pytest
 
 from rlaif_fast import PairError
+from rlaif_fast.evaluation.labelled import label_of
 from rlaif_fast.rows.reader import open_pairs
+from rlaif_fast.schemas.field_mapping import field_mapping
 from rlaif_fast.schemas.known import recognise
 from rlaif_fast.schemas.schema import NAMES, Row
+from tests.conftest import ROOT
 from tests.rows import reply, taken, user
 
 LONG = "word " * 500
@@ -167,3 +171,55 @@ def test_unicode_forms_are_one_text() -> None:
 def test_an_answer_with_a_heading_that_has_a_short_prompts_letters_is_an_answer() -> None:
     assert taken(chosen("Hi", "### Summary:\nThis is it", "### Summary:\nWhich"))[0] == "Hi"
     assert taken(chosen("Hi", "<s>This", "<s>Which"))[1:] == ("<s>This", "<s>Which")
+
+
+# The benchmarks of docs/suites.md, in the columns that their publishers name; the texts are ours.
+
+REWARD_BENCH_2 = {
+    "id": "7", "prompt": "Name a gas.", "chosen": ["Neon."], "rejected": ["Iron.", "Tin.", "Lead."], "num_correct": 1,
+    "num_incorrect": 3, "total_completions": 4, "models": ["m1", "m2", "m3", "m4"], "subset": "Factuality",
+    "additional_metadata": {
+        "category": None, "correct": None, "index": None, "instruction_id_list": None, "label": None, "method": None,
+        "models": ["m1"], "prompt_norm": None, "subcategory": "x", "valid": None,
+    },
+}  # fmt: skip
+JUDGE_BENCH = {
+    "pair_id": "e302b0a0", "original_id": "1420", "source": "mmlu-pro-law", "question": "Name a gas.",
+    "response_model": "gpt-4o-2024-05-13", "response_A": "Iron.", "response_B": "Neon.", "label": "B>A",
+}  # fmt: skip
+LLMBAR = {"input": "Name a gas.", "output_1": "Iron.", "output_2": "Neon.", "label": 2}
+_DOCS = (ROOT / "docs" / "suites.md").read_text(encoding="utf-8")
+
+
+def _fields(of: str) -> str:
+    """The ``--fields`` of the section of docs/suites.md."""
+    section = _DOCS.partition(f"### {of}\n")[2].partition("\n### ")[0]
+    return section.partition("--fields ")[2].split()[0]
+
+
+def test_reward_bench_2_as_the_docs_say() -> None:
+    for number, text in enumerate(REWARD_BENCH_2["rejected"]):
+        fields = _fields("RewardBench 2").replace("$n", str(number))
+        found = field_mapping(fields).take(REWARD_BENCH_2)
+        assert [found.row[name] for name in (*NAMES, "label", "task")] == [
+            "Name a gas.", "Neon.", text, "7", 0, "Factuality"
+        ]  # fmt: skip
+        assert found.shown == () and set(found.carried) == {
+            "num_correct", "num_incorrect", "total_completions", "models", "additional_metadata",
+        }  # fmt: skip
+    with pytest.raises(ValueError, match=r"has no rejected.3 \('3' is not there\)"):
+        field_mapping(_fields("RewardBench 2").replace("$n", "3"))(REWARD_BENCH_2)
+
+
+def test_judge_bench_as_the_docs_say() -> None:
+    read = recognise(JUDGE_BENCH)
+    assert read is not None and "--fields" not in _DOCS.partition("### JudgeBench\n")[2].partition("\n### ")[0]
+    found = read(JUDGE_BENCH)
+    assert [found[name] for name in (*NAMES[:3], "label", "input_label")] == ["Name a gas.", "Iron.", "Neon.", 1, "B>A"]
+
+
+def test_llmbar_as_the_docs_say(tmp_path: Path) -> None:
+    (tmp_path / "dataset.json").write_text(json.dumps([LLMBAR, LLMBAR | {"label": 1}], indent=2))
+    with open_pairs(tmp_path / "dataset.json", fields=_fields("LLMBar")) as intake:
+        pairs = list(intake.pairs())
+    assert [(pair.response_1, label_of(pair)) for pair in pairs] == [("Neon.", 1), ("Neon.", 0)]

@@ -250,7 +250,7 @@ def test_the_command(llama: Path, tmp_path: Path, rlaif_fast: Cli) -> None:
     assert re.search(r"5 rows, 5 ranked, 14 pairs, same position \S+ %, \S+ rows/s, ranked in \S+ s\n$", done.err)
     assert rlaif_fast("rank", rows, "-b", llama).out == out.read_text()
     wrong = rlaif_fast("rank", rows, "-b", llama, "--pairs", "all")
-    assert wrong.status == 2 and "--pairs needs --to pairs" in wrong.err
+    assert wrong.status == 2 and "--pairs needs --to trl" in wrong.err
 
 
 def test_all_pairs_are_what_judge_writes(llama: Path, tmp_path: Path, rlaif_fast: Cli) -> None:

@@ -170,10 +170,10 @@ def test_thresholds_may_change_before_a_run_is_resumed(llama: Path, tmp_path: Pa
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (("--min-margin", "0.1"), "--min-margin needs --to pairs"),
-        (("--only-consistent",), "--only-consistent needs --to pairs"),
-        (("--to", "pairs", "--mark"), "--mark needs --min-margin or --only-consistent"),
-        (("--to", "pairs", "--only-consistent", "--orders", "forward"),
+        (("--min-margin", "0.1"), "--min-margin needs --to trl"),
+        (("--only-consistent",), "--only-consistent needs --to trl"),
+        (("--to", "trl", "--mark"), "--mark needs --min-margin or --only-consistent"),
+        (("--to", "trl", "--only-consistent", "--orders", "forward"),
          "--only-consistent needs --orders both: one order cannot disagree"),
     ],
 )  # fmt: skip

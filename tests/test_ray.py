@@ -84,7 +84,7 @@ def test_killed_actor_loses_and_doubles_nothing(
     assert all(row["error"] is None and row["human_label"] == row["note"]["n"] % 2 for row in got)
     assert list(got[0]) == [
         "id", "instruction", "chosen", "rejected", "label", "p1", "p2", "p1_by_order", "consistent", "truncated",
-        "human_label", "note", "error",
+        "human_label", "note", "human_label_from_1", "error",
     ]  # fmt: skip
 
 

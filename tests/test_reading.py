@@ -26,7 +26,7 @@ from rlaif_fast.errors import PairError
 from rlaif_fast.files import strict_json
 from rlaif_fast.files.json_array import elements
 from rlaif_fast.files.opening import open_rows
-from rlaif_fast.files.source import Row
+from rlaif_fast.files.source import Part, Row
 
 VALUES: list[Any] = [{"a": "x", "n": 1}, {"a": "é \u2028 \n", "n": 2}, {"a": '"q", [z]', "n": 3}]
 Packing = Callable[[bytes], bytes]
@@ -230,7 +230,7 @@ OPEN = "a quote behind a blank opens a cell that does not end in this line; leav
     ("data", "wanted"),
     [
         (b'a,b\r\n"x\r\ny",2\r\n\r\n3,4\r\n', [(2, {"a": "x\r\ny", "b": "2"}), (5, {"a": "3", "b": "4"})]),
-        (b"\xef\xbb\xbfa,b\n1\n1,\n", [(2, "1 cells, the header names 2"), (3, {"a": "1", "b": ""})]),
+        (b"\xef\xbb\xbfa,b\n1\n1,\n", [(2, "1 cell, the header names 2"), (3, {"a": "1", "b": ""})]),
         (b"\xef\xbb\xbfa;b\r\n1,5;2\r\n", [(2, {"a": "1,5", "b": "2"})]),
         (b"a\tb\n1;5\t2\n", [(2, {"a": "1;5", "b": "2"})]),
         (b"a, b\n1,2\n", [(2, {"a": "1", "b": "2"})]),
@@ -252,7 +252,7 @@ OPEN = "a quote behind a blank opens a cell that does not end in this line; leav
         (b'a,b,c\n1, "Q, x", "A"\n2, z, w\n',
          [(2, {"a": "1", "b": "Q, x", "c": "A"}), (3, {"a": "2", "b": " z", "c": " w"})]),
         (b'a,b\n1," ""Q"""\n', [(2, {"a": "1", "b": ' "Q"'})]),
-        (b'a,b\n1, "Q\nx"\n', [(2, OPEN), (3, "1 cells, the header names 2")]),
+        (b'a,b\n1, "Q\nx"\n', [(2, OPEN), (3, "1 cell, the header names 2")]),
         (b"a,a\n1,2\n", [(1, "the header names a column twice")]),
         (b'a\n"x\n', [(2, "not CSV (unexpected end of data)")]),
         (b"a\n\xff\nx\n", [(2, "not UTF-8; save the file as UTF-8 (in Excel: CSV UTF-8)"), (3, {"a": "x"})]),
@@ -379,7 +379,7 @@ def _write(folder: Path, *names: str) -> Path:
 
 
 def _numbers(folder: Path, split: str | None = None) -> list[int]:
-    with open_rows(str(folder), split=split) as source:
+    with open_rows(str(folder), part=Part(split)) as source:
         return [row.value["n"] for row in source.rows()]
 
 

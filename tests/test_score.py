@@ -141,12 +141,12 @@ def test_the_arithmetic_of_ten() -> None:
 def test_what_is_made_for_the_other_is_refused(bundle: Callable[[str], Path], llama: Path, tmp_path: Path) -> None:
     with pytest.raises(
         BundleError,
-        match=r"no prompt for pairs in this bundle, there is: score-summary; add one with .* --template summary",
+        match=r"no prompt for pairs in this bundle, there is: score-summary; to add one: .* --template summary",
     ):
         Judge.load(bundle("llama"))
     with pytest.raises(
         BundleError,
-        match=r"no prompt for scores in this bundle, there is: summary; add one with .* --template score-summary",
+        match=r"no prompt for scores in this bundle, there is: summary; to add one: .* --template score-summary",
     ):
         Rater.load(llama)
     with pytest.raises(Exception, match="int8 is fitted to a prompt for pairs"):

@@ -112,7 +112,7 @@ def test_from_a_file_to_rows(tiny_folder: Folders, tmp_path: Path, rlaif_fast: C
     template.write_text(FILE)
     done = rlaif_fast("export", model, "-o", folder, "--precision", "fp32", "--template", template)
     assert done.status == 0, done.err
-    inspected = rlaif_fast("inspect", folder, "--check", COLUMNS="200")
+    inspected = rlaif_fast("inspect", folder, "--check", "--verbose", COLUMNS="200")
     assert "'A' = token 35, 'B' = token 36, 'C' = token 37" in inspected.out and "checked" in inspected.out
 
     rows, judge = _rows(tmp_path / "pairs.jsonl"), Judge.load(folder)
@@ -120,7 +120,7 @@ def test_from_a_file_to_rows(tiny_folder: Folders, tmp_path: Path, rlaif_fast: C
     printed = rlaif_fast("judge", rows, "-b", folder)
     assert printed.status == 0, printed.err
     found = [json.loads(line) for line in printed.out.splitlines()]
-    assert list(found[0]) == [*COLUMNS, "p_tie", "human_label", "input_p_tie"]
+    assert list(found[0]) == [*COLUMNS, "p_tie", "human_label", "human_label_from_1", "input_p_tie"]
     assert [{name: row[name] for name in (*COLUMNS, "p_tie")} for row in found] == verdicts
     assert {row["input_p_tie"] for row in found} == {"theirs"}
 
@@ -135,7 +135,7 @@ def test_from_a_file_to_rows(tiny_folder: Folders, tmp_path: Path, rlaif_fast: C
     with open(tmp_path / "out.csv", newline="") as stream:
         cells = list(csv.DictReader(stream))
     assert [float(cell["p_tie"]) for cell in cells] == [row["p_tie"] for row in found]
-    assert list(cells[0]) == [*COLUMNS, "p_tie", "human_label", "input_p_tie"]
+    assert list(cells[0]) == [*COLUMNS, "p_tie", "human_label", "human_label_from_1", "input_p_tie"]
     from pyarrow import parquet
 
     for name, more in (("out.parquet", ()), ("empty.parquet", ("--min-margin", 1))):
@@ -171,7 +171,7 @@ def test_a_calibration_is_of_p1(bundle: Path, judge: Judge, tmp_path: Path, rlai
     assert calibrated.status == 0, calibrated.err
     with open(tmp_path / "c.csv", newline="") as stream:
         cells = list(csv.DictReader(stream))
-    assert list(cells[0]) == [*COLUMNS, "human_label"], "no p_tie: nothing was fitted to it"
+    assert list(cells[0]) == [*COLUMNS, "human_label", "human_label_from_1"], "no p_tie: nothing was fitted to it"
     a, b = (json.loads((tmp_path / "c.json").read_text())[name] for name in "ab")
     for cell, verdict, row in zip(cells, judge.judge_many(pairs, window=1024), plain, strict=True):
         forward, swapped = verdict.log_odds_by_order

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import re
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
@@ -13,10 +13,12 @@ import pytest
 from safetensors.numpy import load, save
 
 from rlaif_fast import Judge
-from rlaif_fast.bench.tuning import _best, candidates, out_of_reach, tune, worthwhile
+from rlaif_fast.bench.first_trial import try_both, worthwhile
+from rlaif_fast.bench.tuning import candidates, choose, out_of_reach, tune
 from rlaif_fast.bundle.folder import read_manifest, write_manifest
-from rlaif_fast.bundle.manifest import MANIFEST
+from rlaif_fast.bundle.manifest import MANIFEST, Manifest
 from rlaif_fast.bundle.prompt import LABEL_OFFSET
+from rlaif_fast.commands.tune import settled
 from rlaif_fast.errors import UnfaithfulError
 from rlaif_fast.runtime.engine_choice import AUTO, Tried, Tuned, remember, remembered, resolve
 from rlaif_fast.runtime.engines import DEFAULT, variants
@@ -32,12 +34,6 @@ ROWS = ROOT / "examples/pairs.jsonl"
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("RLAIF_FAST_HOME", str(tmp_path / "home"))
     return tmp_path / "home"
-
-
-@pytest.fixture
-def alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A machine with onnxruntime only."""
-    monkeypatch.setattr("rlaif_fast.runtime.engines.openvino.find_spec", lambda name: None)
 
 
 def chose(folder: Path, engine: str) -> Tuned:
@@ -88,8 +84,9 @@ def test_nothing_remembered_is_the_default_and_costs_no_file(llama: Path, home: 
     assert not home.exists()
 
 
-def test_one_engine_is_not_worth_trying(llama: Path, home: Path, alone: None) -> None:
-    assert not worthwhile(llama)
+def test_one_bundle_is_not_worth_trying(llama: Path, home: Path, tiny_int8: Callable[[str], Path]) -> None:
+    """Whatever engines there are: those are tried by `tune` alone."""
+    assert not worthwhile(llama) and not worthwhile(tiny_int8("llama"))
 
 
 def test_what_was_chosen_is_taken_from_then_on(llama: Path, home: Path) -> None:
@@ -144,23 +141,54 @@ def unfaithful(folder: Path) -> None:
     write_manifest(folder, replace(manifest, prompts=(prompt,)))
 
 
-def test_where_nothing_fast_is_faithful_fp32_judges_and_it_is_said(
+def test_where_int8_is_not_faithful_fp32_judges_and_it_is_said(
     llama: Path, tmp_path: Path, tiny_int8: Callable[[str], Path], rlaif_fast: Callable[..., Run]
 ) -> None:
-    shutil.copytree(tiny_int8("llama"), tmp_path / "m-int8")
-    unfaithful(tmp_path / "m-int8")
-    run = ("judge", ROWS, "-b", tmp_path / "m-int8", "--engine", "auto")
-    refused = rlaif_fast(*run, home=tmp_path / "home")
-    assert refused.status == 1 and "export the model with --precision fp32 too" in refused.err.splitlines()[-1]
+    fast, home = tmp_path / "m-int8", tmp_path / "home"
+    shutil.copytree(tiny_int8("llama"), fast)
+    unfaithful(fast)
+    run = ("judge", ROWS, "-b", fast, "--engine", "auto")
+    refused = rlaif_fast(*run, home=home)
+    assert refused.status == 1
+    assert refused.err.endswith("export the model again on this machine or with --precision fp32\n")
     shutil.copytree(llama, tmp_path / "m-fp32")
-    done = rlaif_fast(*run, home=tmp_path / "home")
+    remember_here(home, fast, chose(fast, DEFAULT))
+    done = rlaif_fast(*run, home=home)
     assert done.status == 0, done.err
-    assert "fp32: nothing faster is faithful on this machine" in done.err
-    exact = rlaif_fast("judge", ROWS, "-b", tmp_path / "m-fp32", "--engine", DEFAULT, home=tmp_path / "home")
-    for ours, theirs in zip(done.out.splitlines(), exact.out.splitlines(), strict=True):
-        assert json.loads(ours)["p1"] == pytest.approx(json.loads(theirs)["p1"], abs=1e-3)
-    again = rlaif_fast(*run, home=tmp_path / "home")
-    assert again.out == done.out and "nothing faster" not in again.err
+    said = f"{fast} does not answer here as it did where it was exported: judging with the fp32 bundle\n"
+    assert done.err.startswith(said)
+    exact = rlaif_fast("judge", ROWS, "-b", tmp_path / "m-fp32", "--engine", DEFAULT, home=home)
+    assert done.out == exact.out
+    named = rlaif_fast(*run[:-1], DEFAULT, home=home)
+    assert named.status == 1 and "answers the bundle's probes differently" in named.err
+
+
+def remember_here(home: Path, folder: Path, table: Tuned) -> None:
+    with pytest.MonkeyPatch.context() as moved:
+        moved.setenv("RLAIF_FAST_HOME", str(home))
+        remember(folder, table)
+
+
+def test_a_choice_that_another_prompt_does_not_bear_is_not_taken(
+    llama: Path, home: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """`tune` goes by the first prompt: through another one the engine it chose may be off."""
+    from rlaif_fast.runtime import selftest
+
+    remember(llama, chose(llama, "onnxruntime-flash"))
+    real = selftest.run_once
+
+    def run_once(manifest: Manifest, answer: selftest.Answer, engine: str = DEFAULT) -> None:
+        if engine != DEFAULT:
+            raise UnfaithfulError("off")
+        real(manifest, answer, engine)
+
+    monkeypatch.setattr("rlaif_fast.judging.session.selftest.run_once", run_once)
+    assert Judge.load(llama).engine == DEFAULT
+    said = "onnxruntime-flash, which tune chose, is not faithful here; onnxruntime judges\n"
+    assert capfd.readouterr().err == f"{read_manifest(llama).name}: {said}"
+    with pytest.raises(UnfaithfulError, match="off"):
+        Judge.load(llama, engine="onnxruntime-flash")
 
 
 def test_the_command_shows_the_table_and_remembers(llama: Path, tmp_path: Path, rlaif_fast: Callable[..., Run]) -> None:
@@ -171,7 +199,7 @@ def test_the_command_shows_the_table_and_remembers(llama: Path, tmp_path: Path, 
     assert sum(" *" in line for line in lines) == 1
     assert lines[-1].startswith("chosen: ")
     assert len(list((tmp_path / "engines").iterdir())) == 1
-    shown = rlaif_fast("inspect", llama, home=tmp_path).out
+    shown = rlaif_fast("inspect", llama, "--verbose", home=tmp_path).out
     assert "of onnxruntime's time" in " ".join(shown.split()) and ", chosen" in shown
 
 
@@ -185,17 +213,52 @@ def test_a_float32_bundle_that_is_made_later_is_tried(
     assert remembered(fast) is not None
     shutil.copytree(llama, tmp_path / "m-fp32")
     assert remembered(fast) is None and out_of_reach(fast) == []
-    assert {(c.variant.name, c.manifest.precision) for c in candidates(fast, asked=True)} >= {
-        (name, "fp32") for name in rounding
-    }
+    assert {(c.variant.name, c.manifest.precision) for c in candidates(fast)} >= {(name, "fp32") for name in rounding}
 
 
-def test_bench_finds_out_once(llama: Path, home: Path, rlaif_fast: Callable[..., Run]) -> None:
-    if not worthwhile(llama):
-        pytest.skip("onnxruntime is the only engine of this machine")
-    runs = [rlaif_fast("bench", ROWS, "-b", llama, "--limit", 1, "--engine", "auto", home=home) for _ in range(2)]
-    assert [run.status for run in runs] == [0, 0], runs[0].err
-    assert ["trying them on the bundle's probes, once" in run.err for run in runs] == [True, False]
+TRIED = (
+    "the model has an int8 and an fp32 bundle: trying which judges faster here, once, 10 s at most\n"
+    r"  trying the int8 bundle: \d+\.\d s\n"
+    r"  trying the fp32 bundle: \d+\.\d s\n"
+    r"chosen: the (int8|fp32) bundle[:;] (exact, and|the fp32 one) takes \d+\.\d\d times as long( as the int8 one)?"
+    r" \(`rlaif-fast tune .*m-int8` tries every engine\)\n"
+)
+
+
+def test_two_bundles_are_tried_once(both: Path, tmp_path: Path, rlaif_fast: Callable[..., Run]) -> None:
+    """And trying, loading and judging are timed apart."""
+    run = ("judge", ROWS, "-b", both, "--engine", "auto", "--limit", 1, "-v")
+    first, again = (rlaif_fast(*run, home=tmp_path / "home") for _ in range(2))
+    loaded = r"\S+ \((int8|fp32), summary\), loaded in \d+\.\d\d s\nonnxruntime [^\n]*\n(.*\n)+"
+    judged = r"1 pair, 1 judged, same position \d+\.\d %, \d+\.\d\d pairs/s, judged in \d+\.\d s\n"
+    assert re.fullmatch(TRIED + loaded + judged, first.err), first.err
+    assert re.fullmatch(loaded + judged, again.err), again.err
+    assert first.out == again.out
+
+
+def test_a_trial_that_would_take_longer_is_left_out(
+    both: Path, home: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    steps: list[str] = []
+    table = try_both(both, lambda what, share: steps.append(what), seconds=0)
+    assert steps == ["trying the int8 bundle"]
+    assert table.choice.precision == "int8" and table.tried[1].refusal == "not tried: it would take more than 0 s"
+    monkeypatch.setattr("rlaif_fast.bench.first_trial._BYTES", 1)
+    steps.clear()
+    assert try_both(both, lambda what, share: steps.append(what)).chosen == 0 and not steps
+    assert settled(both, AUTO, 0, "summary") == (both, DEFAULT)
+    said = (
+        f"chosen: the int8 bundle; the fp32 one was not tried: it would take more than 10 s (`rlaif-fast tune {both}`"
+    )
+    assert said in capfd.readouterr().err
+    assert settled(both, AUTO, 0, "summary") == (both, AUTO) and capfd.readouterr().err == ""
+
+
+@pytest.fixture
+def both(llama: Path, tmp_path: Path, tiny_int8: Callable[[str], Path]) -> Path:
+    """The int8 bundle of a model whose float32 bundle is beside it."""
+    shutil.copytree(llama, tmp_path / "m-fp32")
+    return Path(shutil.copytree(tiny_int8("llama"), tmp_path / "m-int8"))
 
 
 def test_what_is_not_tried_is_said(
@@ -233,7 +296,7 @@ def test_an_engines_limit_is_the_promise(tiny_int8: Callable[[str], Path], llama
     ],
 )
 def test_exactness_is_worth_a_tenth(ratios: dict[int, float], rounding: set[int], best: int) -> None:
-    assert _best(ratios, rounding) == best
+    assert choose(ratios, rounding) == best
 
 
 def test_a_run_is_not_taken_up_by_another_engine(llama: Path, tmp_path: Path, rlaif_fast: Callable[..., Run]) -> None:

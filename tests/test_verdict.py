@@ -73,9 +73,10 @@ def test_row_reads_back_to_the_same_floats(odds: tuple[float, ...]) -> None:
 
 def test_people_s_label_and_taken_names_are_kept_under_others() -> None:
     row = with_carried(source="web", label=2, p1=0.25, chosen="theirs", truncated=None).row()
-    assert list(row) == [*KEYS, "source", "human_label", "input_p1", "input_chosen", "input_truncated"]
+    labels = ["human_label", "human_label_from_1"]
+    assert list(row) == [*KEYS, "source", *labels, "input_p1", "input_chosen", "input_truncated"]
     assert (row["source"], row["human_label"], row["input_p1"], row["input_chosen"]) == ("web", 2, 0.25, "theirs")
-    assert row["input_truncated"] is None
+    assert row["input_truncated"] is row["human_label_from_1"] is None, "2 is no index"
     assert row["label"] == 1 and row["chosen"] == "zero"
 
 
@@ -95,6 +96,7 @@ def test_nothing_carried_is_lost(carried: dict[str, int]) -> None:
     row = Verdict(Pair("i", "zero", "one", id="x", carried=carried), (1.0,)).row()
     assert list(row)[: len(KEYS)] == KEYS
     assert row["p1"] == sigmoid(1.0)
+    assert row.pop("human_label_from_1", None) is None, "none of them is an index"
     assert sorted(list(row.values())[len(KEYS) :]) == sorted(carried.values())
 
 

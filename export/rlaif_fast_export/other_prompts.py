@@ -23,6 +23,7 @@ from rlaif_fast.prompts.reward_template import RewardTemplate
 from rlaif_fast.prompts.score_template import ScoreTemplate
 from rlaif_fast.prompts.template import Template
 from rlaif_fast.rows.pairs import Pair
+from rlaif_fast.wording import counted
 from rlaif_fast_export.graph.head_form import head_form
 from rlaif_fast_export.graph.prefix import bake_prefix, prefix_of
 from rlaif_fast_export.prompts.fitted import FittedPrompt, Fitter
@@ -189,7 +190,7 @@ def hold(
         card = card_of(template, found, asked.answers)
         require_faithful(card, POINTS * limit, (), model, "points of score")
         return replace(drafted, fidelity=card, probes=probes_of(asked.pairs, asked.answers, found)), content
-    odds, on = found[:, :2], f"{len(found)} probe pairs{in_orders(template)}"
+    odds, on = found[:, :2], f"{counted(len(found), 'probe pair')}{in_orders(template)}"
     # A shift of log(p1/p2) is one of response_0's in the first order, and against it in the second; rewards have one.
     signs = np.array([1, 1] if isinstance(template, RewardTemplate) else [1, -1])
     shift, others = 0.0, np.zeros((1, 1))

@@ -16,6 +16,7 @@ from rlaif_fast.errors import RlaifFastError
 from rlaif_fast.runtime import cgroup, cpu, memory, processor, selftest
 from rlaif_fast.runtime.forward import of_longest
 from rlaif_fast.version import __version__
+from rlaif_fast.wording import counted
 
 State = Literal["ok", "warning", "broken"]
 _RUNTIME = ("onnxruntime", "tokenizers", "numpy")
@@ -52,7 +53,7 @@ def examine(bundle: str | None) -> Iterator[Finding]:
     enough = _memory(opened)
     yield enough
     more = len(opened.manifest.prompts) - 1
-    others = f", {more} more prompts" if more else ""
+    others = f", {counted(more, 'more prompt')}" if more else ""
     yield Finding("bundle", "ok", f"{opened.manifest.name}{others}, digests match, {folder}")
     if enough.state != "broken":
         yield _self_test(opened)
@@ -93,7 +94,7 @@ def _threads() -> Finding:
     granted = "no quota" if quota is None else f"a quota of {quota:g}"
     found = (
         f"{cpu.usable_cores()} used by default: {cpu.physical_cores()} physical cores within an affinity of"
-        f" {len(cpu.affinity())} processors, {granted}"
+        f" {counted(len(cpu.affinity()), 'processor')}, {granted}"
     )
     return Finding("threads", "warning", found, _BUSY) if cpu.busy() else Finding("threads", "ok", found)
 
@@ -150,7 +151,7 @@ def _self_test(bundle: Bundle) -> Finding:
         return Finding("self-test", "broken", str(error))
     before = "passed here before too" if selftest.record_of(bundle.manifest).is_file() else "the first time here"
     probes = len(bundle.manifest.prompt.probes)
-    found = f"{probes} probes answered as where it was exported, within {largest:.2g}; {before}"
+    found = f"{counted(probes, 'probe')} answered as where it was exported, within {largest:.2g}; {before}"
     return Finding("self-test", "ok", found)
 
 

@@ -7,6 +7,7 @@ import json
 import os
 import platform
 import time
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from importlib.metadata import version
@@ -24,8 +25,10 @@ from rlaif_fast.bundle.agreement import agreement
 from rlaif_fast.bundle.folder import Bundle
 from rlaif_fast.bundle.manifest import WEIGHTS, Manifest
 from rlaif_fast.errors import BenchError, ExportError
+from rlaif_fast.files.source import Part
 from rlaif_fast.judging.judge import Judge
 from rlaif_fast.judging.verdict import Verdict
+from rlaif_fast.reports.terminal import say
 from rlaif_fast.rows.pairs import Pair
 from rlaif_fast.rows.reader import open_pairs
 from rlaif_fast.runtime.cpu import usable_cores
@@ -68,9 +71,12 @@ class Plan:
     baseline: Baseline | None = None
 
 
-def read_set(path: str, limit: int | None) -> PairSet:
-    """The first ``limit`` pairs of a file or standard input. Raises PairError, BenchError."""
-    with open_pairs(path) as intake:
+def read_set(
+    path: str, limit: int | None, kind: str | None = None, fields: str | None = None, *, part: Part = Part(),
+    carry: Collection[str] = (),
+) -> PairSet:  # fmt: skip
+    """The first ``limit`` pairs of an input, read as ``judge`` does. Raises PairError, BenchError."""
+    with open_pairs(path, kind, fields, say, part=part, carry=carry) as intake:
         name = intake.name
         pairs = list(islice(intake.pairs(), limit))
     if not pairs:

@@ -52,27 +52,14 @@ class Candidate:
         return self.variant.rounds or self.manifest.precision != "fp32"
 
 
-def candidates(folder: Path, *, asked: bool, max_delta: float | None = None) -> list[Candidate]:
-    """What this machine and the bundle offer, the default first.
-
-    Args:
-        asked: whether somebody waits for the table; else only those likely enough to be chosen.
-        max_delta: see :func:`tune`.
-    """
+def candidates(folder: Path) -> list[Candidate]:
+    """What this machine and the bundle offer, the default first."""
     manifest = read_manifest(folder)
     found = [Candidate(folder, manifest, v) for v in offered(manifest)]
     beside = float32_of(folder, manifest)
     if beside is not None:
         found += [Candidate(*beside, v) for v in offered(beside[1])]
-    if asked:
-        return found
-    hopeless = manifest.precision == "fp32" and max_delta is None  # for a variant that rounds
-    return [c for c in found if c.variant.unasked and not (hopeless and c.variant.rounds)]
-
-
-def worthwhile(folder: Path) -> bool:
-    """Whether anything but the bundle in the engine every install has could be chosen, so that trying is worth it."""
-    return bool(read_manifest(folder).prompt.probes) and len(candidates(folder, asked=False)) > 1
+    return found
 
 
 def out_of_reach(folder: Path) -> list[str]:
@@ -84,7 +71,7 @@ def out_of_reach(folder: Path) -> list[str]:
 
 
 def tune(
-    folder: Path, progress: Progress, *, asked: bool = True, max_delta: float | None = None, threads: int = 0
+    folder: Path, progress: Progress, *, max_delta: float | None = None, threads: int = 0, spin: bool = True
 ) -> Tuned:  # fmt: skip
     """Try every candidate and choose the fastest that is faithful, or an exact one that takes at most a tenth more.
 
@@ -92,13 +79,14 @@ def tune(
         folder: the bundle's.
         max_delta: mean |difference| to PyTorch fp32 on the probes to allow, log-odds; None for the bundle's limit.
         threads: of each engine; 0 for the usable physical cores.
+        spin: whether they wait for each other awake, where an engine can; better asleep on a machine in use.
 
     Raises:
         UnfaithfulError: none is faithful.
         BundleError, JudgeError: the bundle cannot be used.
     """
-    options, tried = EngineOptions(threads), []
-    of = candidates(folder, asked=asked, max_delta=max_delta)
+    options, tried = EngineOptions(threads, spin), []
+    of = candidates(folder)
     manifest = of[0].manifest
     if not manifest.prompt.probes:
         raise BundleError(f"{folder}: the bundle has no probes to measure with; name an engine with --engine")
@@ -118,11 +106,11 @@ def tune(
             f"{manifest.name}: no engine of this machine is within {limit:.2g} in log-odds of PyTorch on the bundle's"
             " probes; export the model with --precision fp32 too"
         )
-    chosen = _best({n: tried[n].ratio or np.inf for n in faithful}, {n for n in faithful if of[n].rounds})
+    chosen = choose({n: tried[n].ratio or np.inf for n in faithful}, {n for n in faithful if of[n].rounds})
     return Tuned(tuple(tried), chosen, read_manifest(Path(tried[chosen].folder)).digest, limit)
 
 
-def _best(ratios: Mapping[int, float], rounding: Container[int]) -> int:
+def choose(ratios: Mapping[int, float], rounding: Container[int]) -> int:
     """Of candidates by their time over the default's, number 0: the fastest; or an exact one that is nearly as fast."""
 
     def fastest(numbers: Iterable[int]) -> int:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rlaif_fast.bundle.folder import read_manifest
-from rlaif_fast.bundle.home import BUNDLES, CHECKED, FINISHED, READINGS, home
+from rlaif_fast.bundle.home import BUNDLES, CHECKED, ENGINES, FINISHED, READINGS, home
 from rlaif_fast.bundle.hub import downloads, forget_empty
 from rlaif_fast.errors import BundleError
 
@@ -23,8 +23,9 @@ class Entry:
     Attributes:
         name: what ``cache remove`` takes.
         kind: ``bundle``, ``download`` (a published bundle), ``self-tests`` (which bundles passed on this machine),
-            ``readings`` (what ``select`` read), ``finished`` (what made the files of finished runs), ``leftover`` of a
-            stopped export or download, ``damaged`` (no readable manifest) or ``link``.
+            ``readings`` (what ``select`` read), ``finished`` (what made the files of finished runs), ``engines``
+            (what was measured of them), ``leftover`` of a stopped export or download, ``damaged`` (no readable
+            manifest) or ``link``.
         what: a few words for people.
         bytes: of its files; a link has none.
         made: when it was written, seconds since 1970.
@@ -47,6 +48,7 @@ def entries() -> list[Entry]:
     for name, kind, holds in (
         (CHECKED, "self-tests", "passed on this machine"), (READINGS, "readings", "prompts that select read through"),
         (FINISHED, "finished", "remembered with the run that made it"),
+        (ENGINES, "engines", "measured on this machine"),
     ):  # fmt: skip
         path = home() / name
         if path.is_symlink() or path.is_dir():

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from rlaif_fast.bundle.graph_guard import check_graph
+from rlaif_fast.bundle.home import name_of
 from rlaif_fast.bundle.manifest import (
     FILES,
     HEAD,
@@ -63,7 +64,7 @@ class Bundle:
             kinds: of the template; by default any.
         """
         self.folder = Path(folder)
-        self.manifest = read_manifest(self.folder).through(template, kinds)
+        self.manifest = read_manifest(self.folder).through(template, kinds, name_of(self.folder))
         for name in FILES:
             self._open(name).close()
         self.graph, self.tokenizer = self._read(MODEL), self._read(TOKENIZER)
@@ -101,7 +102,7 @@ class Bundle:
         Raises BundleError as opening it does.
         """
         found = copy(self)
-        found.manifest = self.manifest.through(template, kinds)
+        found.manifest = self.manifest.through(template, kinds, name_of(self.folder))
         found.arrays = found._arrays()
         return found
 

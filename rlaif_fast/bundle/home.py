@@ -14,7 +14,7 @@ DEFAULT_MODEL = "smollm2-135m-instruct"
 # In the cache folder: bundles by name, those of the hub, which passed their self-test, what `select` read, and what
 # made finished files.
 BUNDLES, DOWNLOADS, CHECKED, READINGS = "bundles", "downloads", "checked", "readings"
-FINISHED = "finished"
+FINISHED, ENGINES = "finished", "engines"  # and what was measured of engines
 PRECISIONS = ("int8", "fp32")  # in the order that bundles of one model are looked for
 
 
@@ -36,6 +36,12 @@ def default_bundle() -> Path | None:
     """The embedded default's folder; None where it is not exported yet."""
     folders = (bundle_folder(DEFAULT_MODEL, precision) for precision in PRECISIONS)
     return next((folder for folder in folders if folder.exists()), None)
+
+
+def name_of(folder: Path) -> str:
+    """What ``-b`` takes for a bundle's folder, as short as it can be: its name alone in the cache folder."""
+    inside = folder.parent.resolve() == (home() / BUNDLES).resolve()
+    return folder.name if inside and not Path(folder.name).exists() else str(folder)
 
 
 def find_bundle(path_or_id: str | Path) -> Path:

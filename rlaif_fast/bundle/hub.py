@@ -1,4 +1,4 @@
-"""The Hugging Face hub as a place for bundles: names there, what is kept of it here, and its errors in one line."""
+"""The Hugging Face hub as a place for bundles: names there, what is kept of it here, and its errors as BundleError."""
 
 from __future__ import annotations
 
@@ -12,17 +12,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rlaif_fast.bundle.home import DOWNLOADS, home
-from rlaif_fast.errors import BundleError, RlaifFastError, escaped, lacks_memory
+from rlaif_fast.errors import BundleError, RlaifFastError, lacks_memory
+from rlaif_fast.files.hub_errors import hub_reason
 
 MAIN = "main"  # the branch that is meant where none is named
 _NAME = re.compile(r"([A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*)(?:@([^\s@]+))?", re.ASCII)
 _COMMIT = re.compile("[0-9a-f]{40}")
 _REFS = "refs.json"
-_LONGEST = 200  # characters of a library's own words
-_SECRETS = (  # what may stand in them, and what stands there instead
-    (re.compile(r"hf_\w{4,}", re.ASCII), "hf_***"),
-    (re.compile(r"(?<=//)[^/\s@]+@"), ""),
-)
 
 
 @dataclass(frozen=True)
@@ -113,7 +109,6 @@ def asked(what: object, advice: str = "") -> Iterator[None]:
     Nothing of what was raised is kept: a traceback of it could hold the token. This package's own errors, a lack of
     memory and what the file system refuses pass.
     """
-    from huggingface_hub import errors
     from huggingface_hub.utils import disable_progress_bars
 
     if sys.stderr is None or not sys.stderr.isatty():
@@ -125,30 +120,4 @@ def asked(what: object, advice: str = "") -> Iterator[None]:
     except Exception as error:
         if lacks_memory(error) or (isinstance(error, OSError) and error.filename is not None):
             raise
-        reason = _words(error)
-        if isinstance(error, errors.OfflineModeIsEnabled):
-            reason = "HF_HUB_OFFLINE is set, and the hub is not asked"
-        elif isinstance(error, errors.GatedRepoError):
-            reason = "a gated repository: ask its owner for access on its page, and set HF_TOKEN"
-        elif isinstance(error, errors.RepositoryNotFoundError):
-            reason = "the hub has no such repository, or shows it to no one without the right token (HF_TOKEN)"
-        elif isinstance(error, errors.RevisionNotFoundError):
-            reason = "the repository has no such branch, tag or commit"
-        elif getattr(getattr(error, "response", None), "status_code", 0) in (401, 403):
-            reason = "the hub refuses it to this token, or to none; set HF_TOKEN to one that may"
-        elif not isinstance(error, (errors.HfHubHTTPError, ValueError)):
-            reason = f"the hub cannot be reached ({reason})"
-        raise BundleError(f"{what}: {reason}{advice}") from None
-
-
-def _words(error: Exception) -> str:
-    """An error's own words, in one line."""
-    from huggingface_hub import get_token
-
-    text = f"{type(error).__name__}: {' '.join(str(error).split())}"
-    with suppress(Exception):
-        if token := get_token():
-            text = text.replace(token, "***")
-    for secret, instead in _SECRETS:
-        text = secret.sub(instead, text)
-    return escaped(text[:_LONGEST]).rstrip(": ")
+        raise BundleError(f"{what}: {hub_reason(error)}{advice}") from None

@@ -5,9 +5,11 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import asdict, dataclass, field, replace
+from shlex import quote
 from typing import Any
 
 from rlaif_fast.bundle.home import PRECISIONS
+from rlaif_fast.bundle.names import no_such_prompt
 from rlaif_fast.bundle.prompt import BundlePrompt, FileEntry
 from rlaif_fast.bundle.typed_json import mapping, no_constant, record, typed
 from rlaif_fast.errors import BundleError, TemplateError
@@ -80,8 +82,11 @@ class Manifest:
         """The one that is meant."""
         return self.prompts[self.chosen]
 
-    def through(self, name: str | None, kinds: Kinds | None = None) -> Manifest:
+    def through(self, name: str | None, kinds: Kinds | None = None, bundle: str = "BUNDLE") -> Manifest:
         """The same, seen through the prompt of that name; without one through the first, of one of ``kinds`` if given.
+
+        Args:
+            bundle: what commands take for the bundle, for messages.
 
         Raises:
             BundleError: there is none.
@@ -89,7 +94,7 @@ class Manifest:
         for number, prompt in enumerate(self.prompts):
             if prompt.name == name if name is not None else kinds is None or isinstance(prompt.template, kinds):
                 return replace(self, chosen=number)
-        there = ", ".join(prompt.name for prompt in self.prompts)
+        there = [prompt.name for prompt in self.prompts]
         if self.is_reward_model:
             why = (
                 f"it has no prompt {name!r}; leave --template out"
@@ -101,15 +106,12 @@ class Manifest:
                 f" alone, {why}"
             )
         if name is not None:
-            raise BundleError(
-                f"{self.model.id} ({self.precision}): no prompt {name!r} in this bundle, there is: {there};"
-                f" add it with rlaif-fast prompt add BUNDLE --template {name}"
-            )
+            raise BundleError(f"{self.model.id} ({self.precision}): {no_such_prompt(name, there, bundle)}")
         for_scores = kinds is not None and ScoreTemplate in kinds
         what, example = ("scores", "score-summary") if for_scores else ("pairs", "summary")
         raise BundleError(
-            f"{self.model.id} ({self.precision}): no prompt for {what} in this bundle, there is: {there};"
-            f" add one with rlaif-fast prompt add BUNDLE --template {example}"
+            f"{self.model.id} ({self.precision}): no prompt for {what} in this bundle, there is: {', '.join(there)};"
+            f" to add one: rlaif-fast prompt add {quote(bundle)} --template {example}"
         )
 
     @property

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable
-from difflib import get_close_matches
+from collections.abc import Iterable, Sequence
 from pathlib import Path
+from shlex import quote
 
 from rlaif_fast.bundle.home import BUNDLES, DEFAULT_MODEL, home
 from rlaif_fast.errors import BundleError
+from rlaif_fast.prompts.built_in import BUILT_IN
+from rlaif_fast.prompts.judge_models import JUDGE_MODELS
+from rlaif_fast.prompts.score_template import SCORE_TEMPLATES
+from rlaif_fast.wording import near
 
-_LIKE = 0.75  # of difflib's ratio, from which on a name is worth suggesting
 _HUB_ID = re.compile(r"[\w][\w.-]*/[\w][\w.-]*")
 
 
@@ -24,22 +27,39 @@ def no_such_bundle(path: Path) -> str:
         hint = f" (or did you mean {near}?)" if near else ""
         return f"{name}: not exported yet; `rlaif-fast export {name}` makes the bundle{hint}"
     if near:
-        return f"{name}: no such bundle; did you mean {near}? (`rlaif-fast cache list` shows what there is)"
+        return f"{name}: no such bundle; did you mean {near}? (`rlaif-fast list` shows what there is)"
     return f"{name}: no such folder; give a bundle, `rlaif-fast export MODEL` makes one"
+
+
+def no_such_prompt(name: str, there: Sequence[str], bundle: str) -> str:
+    """What is said of a prompt's name that a bundle does not have: how it is added, or the one that was meant.
+
+    Args:
+        there: the names it has.
+        bundle: what the command takes for it.
+    """
+    has = f"no prompt {name!r} in this bundle, there is: {', '.join(there)}"
+    template = name.removesuffix("-chat")
+    if template in {**BUILT_IN, **SCORE_TEMPLATES, **JUDGE_MODELS}:
+        chat = " --chat yes" if template != name else ""
+        return f"{has}; to add it: rlaif-fast prompt add {quote(bundle)} --template {template}{chat}"
+    if meant := near(name, there):
+        return f"{has}; did you mean {meant}?"
+    return f"{has}; to add one of your own: rlaif-fast prompt add {quote(bundle)} --template FILE.toml"
 
 
 def require_no_slip(name: str) -> None:
     """Raise BundleError where only case or dashes tell ``name`` from one that is at hand: the hub need not be asked."""
     near = nearest(name, (one for one in at_hand() if one != name))
     if near is not None and _plain(near) == _plain(name):
-        raise BundleError(f"{name}: no such bundle; did you mean {near}? (`rlaif-fast cache list` shows what there is)")
+        raise BundleError(f"{name}: no such bundle; did you mean {near}? (`rlaif-fast list` shows what there is)")
 
 
 def nearest(name: str, names: Iterable[str]) -> str | None:
     """The one of ``names`` that ``name`` is likely meant for, whatever its case and dashes; None for none."""
     plain = {_plain(one): one for one in sorted(names)}
-    found = get_close_matches(_plain(name), plain, n=1, cutoff=_LIKE)
-    return plain[found[0]] if found else None
+    found = near(_plain(name), plain)
+    return plain[found] if found else None
 
 
 def at_hand() -> list[str]:

@@ -7,7 +7,15 @@ from typing import TYPE_CHECKING
 
 import click
 
-from rlaif_fast.commands.options import bundle_and_template, engine_option
+from rlaif_fast.commands.headings import Command, option
+from rlaif_fast.commands.options import (
+    bundle_and_template,
+    columns,
+    engine_option,
+    kind_option,
+    part_of,
+    threads_option,
+)
 
 if TYPE_CHECKING:
     from rlaif_fast.bench.report import Report
@@ -16,29 +24,33 @@ _FILE = click.Path(dir_okay=False, path_type=Path)
 _SHARE = click.FloatRange(0, 1)
 
 
-@click.command()
+@click.command(cls=Command)
 @click.argument("pairs", type=click.Path(allow_dash=True))
+@kind_option
+@option("Input", "--fields", help="Field mapping, as in judge.")
+@columns
+@option("Input", "--limit", type=click.IntRange(min=1), help="Take the first N rows only.")
 @bundle_and_template
-@click.option("--reference", metavar="MODEL", help="Judge with PyTorch as well, in turns; MODEL as in export.")
-@click.option("--limit", type=click.IntRange(min=1), help="Measure the first N pairs only.")
-@click.option("--threads", type=click.IntRange(min=0), default=0, help="[default: the usable physical cores]")
+@option("Judging", "--reference", metavar="MODEL", help="Judge with PyTorch as well, in turns; MODEL as in export.")
+@option("Judging", "--repeat", type=click.IntRange(min=1), default=1, show_default=True, help="Time each pair R times.")
+@threads_option
 @engine_option
-@click.option("--repeat", type=click.IntRange(min=1), default=1, show_default=True, help="Time each pair R times.")
-@click.option("--json", "json_file", type=_FILE, help="Write every figure, and those of each pair.")
-@click.option("--markdown", "markdown_file", type=_FILE, help="Write the tables.")
-@click.option("--html", "html_file", type=_FILE, help="Write a report with plots, one file.")
-@click.option("--min-speedup", type=click.FloatRange(min=0), help="Fail below this ratio to the reference.")
-@click.option("--max-flips", type=_SHARE, help="Fail where a larger share of the labels differs.")
-@click.option("--max-delta", type=click.FloatRange(min=0), help="Fail where a log-odds differs by more.")
-@click.option("--baseline", type=_FILE, help="The --json of an older run.")
-@click.option("--max-regression", type=click.FloatRange(min=0),
-              help="Fail where speed or memory is worse than the baseline's by a larger share.")  # fmt: skip
+@option("Output", "--json", "json_file", type=_FILE, help="Write every figure, and those of each pair.")
+@option("Output", "--markdown", "markdown_file", type=_FILE, help="Write the tables.")
+@option("Output", "--html", "html_file", type=_FILE, help="Write a report with plots, one file.")
+@option("Thresholds", "--min-speedup", type=click.FloatRange(min=0), help="Fail below this ratio to the reference.")
+@option("Thresholds", "--max-flips", type=_SHARE, help="Fail where a larger share of the labels differs.")
+@option("Thresholds", "--max-delta", type=click.FloatRange(min=0), help="Fail where a log-odds differs by more.")
+@option("Thresholds", "--baseline", type=_FILE, help="The --json of an older run.")
+@option("Thresholds", "--max-regression", type=click.FloatRange(min=0), help="Fail where speed or memory is worse than"
+        " the baseline's by a larger share.")  # fmt: skip
 @click.pass_context
 def bench(
     context: click.Context, pairs: str, bundle: str | None, template: str | None, reference: str | None,
     limit: int | None, threads: int, engine: str, repeat: int, json_file: Path | None, markdown_file: Path | None,
     html_file: Path | None, min_speedup: float | None, max_flips: float | None, max_delta: float | None,
-    baseline: Path | None, max_regression: float | None,
+    baseline: Path | None, max_regression: float | None, kind: str | None, fields: str | None, split: str | None,
+    config: str | None, revision: str | None, carry: tuple[str, ...],
 ) -> None:  # fmt: skip
     """Measure a bundle on PAIRS: latency, throughput, start, memory.
 
@@ -61,6 +73,7 @@ def bench(
     from rlaif_fast.reports.console import Steps
     from rlaif_fast.reports.tables import print_tables
     from rlaif_fast.reports.terminal import say
+    from rlaif_fast.runtime.cpu import busy
 
     wanted = ((json_file, Report.to_json), (markdown_file, Report.to_markdown), (html_file, _html))
     check_reports(
@@ -71,10 +84,10 @@ def bench(
     limits = gate.Thresholds(
         min_speedup, max_flips, max_delta, max_regression, gate.read_baseline(baseline) if baseline else None
     )
-    measured = read_set(pairs, limit)
+    measured = read_set(pairs, limit, kind, fields, part=part_of(split, config, revision), carry=carry)
     folder = bundle_folder_of(bundle)
     name = prompt_name(folder, template, (Template,))
-    folder, engine = settled(folder, engine, threads, name)
+    folder, engine = settled(folder, engine, threads, name, spin=not busy())
     plan = Plan(measured, folder, name, reference, threads, repeat, command_line(context), engine, limits.baseline)
     with Steps().shown() as steps:
         report = run(plan, steps)

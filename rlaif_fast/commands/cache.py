@@ -7,8 +7,10 @@ import sys
 
 import click
 
+from rlaif_fast.commands.slips import Group
 
-@click.group()
+
+@click.group(cls=Group)
 def cache() -> None:
     """The cache folder: where it is, what it holds, taking things out of it."""
 

@@ -15,6 +15,7 @@ from rlaif_fast.commands.headings import Command, option
 from rlaif_fast.commands.prompt_options import CHAT, named_templates, other_templates, prompt_options
 from rlaif_fast.errors import ExportError, TemplateError
 from rlaif_fast.files.targets import folder_of
+from rlaif_fast.wording import counted
 
 if TYPE_CHECKING:
     from rlaif_fast.prompts.kinds import Askable
@@ -157,7 +158,10 @@ def export(
             steps.say(note)
         if unused := source.unused:
             which = ", ".join(unused) if verbose else f"{unused[0]}, ... (--verbose names all)"
-            steps.say(f"{len(unused)} tensors of the files are computed from the configuration instead: {which}")
+            are = "is" if len(unused) == 1 else "are"
+            steps.say(
+                f"{counted(len(unused), 'tensor')} of the files {are} computed from the configuration instead: {which}"
+            )
     click.echo(os.fsencode(path))
 
 

@@ -8,7 +8,9 @@ from typing import Any, TypeVar
 import click
 
 F = TypeVar("F", bound=Callable[..., Any])
-HEADINGS = ("Input", "Prompt", "Judging", "Precision", "Network", "Speed", "Output", "Other options")  # in this order
+HEADINGS = (
+    "Input", "Prompt", "Judging", "Precision", "Network", "Speed", "Output", "Thresholds", "Other options",
+)  # in this order  # fmt: skip
 _COLUMN = 30  # characters: click's width of a column of terms
 
 

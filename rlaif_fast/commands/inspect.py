@@ -6,6 +6,7 @@ import json
 from collections import Counter
 from dataclasses import asdict
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING
 
 import click
@@ -13,26 +14,33 @@ import click
 from rlaif_fast.commands.options import template_option
 
 if TYPE_CHECKING:
+    from rlaif_fast.bundle.folder import Bundle
     from rlaif_fast.bundle.manifest import Manifest
     from rlaif_fast.bundle.prompt import Fidelity
     from rlaif_fast.judging.pair_cost import PairCost
-    from rlaif_fast.runtime.engine_choice import Tried
+    from rlaif_fast.runtime.engine_choice import Tried, Tuned
 
 
 @click.command()
-@click.argument("bundle")
+@click.argument("bundle", required=False)
 @template_option
 @click.option("--check", is_flag=True, help="Judge the prompt's probes here and compare with its stored answers.")
+@click.option("-v", "--verbose", is_flag=True, help="Show the labels' tokens, the graph, engines and versions too.")
 @click.option("--json", "as_json", is_flag=True, help="The manifest as JSON, and each prompt's cost of a pair.")
-def inspect(bundle: str, template: str | None, check: bool, as_json: bool) -> None:
-    """Show what BUNDLE is: its model, prompts, graph, and fidelity through one of the prompts. Checks its files."""
+def inspect(bundle: str | None, template: str | None, check: bool, verbose: bool, as_json: bool) -> None:
+    """Show what BUNDLE is: model and size, how faithful and how fast it is, and its prompts. Checks its files.
+
+    Without BUNDLE it is the embedded default's. How faithful it is, and what a pair costs, is of one prompt.
+    """
     from rlaif_fast.bundle.folder import Bundle
-    from rlaif_fast.bundle.home import find_bundle
+    from rlaif_fast.bundle.home import DEFAULT_MODEL, default_bundle, find_bundle
     from rlaif_fast.bundle.manifest import TOKENIZER
     from rlaif_fast.judging.pair_cost import bundle_costs
     from rlaif_fast.prompts.tokenizer import PromptTokenizer
+    from rlaif_fast.runtime.engine_choice import remembered
 
-    opened = Bundle(find_bundle(bundle), template)
+    folder = find_bundle(bundle) if bundle is not None else default_bundle() or Path(DEFAULT_MODEL)
+    opened = Bundle(folder, template)
     opened.check_files()
     tokenizer = PromptTokenizer.from_bytes(opened.tokenizer, str(opened.folder / TOKENIZER))
     costs = bundle_costs(opened.manifest, tokenizer)
@@ -43,7 +51,8 @@ def inspect(bundle: str, template: str | None, check: bool, as_json: bool) -> No
     from rlaif_fast.reports.console import stdout
     from rlaif_fast.reports.tables import listing
 
-    rows = _lines(opened.manifest, costs.get(opened.manifest.prompt.name))
+    table = remembered(folder)
+    rows = _summary(opened, costs.get(opened.manifest.prompt.name), table)
     if check:
         from rlaif_fast.judging.sessions import session_of
         from rlaif_fast.runtime import selftest
@@ -51,33 +60,58 @@ def inspect(bundle: str, template: str | None, check: bool, as_json: bool) -> No
         session = session_of(opened.manifest.prompt.template)(opened)
         worst = selftest.check(opened.manifest, session.answer)
         rows.append(("checked", f"this machine answers the probes as the exporting one did, within {worst:.2g}"))
-    rows += [*_tuned(opened.folder), ("folder", str(opened.folder))]
+    if verbose:
+        rows += _details(opened.manifest, table)
     stdout().print(listing(rows))
 
 
-def _lines(manifest: Manifest, cost: PairCost | None = None) -> list[tuple[str, str]]:
+def _summary(opened: Bundle, cost: PairCost | None, table: Tuned | None) -> list[tuple[str, str]]:
+    """What people ask first."""
+    from rlaif_fast.bundle.home import name_of
+    from rlaif_fast.prompts.score_template import ScoreTemplate
+
+    manifest, name = opened.manifest, name_of(opened.folder)
+    model, prompt, of = manifest.model, manifest.prompt, manifest.prompt.fidelity
+    megabytes = sum(file.bytes for file in manifest.all_files.values()) / 1e6
+    scores = [one.name for one in manifest.prompts if isinstance(one.template, ScoreTemplate)]
+    pairs = [one.name for one in manifest.prompts if one.name not in scores]
+    kinds = [(f"for {kind}", names) for kind, names in (("pairs", pairs), ("scores", scores)) if names]
+    if manifest.is_reward_model:
+        kinds = [("of a reward model", pairs)]
+    flips = f"{round(of.flips * of.pairs)} of {of.pairs} labels differ from PyTorch fp32's"
+    bfloat16 = f"; PyTorch's own bfloat16: {_errors(prompt.bfloat16)}" if prompt.bfloat16 else ""
+    if table is None or table.choice.ms is None:
+        timed = f"not measured on this machine: rlaif-fast tune {quote(name)}"
+    else:
+        timed = f"{table.choice.ms:,.0f} ms a pair on this machine, by {_called(table.choice)}"
+    return [
+        ("model", f"{model.id} ({model.architecture}, {model.parameters / 1e6:,.1f} M parameters,"
+                  f" licence {model.licence or 'unknown'})"),
+        ("bundle", f"{manifest.precision}, {megabytes:,.1f} MB, digests match"),
+        ("context", f"{manifest.maximum_length:,} tokens, {len(prompt.prefix_ids)} of them baked"),
+        *[("" if number else "prompts", f"{kind}: {', '.join(names)}") for number, (kind, names) in enumerate(kinds)],
+        ("fidelity", f"{flips}, |difference in {_unit(manifest)}| {_errors(of)}; through {prompt.name},"
+                     f" {of.prompts}{bfloat16}"),
+        ("alignment", f"with people's labels, on your own pairs: rlaif-fast eval LABELLED -b {quote(name)}"),
+        *([("a pair", cost.said(prompt.template))] if cost else []),
+        ("speed", timed),
+        ("folder", str(opened.folder)),
+    ]  # fmt: skip
+
+
+def _details(manifest: Manifest, table: Tuned | None) -> list[tuple[str, str]]:
+    """Where it comes from, the labels' tokens, the whole fidelity card, what is in the graph, and the engines."""
     model, prompt, counts = manifest.model, manifest.prompt, Counter(manifest.passes)
-    first, *others = (one.name for one in manifest.prompts)
-    megabytes = sum(f.bytes for f in (*manifest.files.values(), *(one.file for one in manifest.prompts))) / 1e6
     layers = counts["fused_attention"] + counts["attention_of_judged"]
     norms = counts["fused_norms"] + counts["single_norms"]
-    from rlaif_fast.prompts.kinds import FOR_PAIRS
-
-    unit = "log-odds" if isinstance(prompt.template, FOR_PAIRS) else "score"
     labels = zip(prompt.template.labels, prompt.label_ids, strict=True)
     answers = ", ".join(f"{text!r} = token {token}" for text, token in labels)
+    unit = _unit(manifest)
     return [
-        ("model", f"{model.id} ({model.architecture}, {model.parameters / 1e6:,.1f} M parameters)"),
         ("revision", model.revision or "-"),
-        ("licence", model.licence or "unknown"),
-        ("precision", manifest.precision),
-        ("prompts", f"{first}, the first; {', '.join(others)}" if others else first),
-        ("template", prompt.name),
         ("labels", "none: its head gives each response a reward" if manifest.is_reward_model else answers),
-        ("context", f"{manifest.maximum_length:,} tokens, {len(prompt.prefix_ids)} of them baked"),
-        *([("a pair", cost.said(prompt.template))] if cost else []),
-        ("fidelity", f"{_card(prompt.fidelity, unit)}; against PyTorch fp32 on {prompt.fidelity.prompts},"
-                     " by onnxruntime where it was exported"),
+        ("by margin", f"{_card(prompt.fidelity, unit)}; against PyTorch fp32 on {prompt.fidelity.prompts},"
+                      " by onnxruntime where it was exported"),
         *([("", f"PyTorch bfloat16: {_card(prompt.bfloat16, unit)}; on {prompt.bfloat16.prompts}")]
           if prompt.bfloat16 else []),
         ("attention", f"{counts['fused_attention']} of {layers} layers fused (GroupQueryAttention);"
@@ -89,27 +123,39 @@ def _lines(manifest: Manifest, cost: PairCost | None = None) -> list[tuple[str, 
           if manifest.precision == "int8" else []),
         ("norms", f"{counts['fused_norms']} of {norms} fused with the residual addition"),
         ("operators", ", ".join(f"{n} {op}" for op, n in manifest.operators.items())),
-        ("files", f"{megabytes:,.1f} MB, digests match"),
         ("made with", ", ".join(f"{name} {v}" for name, v in sorted(manifest.tools.items()))),
+        *_tuned(table),
     ]  # fmt: skip
 
 
-def _tuned(folder: Path) -> list[tuple[str, str]]:
-    """What `tune` measured on this machine, a row a variant; nothing where it was never run."""
-    from rlaif_fast.runtime.engine_choice import remembered
+def _unit(manifest: Manifest) -> str:
+    from rlaif_fast.prompts.kinds import FOR_PAIRS
 
-    table = remembered(folder)
+    return "log-odds" if isinstance(manifest.prompt.template, FOR_PAIRS) else "score"
+
+
+def _errors(of: Fidelity) -> str:
+    return f"mean {of.mean:.2g}, max {of.max:.2g}"
+
+
+def _tuned(table: Tuned | None) -> list[tuple[str, str]]:
+    """What was measured on this machine, a row a variant; nothing where nothing was."""
     if table is None:
         return []
-    rows = [f"{one.engine} on the {one.precision} bundle: {_outcome(one)}" for one in table.tried]
+    rows = [f"{_called(one)}: {_outcome(one)}" for one in table.tried]
     rows[table.chosen] += ", chosen"
-    return [("here" if number == 0 else "", row) for number, row in enumerate(rows)]
+    return [("engines" if number == 0 else "", row) for number, row in enumerate(rows)]
+
+
+def _called(one: Tried) -> str:
+    return f"{one.engine} on the {one.precision} bundle"
 
 
 def _outcome(one: Tried) -> str:
-    if one.ratio is None or one.mean is None or one.max is None:
+    if one.ratio is None:
         return one.refusal
-    return f"{one.ratio:.2f} of onnxruntime's time, |difference| mean {one.mean:.2g}, max {one.max:.2g}"
+    errors = f", |difference| mean {one.mean:.2g}, max {one.max:.2g}" if None not in (one.mean, one.max) else ""
+    return f"{one.ratio:.2f} of onnxruntime's time{errors}"
 
 
 def _card(f: Fidelity, unit: str) -> str:

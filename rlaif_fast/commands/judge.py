@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -10,7 +9,17 @@ from typing import TYPE_CHECKING, Any, Literal
 import click
 
 from rlaif_fast.commands.headings import Command, option
-from rlaif_fast.commands.options import bundle_and_template, check_mark, check_show, finish, give_way, reading, running
+from rlaif_fast.commands.options import (
+    bundle_and_template,
+    check_mark,
+    check_show,
+    finish,
+    give_way,
+    part_of,
+    reading,
+    running,
+)
+from rlaif_fast.commands.table import check_table, print_verdicts, table_option
 from rlaif_fast.commands.verdict_options import calibration_of, calibration_option, check_orders, opened_judge
 
 if TYPE_CHECKING:
@@ -48,7 +57,7 @@ _SAMPLED = ("prior", "auto")
         " this.")  # fmt: skip
 @option("Output", "--only-consistent", is_flag=True, help="Drop verdicts whose two orders disagree.")
 @option("Output", "--mark", is_flag=True, help="With the two above: keep such rows, and write kept: false.")
-@option("Output", "--table", is_flag=True, help="Print a table for people instead of rows.")
+@table_option
 @click.pass_context
 def judge(
     context: click.Context, pairs: str, bundle: str | None, template: str | None, output: Path | None, restart: bool,
@@ -56,20 +65,22 @@ def judge(
     mark: bool, on_error: str, on_long: str, orders: AnyOrders, sample: int | None, disagreement: float | None,
     exact: bool, calibration: Path | None, profile_file: Path | None, limit: int | None, window: int | None,
     threads: int, engine: str, nice: int | None, table: bool, verbose: bool, split: str | None,
-    carry: tuple[str, ...], show: int | None,
+    config: str | None, revision: str | None, carry: tuple[str, ...], show: int | None,
 ) -> None:  # fmt: skip
     """Judge PAIRS: JSON Lines, a JSON array, CSV, Parquet, a datasets folder, or - for standard input.
 
     A row has instruction, response_0 and response_1, maybe id; other fields are carried along, but those that belong
     to the question (input, system, …) are shown with it. The schemas of TRL, UltraFeedback, distilabel and AlpacaEval
-    are recognised; --show prints what the judge is shown. Each pair is judged in both orders by default, because
-    small judges prefer a position more than a response. The rows of a file are checked before the first is judged.
-    The output appears only when it is complete; an interrupted run resumes with the same command.
+    are recognised; --show prints what the judge is shown. A row out has the judge's label, 1 or 2; the label of a
+    person that came with the row counts from 0 (human_label), and is there as 1 or 2 too (human_label_from_1).
+
+    Each pair is judged in both orders by default, because small judges prefer a position more than a response. The
+    rows of a file are checked before the first is judged. The output appears only when it is complete; an interrupted
+    run resumes with the same command.
     """
     from rlaif_fast.commands.default import bundle_folder_of
     from rlaif_fast.commands.lines import line_of, print_lines
     from rlaif_fast.commands.show import show_pairs
-    from rlaif_fast.commands.table import print_table
     from rlaif_fast.files.keeping import Keep, Sieve
     from rlaif_fast.files.writing import check_target, convert, trl_row
     from rlaif_fast.judging.pair_run import PairRun
@@ -86,27 +97,27 @@ def judge(
     sieve = Sieve(Keep(min_margin, only_consistent, mark))
     if output is not None:
         output = check_target(output, [pairs, *map(str, filter(None, (calibration, profile_file)))])
-    with open_pairs(pairs, kind, fields, say, split=split, carry=carry) as intake:
+    part = part_of(split, config, revision, output, restart=restart)
+    with open_pairs(pairs, kind, fields, say, part=part, carry=carry) as intake:
         if show is not None:
             count = show if limit is None else min(show, limit)
             shown = bundle if bundle or profile is None else str(profile.folder)
             if show_pairs(intake, shown, template, count, orders, on_error == "skip"):
                 context.exit(1)
             return
-        rows = RunInput(intake.pairs, intake.restartable, limit=limit, skip=on_error == "skip", output=output)
+        rows = RunInput(
+            intake.pairs, intake.restartable, limit=limit, skip=on_error == "skip", output=output, origin=intake.origin
+        )  # fmt: skip
         rows.check()
         folder = bundle_folder_of(bundle) if bundle or profile is None else profile.folder
-        started, spin = time.perf_counter(), not give_way(nice)
         loaded, precise = opened_judge(
-            folder, template, threads, spin, engine, exact=exact, only_consistent=only_consistent
-        )
+            folder, template, threads, not give_way(nice), engine, exact=exact, only_consistent=only_consistent,
+            verbose=verbose,
+        )  # fmt: skip
         calibrated = calibration_of(calibration, loaded)
         if profile is not None and profile_file is not None:
             profile.require_judge(loaded.digest, profile_file)
             calibrated = profile.calibration
-        if verbose:
-            seconds = time.perf_counter() - started
-            say(f"{loaded.manifest.name}, loaded in {seconds:.2f} s\n{loaded.describe()}")
         run = PairRun(
             rows, loaded, orders=orders, sample=sample, disagreement=disagreement, exact=precise,
             calibration=calibrated, shorten=on_long == "truncate", window=window, sieve=sieve,
@@ -116,7 +127,7 @@ def judge(
             made = {"to": to, "min-margin": min_margin, "only-consistent": only_consistent, "mark": mark}
             run.to_file(partial(convert, to=form, keep=sieve), made, restart=restart)
         elif table:
-            run.to_screen(lambda found: print_table(sieve(verdict.row() for verdict in found)))
+            run.to_screen(lambda found: print_verdicts(sieve(verdict.row() for verdict in found)))
         else:
             line = (lambda row: line_of(trl_row(row))) if to == "trl" else line_of
             run.to_screen(lambda found: print_lines(sieve(verdict.row() for verdict in found), line))
@@ -125,10 +136,10 @@ def judge(
 
 def _check_usage(given: dict[str, Any]) -> None:
     """Raise UsageError where options do not go together."""
-    orders, output = given["orders"], given["output"]
+    orders = given["orders"]
     check_mark(given, "min_margin", "only_consistent")
-    if given["table"] and (output or given["to"] != "rows"):
-        raise click.UsageError("--table is printed; it takes neither --output nor --to")
+    if given["table"]:
+        check_table(given["output"], given["to"])
     if orders in _SAMPLED and given["calibration"]:
         raise click.UsageError(f"--calibration takes --orders both or forward: it was not fitted to {orders}'s p1")
     if given["sample"] is not None and orders not in _SAMPLED:

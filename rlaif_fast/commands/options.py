@@ -12,6 +12,7 @@ import click
 from rlaif_fast.commands.headings import option
 
 if TYPE_CHECKING:
+    from rlaif_fast.files.source import Part
     from rlaif_fast.judging.run import Run
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -41,7 +42,10 @@ engine_option = option("Speed", "--engine", default="auto", envvar="RLAIF_FAST_E
 nice_option = option("Speed", "--nice", type=click.IntRange(0, 19), help="Process priority: 0 normal, 19 lowest."
                      f" [default: {_POLITE} on a machine in use, else 0]")  # fmt: skip
 _COLUMNS = (
-    option("Input", "--split", help="Split of a dataset folder that holds several: train, test, …"),
+    option("Input", "--split", help="Split of a data set that holds several: train, test, …"),
+    option("Input", "--config", metavar="NAME", help="Configuration of a data set of the hub that holds several."),
+    option("Input", "--revision", metavar="REV", help="Branch, tag or commit of a data set of the hub."
+           " [default: main]"),
     option("Input", "--carry", multiple=True, metavar="COLUMN", help="Carry a column along that would be taken for a"
            " part of the question. Repeatable."),
 )  # fmt: skip
@@ -63,17 +67,28 @@ _RUNNING = (
            " or .parquet, optionally with .gz or .zst appended. [default: standard output]"),
     option("Output", "--restart", is_flag=True, help="Begin anew: discard an interrupted run of this output, replace a"
            " finished one."),
-    option("Other options", "-v", "--verbose", is_flag=True, help="Show how the runtime was set up."),
+    option("Other options", "-v", "--verbose", is_flag=True, help="Show how the runtime was set up, and how long"
+           " loading took."),
 )  # fmt: skip
 
 
+def part_of(
+    split: str | None, config: str | None, revision: str | None, output: Path | None = None, *, restart: bool = False
+) -> Part:
+    """The part of a data set that options name, and what an interrupted run into ``output`` has read of it."""
+    from rlaif_fast.files.journal import begun_with
+    from rlaif_fast.files.source import Part
+
+    return Part(split, config, revision, {} if output is None or restart else begun_with(output))
+
+
 def reading(command: F) -> F:
-    """--from, --split, --carry, --limit, --on-error, --on-long and --show."""
+    """--from, --split, --config, --revision, --carry, --limit, --on-error, --on-long and --show."""
     return _all(_READING, command)
 
 
 def columns(command: F) -> F:
-    """--split and --carry."""
+    """--split, --config, --revision and --carry."""
     return _all(_COLUMNS, command)
 
 

@@ -14,6 +14,7 @@ import click
 from rlaif_fast.commands import exporter
 from rlaif_fast.commands.headings import Command, option
 from rlaif_fast.commands.prompt_options import CHAT, named_templates, prompt_options
+from rlaif_fast.commands.slips import Group
 from rlaif_fast.errors import BundleError, ExportError, TemplateError
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from rlaif_fast_export.sources.source import Source
 
 
-@click.group()
+@click.group(cls=Group)
 def prompt() -> None:
     """The prompts of a bundle: list them, add some, take some out. Its graph and its weights stay as they are."""
 

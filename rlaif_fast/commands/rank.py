@@ -10,13 +10,30 @@ from typing import TYPE_CHECKING, Any, Literal
 import click
 
 from rlaif_fast.commands.headings import Command, option
-from rlaif_fast.commands.options import bundle_and_template, check_mark, check_show, finish, give_way, reading, running
+from rlaif_fast.commands.options import (
+    bundle_and_template,
+    check_mark,
+    check_show,
+    finish,
+    give_way,
+    part_of,
+    reading,
+    running,
+)
+from rlaif_fast.commands.table import check_table, print_rankings, table_option
 from rlaif_fast.commands.verdict_options import calibration_of, calibration_option, check_orders, opened_judge
 
 if TYPE_CHECKING:
     from rlaif_fast.judging.judge import Orders
     from rlaif_fast.judging.preferences import Preferences
     from rlaif_fast.judging.ranking import Ranking, Which
+
+
+class _To(click.Choice):  # type: ignore[type-arg]  # generic in some versions of click only
+    """``pairs`` is what ``trl`` was called before."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        return super().convert("trl" if value == "pairs" else value, param, ctx)
 
 
 @click.command(cls=Command)
@@ -31,21 +48,22 @@ if TYPE_CHECKING:
         " for int8 are judged again by the fp32 bundle of the same model.")  # fmt: skip
 @calibration_option
 @running
-@option("Output", "--to", type=click.Choice(["rows", "pairs"]), default="rows", show_default=True,
+@option("Output", "--to", type=_To(["rows", "trl"]), default="rows", show_default=True,
         help="Rankings, or a preference file for TRL's trainers.")  # fmt: skip
 @option("Output", "--pairs", "which", type=click.Choice(["best-worst", "all"]),
-        help="With --to pairs: a row's best and worst, or every two. [default: best-worst]")  # fmt: skip
-@option("Output", "--min-margin", type=click.FloatRange(0, 1), default=0.0, help="With --to pairs: drop pairs with"
+        help="With --to trl: a row's best and worst, or every two. [default: best-worst]")  # fmt: skip
+@option("Output", "--min-margin", type=click.FloatRange(0, 1), default=0.0, help="With --to trl: drop pairs with"
         " |p1 - p2| below this.")  # fmt: skip
-@option("Output", "--only-consistent", is_flag=True, help="With --to pairs: drop pairs whose two orders disagree.")
+@option("Output", "--only-consistent", is_flag=True, help="With --to trl: drop pairs whose two orders disagree.")
 @option("Output", "--mark", is_flag=True, help="With the two above: keep such pairs, and write kept: false.")
+@table_option
 @click.pass_context
 def rank(
     context: click.Context, rows: str, bundle: str | None, template: str | None, fields: str | None,
-    to: Literal["rows", "pairs"], which: Which | None, orders: Orders, exact: bool, calibration: Path | None,
+    to: Literal["rows", "trl"], which: Which | None, orders: Orders, exact: bool, calibration: Path | None,
     min_margin: float, only_consistent: bool, mark: bool, kind: str | None, on_error: str, on_long: str,
     limit: int | None, output: Path | None, restart: bool, threads: int, engine: str, nice: int | None, verbose: bool,
-    split: str | None, carry: tuple[str, ...], show: int | None,
+    split: str | None, config: str | None, revision: str | None, carry: tuple[str, ...], show: int | None, table: bool,
 ) -> None:  # fmt: skip
     """Rank two or more responses a row, from verdicts on all their pairs, or from rewards.
 
@@ -70,24 +88,29 @@ def rank(
     if output is not None:
         output = check_target(output, [rows, *([str(calibration)] if calibration else [])])
     keep = Keep(min_margin, only_consistent, mark)
-    preferences = Preferences(which or "best-worst", keep) if to == "pairs" else None
-    with open_candidates(rows, kind, fields, say, split=split, carry=carry) as intake:
+    preferences = Preferences(which or "best-worst", keep) if to == "trl" else None
+    part = part_of(split, config, revision, output, restart=restart)
+    with open_candidates(rows, kind, fields, say, part=part, carry=carry) as intake:
         if show is not None:
             count = show if limit is None else min(show, limit)
             if show_candidates(intake, bundle, template, count, orders, on_error == "skip"):
                 context.exit(1)
             return
-        taken = RunInput(intake.candidates, intake.restartable, limit=limit, skip=on_error == "skip", output=output)
+        taken = RunInput(
+            intake.candidates, intake.restartable, limit=limit, skip=on_error == "skip", output=output,
+            origin=intake.origin,
+        )  # fmt: skip
         taken.check()
         folder = bundle_folder_of(bundle)
         judge, precise = opened_judge(
-            folder, template, threads, not give_way(nice), engine, exact=exact, only_consistent=only_consistent
-        )
+            folder, template, threads, not give_way(nice), engine, exact=exact, only_consistent=only_consistent,
+            verbose=verbose,
+        )  # fmt: skip
         ranker = Ranker(precise or judge, calibration_of(calibration, judge))
-        if verbose:
-            say(f"{ranker.judge.manifest.name}\n{ranker.judge.describe()}")
         run = RankingRun(taken, ranker, orders, shorten=on_long == "truncate", preferences=preferences)
-        if output is None:
+        if table:
+            run.to_screen(lambda found: print_rankings(ranking.row() for ranking in found))
+        elif output is None:
             run.to_screen(lambda found: print_lines(_rows(found, preferences), line_of))
         else:
             form = partial(convert, to="rankings")
@@ -101,11 +124,13 @@ def rank(
 
 def _check_usage(given: dict[str, Any]) -> None:
     """Raise UsageError where options do not go together."""
-    if given["which"] is not None and given["to"] != "pairs":
-        raise click.UsageError("--pairs needs --to pairs")
+    if given["table"]:
+        check_table(given["output"], given["to"])
+    if given["which"] is not None and given["to"] != "trl":
+        raise click.UsageError("--pairs needs --to trl")
     for name in ("min_margin", "only_consistent"):
-        if given[name] and given["to"] != "pairs":
-            raise click.UsageError(f"--{name.replace('_', '-')} needs --to pairs")
+        if given[name] and given["to"] != "trl":
+            raise click.UsageError(f"--{name.replace('_', '-')} needs --to trl")
     check_mark(given, "min_margin", "only_consistent")
     if given["exact"] and given["calibration"]:
         raise click.UsageError("--exact takes no --calibration: its bound is not one of calibrated p1s; fit one to the"

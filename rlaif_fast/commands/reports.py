@@ -41,7 +41,8 @@ def command_line(context: click.Context) -> str:
         if context.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE:
             value = context.params[name]
             flag = [] if isinstance(parameter, click.Argument) else [max(parameter.opts, key=len)]
-            values = value if parameter.multiple else [value]
+            several = parameter.multiple or parameter.nargs == -1
+            values = value if several else [value]
             words += flag if value is True else [word for one in values for word in (*flag, _word(one))]
     return shlex.join(words)
 

@@ -8,7 +8,17 @@ from pathlib import Path
 import click
 
 from rlaif_fast.commands.headings import Command, option
-from rlaif_fast.commands.options import bundle_and_template, check_mark, check_show, finish, give_way, reading, running
+from rlaif_fast.commands.options import (
+    bundle_and_template,
+    check_mark,
+    check_show,
+    finish,
+    give_way,
+    part_of,
+    reading,
+    running,
+)
+from rlaif_fast.commands.table import check_table, print_scores, table_option
 
 
 @click.command(cls=Command)
@@ -19,12 +29,13 @@ from rlaif_fast.commands.options import bundle_and_template, check_mark, check_s
 @running
 @option("Output", "--min-mass", type=click.FloatRange(0, 1), default=0.0, help="Drop scores whose mass is below this.")
 @option("Output", "--mark", is_flag=True, help="With --min-mass: keep such rows, and write kept: false.")
+@table_option
 @click.pass_context
 def score(
     context: click.Context, rows: str, bundle: str | None, template: str | None, fields: str | None, kind: str | None,
     on_error: str, on_long: str, limit: int | None, output: Path | None, restart: bool, threads: int, engine: str,
-    nice: int | None, verbose: bool, split: str | None, carry: tuple[str, ...], show: int | None, min_mass: float,
-    mark: bool,
+    nice: int | None, verbose: bool, split: str | None, config: str | None, revision: str | None,
+    carry: tuple[str, ...], show: int | None, min_mass: float, mark: bool, table: bool,
 ) -> None:  # fmt: skip
     """Score single responses from 1 to 10 (d-RLAIF), one forward pass each.
 
@@ -49,28 +60,36 @@ def score(
 
     check_mark(context.params, "min_mass")
     check_show(context.params, "scores")
+    if table:
+        check_table(output)
     if output is not None:
         output = check_target(output, [rows])
-    with open_samples(rows, kind, fields, say, split=split, carry=carry) as intake:
+    part = part_of(split, config, revision, output, restart=restart)
+    with open_samples(rows, kind, fields, say, part=part, carry=carry) as intake:
         if show is not None:
             count = show if limit is None else min(show, limit)
             if show_samples(intake, bundle, template, count, on_error == "skip"):
                 context.exit(1)
             return
-        taken = RunInput(intake.samples, intake.restartable, limit=limit, skip=on_error == "skip", output=output)
+        taken = RunInput(
+            intake.samples, intake.restartable, limit=limit, skip=on_error == "skip", output=output,
+            origin=intake.origin,
+        )  # fmt: skip
         taken.check()
         folder = bundle_folder_of(bundle)
-        rater = opened(Rater, folder, engine, template=template, threads=threads, spin=not give_way(nice))
+        rater = opened(
+            Rater, folder, engine, template=template, threads=threads, spin=not give_way(nice), verbose=verbose
+        )
         rewards = rater.manifest.by_rewards
         if rewards and min_mass:
             raise click.UsageError(f"--min-mass is of scores from 1 to 10, {rater.manifest.name} has no mass")
-        if verbose:
-            say(f"{rater.manifest.name}\n{rater.describe()}")
         sieve = Sieve(Keep(min_mass=min_mass, mark=mark))
         run = RatingRun(taken, rater, shorten=on_long == "truncate", sieve=sieve)
         if output is not None:
             made = {"min-mass": min_mass, "mark": mark}
             run.to_file(partial(convert, to="rewards" if rewards else "scores", keep=sieve), made, restart=restart)
+        elif table:
+            run.to_screen(lambda found: print_scores(sieve(rating.row() for rating in found)))
         else:
             run.to_screen(lambda found: print_lines(sieve(rating.row() for rating in found), line_of))
     finish(context, run)

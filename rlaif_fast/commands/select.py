@@ -17,10 +17,12 @@ from rlaif_fast.commands.options import (
     kind_option,
     long_option,
     nice_option,
+    part_of,
     threads_option,
 )
 
 if TYPE_CHECKING:
+    from rlaif_fast.files.source import Part
     from rlaif_fast.rows.pairs import Pair
     from rlaif_fast.schemas.human_labels import LeftOut
 
@@ -74,9 +76,9 @@ class _Shots(click.ParamType):  # type: ignore[type-arg]  # generic in some vers
 def select(
     context: click.Context, labelled: str, bundle: str | None, against: str | None, templates: tuple[str, ...],
     chat: Literal["both", "yes", "no"], shots: tuple[int, ...], on_long: str, model: str | None,
-    trust_remote_code: bool, fields: str | None, kind: str | None, split: str | None, carry: tuple[str, ...],
-    limit: int | None, threads: int, nice: int | None, profile_file: Path | None, json_file: Path | None,
-    html_file: Path | None,
+    trust_remote_code: bool, fields: str | None, kind: str | None, split: str | None, config: str | None,
+    revision: str | None, carry: tuple[str, ...], limit: int | None, threads: int, nice: int | None,
+    profile_file: Path | None, json_file: Path | None, html_file: Path | None,
 ) -> None:  # fmt: skip
     """Find the prompt that agrees best with people on LABELLED, your own pairs.
 
@@ -90,6 +92,7 @@ def select(
     """
     from rlaif_fast.commands.default import bundle_folder_of
     from rlaif_fast.commands.reports import INTERVALS, PLOTS, check_reports, command_line, require_eval
+    from rlaif_fast.errors import kept
     from rlaif_fast.files.targets import write_text
     from rlaif_fast.reports.console import Steps
     from rlaif_fast.reports.tables import print_tables
@@ -101,10 +104,10 @@ def select(
     require_eval("select", INTERVALS)
     if html_file is not None:
         require_eval("select --html", PLOTS)
-    name, pairs, left_out = _read(labelled, kind, fields, split, carry, limit)
+    name, pairs, left_out = _read(labelled, kind, fields, part_of(split, config, revision), carry, limit)
     selector = Selector(name, pairs, left_out, shots=list(filter(None, shots)), shorten=on_long == "truncate")
     folder = bundle_folder_of(bundle)
-    with Steps().shown() as steps:
+    with kept("interrupted; what was read is kept, the same command resumes"), Steps().shown() as steps:
         steps("opening the bundle", 0)
         spin = not give_way(nice)
         trial = Trial(folder, against, threads=threads, spin=spin, model=model, trusted=trust_remote_code)
@@ -134,7 +137,7 @@ def select(
 
 
 def _read(
-    labelled: str, kind: str | None, fields: str | None, split: str | None, carry: Sequence[str], limit: int | None
+    labelled: str, kind: str | None, fields: str | None, part: Part, carry: Sequence[str], limit: int | None
 ) -> tuple[str, list[Pair], LeftOut]:
     """(name of the source, its labelled pairs, what was left out). Raises RlaifFastError."""
     from rlaif_fast.evaluation.labelled import labelled as with_labels
@@ -144,8 +147,8 @@ def _read(
     from rlaif_fast.schemas.human_labels import LeftOut
 
     left_out = LeftOut()
-    with open_pairs(labelled, kind, fields, say, split=split, carry=carry) as intake:
+    with open_pairs(labelled, kind, fields, say, part=part, carry=carry) as intake:
         pairs = list(with_labels(islice(intake.pairs(), limit), left_out))
         if not pairs:
             raise nothing_labelled(intake.name, left_out)
-    return Path(intake.name).name, pairs, left_out
+    return intake.title, pairs, left_out

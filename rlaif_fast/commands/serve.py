@@ -84,6 +84,7 @@ def serve(
 def _lanes(folder: Path, templates: tuple[str, ...], threads: int, spin: bool, engine: str) -> Lanes:
     """The sessions over a bundle through its prompts. Raises RlaifFastError of every kind."""
     from rlaif_fast.bundle.folder import read_manifest
+    from rlaif_fast.bundle.home import name_of
     from rlaif_fast.commands.tune import opened
     from rlaif_fast.integrations.server.lanes import Lanes
     from rlaif_fast.judging.judge import Judge
@@ -91,7 +92,9 @@ def _lanes(folder: Path, templates: tuple[str, ...], threads: int, spin: bool, e
     from rlaif_fast.runtime import selftest
 
     manifest = read_manifest(folder)
-    prompts = [manifest.through(name).prompt for name in dict.fromkeys(templates)] or manifest.prompts
+    prompts = [
+        manifest.through(name, bundle=name_of(folder)).prompt for name in dict.fromkeys(templates)
+    ] or manifest.prompts
     sessions: list[Judge | Rater] = []
 
     def of(kind: type[J]) -> list[J]:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from rlaif_fast.bundle.folder import read_manifest
-from rlaif_fast.bundle.home import DEFAULT_MODEL, default_bundle, find_bundle
+from rlaif_fast.bundle.home import DEFAULT_MODEL, default_bundle, find_bundle, name_of
 from rlaif_fast.bundle.manifest import TOKENIZER, Manifest
 from rlaif_fast.errors import TemplateError, escaped
 from rlaif_fast.prompts.built_in import DEFAULT, template_of, wording_named
@@ -87,7 +87,7 @@ class _Model:
         if folder is None:
             stderr().print(f"the default judge {DEFAULT_MODEL} is not exported yet: its prompts, without token counts")
             return
-        self.manifest = read_manifest(folder).through(name, kinds)
+        self.manifest = read_manifest(folder).through(name, kinds, name_of(folder))
         self._tokenizer = PromptTokenizer.from_file(folder / TOKENIZER)
 
     @property

@@ -1,37 +1,82 @@
-"""Verdicts as a table for people."""
+"""Verdicts, rankings and scores as a table for people: ``--table``."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 
+import click
+
+from rlaif_fast.commands.headings import option
 from rlaif_fast.files.keeping import Row
-from rlaif_fast.reports.console import stdout
 from rlaif_fast.reports.tables import framed
 
-_TITLE = "verdicts: p1 is the probability that response_0 is preferred"
-_COLUMNS: tuple[str, ...] = ("id", "p1", "by order", "consistent", "chosen")
 _SHORT = 64  # characters of a text that are shown
 
+table_option = option("Output", "--table", is_flag=True, help="Print a table for people instead of rows.")
 
-def print_table(rows: Iterable[Row]) -> None:
+
+def check_table(output: object, to: str = "rows") -> None:
+    """Raise UsageError where a table is asked for, which is printed, and another output too."""
+    if output or to != "rows":
+        raise click.UsageError("--table is printed; it takes neither --output nor --to")
+
+
+def print_verdicts(rows: Iterable[Row]) -> None:
     """Verdict rows on standard output; also those that were judged before an error."""
+    title = "verdicts: p1 is the probability that response_0 is preferred"
+    _print(title, ("id", "p1", "by order", "consistent", "chosen"), rows, _verdict, right="p1")
+
+
+def print_rankings(rows: Iterable[Row]) -> None:
+    """As :func:`print_verdicts`."""
+    title = "rankings: places of the responses, best first"
+    _print(title, ("id", "ranking", "strengths", "consistent", "best"), rows, _ranking, right="consistent")
+
+
+def print_scores(rows: Iterable[Row]) -> None:
+    """As :func:`print_verdicts`; of a reward model a row has a score alone."""
+    title = "scores: rating is from 1 to 10"
+    _print(title, ("id", "score", "rating", "mass", "response"), rows, _score, right="score")
+
+
+def _print(
+    title: str, columns: Sequence[str], rows: Iterable[Row], cells: Callable[[Row], Sequence[str]], right: str
+) -> None:  # fmt: skip
+    from rlaif_fast.reports.console import stdout
+
     shown: list[tuple[str, ...]] = []
-    columns, whole = _COLUMNS, False
+    marked = whole = False
     try:
         for row in rows:
-            columns = (*_COLUMNS, "kept") if "kept" in row else _COLUMNS
-            shown.append(_cells(row))
+            marked = "kept" in row
+            kept = (("no", "yes")[row["kept"]],) if marked else ()
+            shown.append((str(row["id"]), *cells(row), *kept))
         whole = True
     finally:
         if shown or whole:
-            stdout().print(framed(_TITLE, columns, shown, right="p1"))
+            stdout().print(framed(title, (*columns, "kept") if marked else columns, shown, right=right))
 
 
-def _cells(row: Row) -> tuple[str, ...]:
+def _verdict(row: Row) -> tuple[str, ...]:
     agrees = {True: "yes", False: "no", None: "-"}[row["consistent"]]
     by_order = "  ".join(f"{p:.3f}" for p in row["p1_by_order"])
-    text = " ".join(row["chosen"].split())
     which = "response_0" if row["label"] == 1 else "response_1"
-    chosen = f"{which}: {text[:_SHORT]}{'…' if len(text) > _SHORT else ''}"
-    kept = ("yes" if row["kept"] else "no",) if "kept" in row else ()
-    return str(row["id"]), f"{row['p1']:.4f}", by_order, agrees, chosen, *kept
+    return f"{row['p1']:.4f}", by_order, agrees, f"{which}: {_short(row['chosen'])}"
+
+
+def _ranking(row: Row) -> tuple[str, ...]:
+    order, share = row["ranking"], row["consistent_share"]
+    strengths = "  ".join(f"{row['strengths'][place]:+.3f}" for place in order)
+    consistent = "-" if share is None else f"{100 * share:.0f} %"
+    best = f"response_{order[0]}: {_short(row['responses'][order[0]])}"
+    return "  ".join(map(str, order)), strengths, consistent, best
+
+
+def _score(row: Row) -> tuple[str, ...]:
+    rating, mass = (f"{row[name]:.2f}" if name in row else "-" for name in ("rating", "mass"))
+    return f"{row['score']:+.4f}", rating, mass, _short(row["response"])
+
+
+def _short(text: str) -> str:
+    words = " ".join(text.split())
+    return f"{words[:_SHORT]}{'…' if len(words) > _SHORT else ''}"

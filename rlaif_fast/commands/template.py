@@ -9,8 +9,10 @@ import click
 
 from rlaif_fast.commands import exporter
 from rlaif_fast.commands.prompt_options import CHAT, chosen_template, guard_named, prompt_options, score_template
+from rlaif_fast.commands.slips import Group
 from rlaif_fast.errors import TemplateError
 from rlaif_fast.reports.terminal import echo, say
+from rlaif_fast.wording import counted
 
 if TYPE_CHECKING:
     from rlaif_fast.prompts.guards import Guard
@@ -24,7 +26,7 @@ _SAMPLE = ("<the instruction>", "<the response>")
 _MODEL = click.option("--model", help="As export takes it: its tokenizer is asked, and its chat template with --chat.")
 
 
-@click.group()
+@click.group(cls=Group)
 def template() -> None:
     """The prompts a judge can be made for: list them, show one, check a file of your own."""
 
@@ -95,7 +97,7 @@ def check(name: str, exemplars: str | None, shots: int | None, model: str | None
         what, chosen = "a score template", score
     else:
         read, chosen = chosen_template(name, exemplars, shots)
-        what = f"a template, {len(read.wording.exemplars)} worked examples"
+        what = f"a template, {counted(len(read.wording.exemplars), 'worked example')}"
     source = None if model is None else _source(model)
     fitted = None if source is None else _fitted(read, chosen, source, chat)
     echo(f"{name}: {what}, in bundles called {(fitted.template if fitted else chosen).name}")

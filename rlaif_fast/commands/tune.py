@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 import click
+
+from rlaif_fast.commands.options import threads_option
 
 if TYPE_CHECKING:
     from rlaif_fast.judging.judge import Judge
@@ -20,24 +23,26 @@ J = TypeVar("J", "Judge", "Rater")
 @click.argument("bundle", required=False)
 @click.option("--max-delta", type=click.FloatRange(min=0, min_open=True), help="Allow a mean difference to PyTorch fp32"
               " of this much in log-odds. [default: the bundle's own limit; a float32 bundle stays exact]")  # fmt: skip
-@click.option("--threads", type=click.IntRange(min=0), default=0, help="[default: the usable physical cores]")
+@threads_option
 def tune(bundle: str | None, max_delta: float | None, threads: int) -> None:
-    """Find the fastest engine for BUNDLE on this machine that keeps its verdicts; seconds, once.
+    """Find the fastest engine for BUNDLE on this machine that keeps its verdicts, once.
 
     Each engine and variant that is installed and fits the machine judges the bundle's probe pairs: timed in turns with
-    onnxruntime, and its error to PyTorch measured. An int8 bundle may be judged by the float32 bundle of the same
-    model, where that is there and faster on this machine. What is chosen is what --engine auto, the default, takes from
-    then on, through each of the bundle's prompts; without BUNDLE it is the embedded default's.
+    onnxruntime, and its error to PyTorch measured. That takes seconds each, and what each needs to start. An int8
+    bundle may be judged by the float32 bundle of the same model, where that is there and faster on this machine. What
+    is chosen is what --engine auto, the default, takes from then on, through each of the bundle's prompts; without
+    BUNDLE it is the embedded default's.
     """
     from rlaif_fast.bench.tuning import tune as try_all
     from rlaif_fast.commands.default import bundle_folder_of
     from rlaif_fast.reports.console import Steps
     from rlaif_fast.reports.terminal import echo
+    from rlaif_fast.runtime.cpu import busy
     from rlaif_fast.runtime.engine_choice import remember
 
     folder = bundle_folder_of(bundle)
     with Steps().shown() as steps:
-        table = try_all(folder, steps, max_delta=max_delta, threads=threads)
+        table = try_all(folder, steps, max_delta=max_delta, threads=threads, spin=not busy())
     remember(folder, table)
     _print(table)
     _say_missing(folder)
@@ -45,27 +50,42 @@ def tune(bundle: str | None, max_delta: float | None, threads: int) -> None:
 
 
 def opened(
-    kind: type[J], folder: Path, engine: str, *, template: str | None, threads: int, spin: bool = True
+    kind: type[J], folder: Path, engine: str, *, template: str | None, threads: int, spin: bool = True,
+    verbose: bool = False,
 ) -> J:  # fmt: skip
     """The judge or rater over ``folder``: ``auto`` is looked up, and found out once where it may matter.
 
-    The prompt is the one called ``template``, else the bundle's first for that kind of work.
+    The prompt is the one called ``template``, else the bundle's first for that kind of work. Where the answers of an
+    int8 bundle are not its own on this machine, the float32 bundle of the same model takes over, and it is said.
 
-    Where onnxruntime alone is there, nothing is tried, unless its answers are not the bundle's on this machine: then
-    the float32 bundle of the same model takes over, and it is said. Raises RlaifFastError of every kind.
+    Args:
+        verbose: say what was opened, how long that took, and how the runtime is set up.
+
+    Raises RlaifFastError of every kind.
     """
+    from rlaif_fast.bundle.float32_bundle import float32_of
+    from rlaif_fast.bundle.folder import read_manifest
+    from rlaif_fast.bundle.home import name_of
     from rlaif_fast.errors import UnfaithfulError
-    from rlaif_fast.runtime.engine_choice import AUTO, remembered
+    from rlaif_fast.reports.terminal import say
+    from rlaif_fast.runtime.engine_choice import AUTO, has_prompt
+    from rlaif_fast.runtime.engines import DEFAULT
 
     name = prompt_name(folder, template, kind.kinds)
-    folder, engine = settled(folder, engine, threads, name)
+    place, engine = settled(folder, engine, threads, name, spin=spin)
+    since = time.perf_counter()
     try:
-        return kind.load(folder, template=name, threads=threads, spin=spin, engine=engine)
+        found = kind.load(place, template=name, threads=threads, spin=spin, engine=engine)
     except UnfaithfulError:
-        if engine != AUTO or remembered(folder) is not None:
+        beside = float32_of(folder, read_manifest(folder)) if engine == AUTO else None
+        if beside is None or not has_prompt(beside[0], name):
             raise
-        folder, engine = _tune_and_say(folder, threads, name)
-        return kind.load(folder, template=name, threads=threads, spin=spin, engine=engine)
+        say(f"{name_of(folder)} does not answer here as it did where it was exported: judging with the fp32 bundle")
+        since = time.perf_counter()
+        found = kind.load(beside[0], template=name, threads=threads, spin=spin, engine=DEFAULT)
+    if verbose:
+        say(f"{found.manifest.name}, loaded in {time.perf_counter() - since:.2f} s\n{found.describe()}")
+    return found
 
 
 def prompt_name(folder: Path, template: str | None, kinds: Kinds) -> str:
@@ -74,40 +94,43 @@ def prompt_name(folder: Path, template: str | None, kinds: Kinds) -> str:
     Raises BundleError where the bundle has none.
     """
     from rlaif_fast.bundle.folder import read_manifest
+    from rlaif_fast.bundle.home import name_of
 
-    return read_manifest(folder).through(template, kinds).prompt.name
+    return read_manifest(folder).through(template, kinds, name_of(folder)).prompt.name
 
 
-def settled(folder: Path, engine: str, threads: int, template: str) -> tuple[Path, str]:
-    """The bundle and the engine to load: as asked, but what ``auto`` means is found out where it may matter.
+def settled(folder: Path, engine: str, threads: int, template: str, *, spin: bool = True) -> tuple[Path, str]:
+    """The bundle and the engine to load: as asked, but which of a model's two bundles ``auto`` takes is found out once.
 
-    A bundle that has no prompt called ``template`` is not taken in the place of ``folder``.
+    A bundle that has no prompt called ``template`` is not taken in the place of ``folder``. What was found is taken
+    also where a read-only cache folder does not keep it.
     """
-    from rlaif_fast.bench.tuning import worthwhile
+    from rlaif_fast.bench.first_trial import SECONDS, try_both, worthwhile
+    from rlaif_fast.bundle.home import name_of
+    from rlaif_fast.reports.console import Steps
     from rlaif_fast.reports.terminal import say
-    from rlaif_fast.runtime.engine_choice import AUTO, remembered
+    from rlaif_fast.runtime.engine_choice import AUTO, has_prompt, remember, remembered
+    from rlaif_fast.runtime.engines import DEFAULT
 
     if engine != AUTO or remembered(folder) is not None or not worthwhile(folder):
         return folder, engine
-    say("there is more than one way to judge here: trying them on the bundle's probes, once")
-    return _tune_and_say(folder, threads, template)
-
-
-def _tune_and_say(folder: Path, threads: int, template: str) -> tuple[Path, str]:
-    """The bundle and the variant chosen, which a read-only cache folder does not keep."""
-    from rlaif_fast.bench.tuning import tune as try_all
-    from rlaif_fast.reports.terminal import say
-    from rlaif_fast.runtime.engine_choice import has_prompt, remember
-    from rlaif_fast.runtime.engines import DEFAULT
-
-    table = try_all(folder, lambda *_: None, asked=False, threads=threads)
+    say(f"the model has an int8 and an fp32 bundle: trying which judges faster here, once, {SECONDS:g} s at most")
+    with Steps().shown() as steps:
+        table = try_both(folder, steps, threads=threads, spin=spin)
     remember(folder, table)
-    say(_line(table))
-    _say_missing(folder)
+    say(f"chosen: {_found(table)} (`rlaif-fast tune {name_of(folder)}` tries every engine)")
     chosen = Path(table.choice.folder)
-    if not has_prompt(chosen, template):
-        return folder, DEFAULT
-    return chosen, table.choice.engine
+    return (chosen, DEFAULT) if has_prompt(chosen, template) else (folder, DEFAULT)
+
+
+def _found(table: Tuned) -> str:
+    """What a first trial found, in words."""
+    of = table.tried[1]
+    if of.ratio is None:
+        return f"the int8 bundle; the fp32 one was {of.refusal}"
+    if table.chosen == 0:
+        return f"the int8 bundle; the fp32 one takes {of.ratio:.2f} times as long"
+    return f"the fp32 bundle: exact, and takes {of.ratio:.2f} times as long as the int8 one"
 
 
 def _say_missing(folder: Path) -> None:

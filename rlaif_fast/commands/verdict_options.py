@@ -30,7 +30,8 @@ def check_orders(given: Mapping[str, Any], orders: str) -> None:
 
 
 def opened_judge(
-    folder: Path, template: str | None, threads: int, spin: bool, engine: str, *, exact: bool, only_consistent: bool
+    folder: Path, template: str | None, threads: int, spin: bool, engine: str, *, exact: bool, only_consistent: bool,
+    verbose: bool,
 ) -> tuple[Judge, ExactJudge | None]:  # fmt: skip
     """The judge over a bundle, and with ``--exact`` the one that judges in its place.
 
@@ -44,7 +45,7 @@ def opened_judge(
     from rlaif_fast.prompts.reward_template import RewardTemplate
 
     engine = "onnxruntime" if exact else engine
-    fast = opened(Judge, folder, engine, template=template, threads=threads, spin=spin)
+    fast = opened(Judge, folder, engine, template=template, threads=threads, spin=spin, verbose=verbose)
     by_rewards = fast.manifest.prompt.template
     if only_consistent and isinstance(by_rewards, RewardTemplate):
         raise click.UsageError(
@@ -53,7 +54,9 @@ def opened_judge(
     if not exact or fast.manifest.prompt.error_bound is None:
         return fast, None
     beside = companion(folder, fast.manifest)
-    float32 = opened(Judge, beside, fast.engine, template=fast.manifest.prompt.name, threads=threads, spin=spin)
+    float32 = opened(
+        Judge, beside, fast.engine, template=fast.manifest.prompt.name, threads=threads, spin=spin, verbose=verbose
+    )
     return fast, ExactJudge(fast, float32)
 
 

@@ -15,6 +15,7 @@ import numpy.typing as npt
 from rlaif_fast.errors import EvalError
 from rlaif_fast.files.source import Row
 from rlaif_fast.schemas.human_labels import Label, LeftOut, Maker, maker, read_label, said_maker
+from rlaif_fast.schemas.labels_from_1 import FROM_1, one_label
 
 Floats = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]
@@ -58,7 +59,7 @@ class Record:
 
 def has_label(row: Mapping[str, Any]) -> bool:
     """Whether a verdict's row carries the label of the row that was judged, be it a gap."""
-    return "human_label" in row or "file_label" in row
+    return any(name in row for name in (*FROM_1, *FROM_1.values()))
 
 
 def is_verdict(row: Any) -> bool:
@@ -97,9 +98,10 @@ def record(row: Mapping[str, Any]) -> Record:
     label = _number(row["label"], "label")
     if label != (1 if p1 > 1.0 - p1 else 2):
         raise ValueError(f"label {label:g} does not follow from p1 {p1:g}")
-    preferred = read_label(row.get("human_label"))
-    if preferred is None:  # in a table every row has both columns
-        preferred = read_label(row.get("file_label"))
+    preferred: Label = None
+    for name, counted in FROM_1.items():  # in a table every row has all columns
+        if preferred is None:
+            preferred = read_label(one_label(row, counted, (name,)))
     instruction, chosen, rejected = texts
     return Record(
         row["id"], instruction, *((chosen, rejected) if label == 1 else (rejected, chosen)), p1, by_order,

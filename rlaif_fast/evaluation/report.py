@@ -245,7 +245,8 @@ def _bin(sample: Sample, inside: Bools, low: float, high: float) -> Bin:
 def _warnings(sample: Sample, figures: Figures, fit: Fit | None, in_orders: bool) -> list[str]:
     found = []
     if len(sample) < _FEW:
-        found.append(f"{len(sample)} pairs are few: look at the intervals before the figures")
+        few = f"{counted(len(sample), 'pair')} {'is' if len(sample) == 1 else 'are'} few"
+        found.append(f"{few}: look at the intervals before the figures")
     of, are = whose(sample.made_by), "prefer" if sample.made_by == "people" else "are for"
     if sample.human_0.all() or not sample.human_0.any():
         found.append(

@@ -47,7 +47,7 @@ def _table(batches: Callable[[], Iterable[Any]], kind: str) -> Found:
             for first in range(0, batch.num_rows, 64):
                 for value in batch.slice(first, 64).to_pylist():
                     number += 1
-                    yield number, _plain(value), None
+                    yield number, plain(value), None
     except (arrow.ArrowException, OSError, ValueError, OverflowError) as error:
         yield number + 1, None, f"damaged {kind} ({str(error).splitlines()[0][:200] if str(error) else 'cut off'})"
 
@@ -63,12 +63,12 @@ def _seekable(stream: BinaryIO) -> Iterator[BinaryIO]:
         yield cast(BinaryIO, file)
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
     """As JSON can hold it: dates as ISO text, bytes as text, NaN and infinities as null."""
     if isinstance(value, dict):
-        return {str(name): _plain(inner) for name, inner in value.items()}
+        return {str(name): plain(inner) for name, inner in value.items()}
     if isinstance(value, list | tuple):
-        return [_plain(inner) for inner in value]
+        return [plain(inner) for inner in value]
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     if value is None or isinstance(value, str | int):

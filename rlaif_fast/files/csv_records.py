@@ -9,6 +9,7 @@ from typing import BinaryIO
 
 from rlaif_fast.files.json_lines import lines
 from rlaif_fast.files.source import LIMIT, TOO_LONG, Found
+from rlaif_fast.wording import counted
 
 _DELIMITERS = ",;\t"
 _SWALLOWED = (
@@ -115,9 +116,9 @@ def _checked(
             if "end of data" in str(error):
                 return cells, _OPEN
     if len(cells) not in widths:
-        return cells, f"{len(cells)} cells, the header names {columns}"
+        return cells, f"{counted(len(cells), 'cell')}, the header names {columns}"
     if any(cell.strip() for cell in cells[columns:]):
-        return cells, f"{len(cells)} cells, the header names {columns}; the last has no name there"
+        return cells, f"{counted(len(cells), 'cell')}, the header names {columns}; the last has no name there"
     if _swallowed(taken, delimiter, widths, spaced or any(cell.startswith(" ") for cell in cells[1:])):
         return cells, _SWALLOWED
     return cells[:columns], None

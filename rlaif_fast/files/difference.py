@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-_NO_OPTION = {"bundle", "sample"}  # what the name alone says
+_NO_OPTION = {"bundle", "sample", "dataset"}  # what the name alone says
 
 
 def difference(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:

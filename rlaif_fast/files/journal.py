@@ -290,6 +290,14 @@ def consume(digest: Digest, item: Any, without: Collection[str] = ("where",)) ->
     digest.update(json.dumps(content).encode() + b"\n")
 
 
+def begun_with(output: Path) -> Mapping[str, Any]:
+    """What the interrupted run into ``output`` is bound to, as far as that can be read; nothing where there is none."""
+    with suppress(OSError, ValueError, RecursionError, LookupError, TypeError):
+        bound = json.loads(output.with_name(output.name + ".journal").read_bytes())["bound"]
+        return bound if isinstance(bound, dict) else {}
+    return {}
+
+
 def begun(output: Path) -> bool:
     """Whether a run into ``output`` was begun and has not ended."""
     return output.with_name(output.name + ".journal").exists()

@@ -18,22 +18,37 @@ from rlaif_fast.files.compression import CUT, DAMAGE, unpacked
 from rlaif_fast.files.csv_records import records
 from rlaif_fast.files.extra import optional
 from rlaif_fast.files.folder import shards_of
+from rlaif_fast.files.hub_commit import SCHEME
+from rlaif_fast.files.hub_dataset import hub_rows
 from rlaif_fast.files.json_array import elements
 from rlaif_fast.files.json_lines import json_lines
-from rlaif_fast.files.source import Found, Row, Source
+from rlaif_fast.files.source import Found, Part, Row, Source
 
 
 @contextmanager
-def open_rows(path: str, kind: str | None = None, split: str | None = None) -> Iterator[Source]:
-    """The rows of a file, a folder, or standard input for ``-``.
+def open_rows(
+    path: str, kind: str | None = None, part: Part = Part(), say: Callable[[str], object] | None = None
+) -> Iterator[Source]:
+    """The rows of a file, a folder, a data set of the hub (``hf://datasets/OWNER/NAME``), or standard input for ``-``.
 
     Args:
         kind: jsonl, json (an array), csv, tsv, parquet, arrow; None: seen from the beginning and the name.
-        split: which of a folder's; None where it holds one.
+        part: of a folder or a data set that holds several.
+        say: is told which commit of a data set is read.
 
     Raises:
         PairError: missing, not readable, a folder without rows, or a package for its kind is not installed.
     """
+    if path.startswith(SCHEME):
+        if kind is not None:
+            raise PairError(f"{path}: --from {kind} is of a file, and this is a data set of the hub; leave it out")
+        with hub_rows(path, part, say) as source:
+            yield source
+        return
+    for name in ("config", "revision"):
+        if (value := getattr(part, name)) is not None:
+            raise PairError(f"{path}: --{name} {value} is of a data set of the hub (hf://datasets/…); leave it out")
+    split = part.split
     if split is not None and not os.path.isdir(path):
         raise PairError(f"{path}: --split {split} chooses from a data set's folder, and this is none; leave it out")
     if path == "-":

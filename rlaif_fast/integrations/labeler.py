@@ -61,8 +61,8 @@ class Labeler:
     def __call__(self, batch: Columns, indices: Sequence[int] | None = None) -> dict[str, list[Any]]:
         """The columns of a verdict's row but for its id (docs/formats.md).
 
-        A column of ``batch`` that has the name of one of them comes back as ``human_label`` (``label``) or with
-        ``input_`` in front; others are not repeated.
+        A column of ``batch`` that has the name of one of them comes back as ``human_label`` and ``human_label_from_1``
+        (``label``) or with ``input_`` in front; others are not repeated.
 
         Args:
             indices: the rows' places for messages (``with_indices=True``); in the batch where they are not given.

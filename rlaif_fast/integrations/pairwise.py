@@ -13,6 +13,7 @@ from rlaif_fast.integrations.batch import OnLong, judged
 from rlaif_fast.integrations.texts import checked
 from rlaif_fast.judging.judge import Judge
 from rlaif_fast.rows.pairs import Pair
+from rlaif_fast.wording import counted
 
 
 class PairwiseJudge:
@@ -74,7 +75,9 @@ class PairwiseJudge:
                 raise ArgumentError(f"{name}: a str is not a list; give one entry for each prompt")
         arguments.flag("return_scores", return_scores)
         if len(prompts) != len(completions):
-            raise PairError(f"{len(prompts)} prompts and {len(completions)} pairs of completions, give as many of each")
+            raise PairError(
+                f"{counted(len(prompts), 'prompt')} and {len(completions)} pairs of completions, give as many of each"
+            )
         pairs = list(map(_pair, range(len(prompts)), prompts, completions))
         different = [pair for pair in pairs if pair.response_0 != pair.response_1]
         verdicts = iter(judged(self._judge, different, "both", self._on_long))
@@ -87,7 +90,7 @@ class PairwiseJudge:
 def _pair(number: int, prompt: str, completions: Sequence[str]) -> Pair:
     where = f"prompt {number}"
     if isinstance(completions, str) or len(completions) != 2:
-        count = "a text" if isinstance(completions, str) else f"{len(completions)} completions"
+        count = "a text" if isinstance(completions, str) else counted(len(completions), "completion")
         raise PairError(f"{where}: {count} to judge, a pairwise judge takes two completions a prompt")
     prompt, first, second = (checked(text, where) for text in (prompt, *completions))
     return Pair(prompt, first, second, where=where)

@@ -33,6 +33,7 @@ from rlaif_fast.rows.fields import free_names
 from rlaif_fast.rows.pairs import TEXTS, pair_from_row
 from rlaif_fast.rows.samples import SAMPLES, sample_from_row
 from rlaif_fast.schemas.known import OWN, recognise
+from rlaif_fast.schemas.labels_from_1 import FROM_1, counted_from_1
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -41,7 +42,7 @@ if TYPE_CHECKING:
 ERROR = "error"  # the last column: what is wrong with a row that could not be judged, null of all others
 _DOUBLES = ("p1", "p2", TIE, "score", "rating", "mass")
 _TYPES = {"label": "int64", "consistent": "bool", "truncated": "bool", **dict.fromkeys(_DOUBLES, "double")}
-_LABELS = ("label", "human_label", "file_label")
+_LABELS = ("label", *FROM_1, *FROM_1.values())
 _LISTS = ("p1_by_order", "distribution")  # of doubles; whatever is named nowhere here is text
 
 
@@ -257,6 +258,10 @@ def _table(rows: list[dict[str, Any]], columns: tuple[str, ...], table: pa.Table
     first = table.slice(0, 1).to_pylist()
     names = free_names({name: first[0][name] if first else None for name in carried}, (*columns, TIE, ERROR))
     out.update((names[name], table[name]) for name in carried)
+    if "label" in columns:
+        for name, counted in FROM_1.items():
+            if name in out and counted not in out:
+                out[counted] = pa.array([counted_from_1(value) for value in out[name].to_pylist()], pa.int64())
     for name in filter(used.__contains__, _LABELS):  # what it means depends on the shape: handed on as it is
         kept = f"input_{name}"
         while kept in out:

@@ -18,6 +18,7 @@ from rlaif_fast.judging.ranking import Ranking
 from rlaif_fast.judging.rater import Rater
 from rlaif_fast.rows.candidates import Candidates
 from rlaif_fast.rows.samples import Sample
+from rlaif_fast.wording import counted
 
 OnLong = Literal["error", "truncate", "none"]
 Reward = Literal["wins", "strength"]
@@ -56,7 +57,9 @@ class _Rewards(ABC, Generic[S]):
             JudgeError: the runtime failed.
         """
         if len(prompts) != len(completions):
-            raise PairError(f"{len(prompts)} prompts and {len(completions)} completions, give as many of each")
+            raise PairError(
+                f"{counted(len(prompts), 'prompt')} and {counted(len(completions), 'completion')}, give as many of each"
+            )
         texts = {
             place: said(prompt, completion, f"completion {place}")
             for place, (prompt, completion) in enumerate(zip(prompts, completions, strict=True))

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, ClassVar, Generic, Protocol, TypeVar
 
-from rlaif_fast.errors import PairError
+from rlaif_fast.errors import PairError, kept
 from rlaif_fast.files.difference import difference
 from rlaif_fast.files.journal import Item, begun, journal_of
 from rlaif_fast.files.keeping import Sieve
@@ -116,7 +116,8 @@ class Run(ABC, Generic[I, R]):
             self._made = found(output, lambda: self._finished(form))
             if self._made is not None:
                 return
-        with journal_of(output, self.bound, restart=restart, say=say) as journal:
+        told = f"interrupted; the same command resumes {output} where it stopped"
+        with kept(told), journal_of(output, self._bound, restart=restart, say=say) as journal:
             self.counts.update(journal.tally)
             self._resumed = journal.done
             if journal.done:
@@ -133,11 +134,15 @@ class Run(ABC, Generic[I, R]):
                 )
             remember(output, self._finished(form))
 
+    @property
+    def _bound(self) -> dict[str, Any]:
+        return {**self.bound, **self.rows.origin}
+
     def _finished(self, form: Mapping[str, Any]) -> Finished:
         """This run as it is remembered."""
         digest, items = self.rows.content()
         summary = ", ".join(self._summary())
-        return Finished(dict(self.bound), dict(form), digest, items, self.rows.skipped, summary)
+        return Finished(self._bound, dict(form), digest, items, self.rows.skipped, summary)
 
     def lines(self) -> list[str]:
         """What is said at the end: the closing line, notes and warnings."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import chain, islice
 from pathlib import Path
 from typing import Any, Generic, Protocol, TypeVar
@@ -47,11 +47,12 @@ class RunInput(Generic[I]):
         output: the file the results go to; None for the screen.
         errors: the file that rejected rows go to; None for standard error.
         total: number of items; None where it is not known.
+        origin: what a run is bound to besides the items: the commit of a data set of the hub.
     """
 
     def __init__(
         self, read: Reading[I], restartable: bool, *, limit: int | None = None, skip: bool = False,
-        output: Path | None = None,
+        output: Path | None = None, origin: Mapping[str, Any] | None = None,
     ) -> None:  # fmt: skip
         """
         Args:
@@ -60,7 +61,7 @@ class RunInput(Generic[I]):
             skip: set bad rows aside; else the first one is an error.
         """
         self._read, self._restartable, self._skip = read, restartable, skip
-        self.limit, self.output = limit, output
+        self.limit, self.output, self.origin = limit, output, origin or {}
         self.total = limit
         self.errors = None if output is None else output.with_name(output.name + ".errors.jsonl")
         self._rejects: Rejects | None = None  # made when judging begins: it takes the file of an earlier run away

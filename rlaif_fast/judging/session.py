@@ -9,15 +9,16 @@ from typing import Any, ClassVar, Generic, TypeVar
 
 from rlaif_fast import arguments
 from rlaif_fast.bundle.folder import Bundle, read_manifest
-from rlaif_fast.bundle.home import find_bundle
+from rlaif_fast.bundle.home import find_bundle, name_of
 from rlaif_fast.bundle.manifest import TOKENIZER, Manifest
 from rlaif_fast.bundle.prompt import Probe
-from rlaif_fast.errors import PairError
+from rlaif_fast.errors import PairError, UnfaithfulError
 from rlaif_fast.judging.pair_questions import shown
 from rlaif_fast.prompts.kinds import Kinds
 from rlaif_fast.prompts.reward_template import RewardTemplate
 from rlaif_fast.prompts.score_template import ScoreTemplate
 from rlaif_fast.prompts.tokenizer import PromptTokenizer
+from rlaif_fast.reports.terminal import say
 from rlaif_fast.rows.pairs import Pair
 from rlaif_fast.rows.samples import Sample
 from rlaif_fast.runtime import memory, selftest
@@ -96,10 +97,17 @@ class Session(ABC, Generic[I]):
         options = EngineOptions(arguments.whole("threads", threads, 0), arguments.flag("spin", spin))
         arguments.instance("engine", engine, str, "give a variant's name, or 'auto'")
         folder = find_bundle(arguments.path_or_name("path_or_id", path_or_id))
-        template = read_manifest(folder).through(template, cls.kinds).prompt.name  # another bundle may be chosen
-        folder, name = resolve(folder, engine, template)
-        opened = cls(Bundle(folder, template, cls.kinds), options, name)
-        selftest.run_once(opened.manifest, opened.answer, name)
+        template = read_manifest(folder).through(template, cls.kinds, name_of(folder)).prompt.name
+        chosen, name = resolve(folder, engine, template)  # maybe another bundle
+        opened = cls(Bundle(chosen, template, cls.kinds), options, name)
+        try:
+            selftest.run_once(opened.manifest, opened.answer, name)
+        except UnfaithfulError:
+            if engine != AUTO or (chosen, name) == (folder, DEFAULT):
+                raise
+            # It was chosen by the bundle's first prompt, and this is another one, or the machine has changed.
+            say(f"{opened.manifest.name}: {name}, which tune chose, is not faithful here; {DEFAULT} judges")
+            return cls.load(folder, template=template, threads=threads, spin=spin, engine=DEFAULT)
         return opened
 
     @classmethod

@@ -10,6 +10,7 @@ from typing import Any, Protocol
 
 from rlaif_fast.rows.fields import with_carried
 from rlaif_fast.rows.pairs import Pair
+from rlaif_fast.schemas.labels_from_1 import FROM_1, beside
 
 COLUMNS = (
     "id", "instruction", "chosen", "rejected", "label", "p1", "p2", "p1_by_order", "consistent", "truncated",
@@ -94,7 +95,9 @@ class Verdict:
         """The verdict as a row of the contract, with what the input carried behind it.
 
         An input field ``label`` is carried as ``human_label``, or as ``file_label`` where the row says that no person
-        chose; another field whose name is taken is carried as ``input_<name>``, so nothing is lost.
+        chose: 0 or 1, the index of the preferred response. The verdict's own ``label`` is 1 or 2, and so is
+        ``human_label_from_1`` behind ``human_label``, which says the same. Another field whose name is taken is carried
+        as ``input_<name>``, so nothing is lost.
         """
         p1 = self.p1
         row = dict(
@@ -109,7 +112,7 @@ class Verdict:
         )  # fmt: skip
         if self.p_tie_by_order is not None:
             row[TIE] = self.p_tie
-        return with_carried(row, self.pair.carried, (TIE,))
+        return beside(with_carried(row, self.pair.carried, (TIE, *FROM_1.values())))
 
     def to_json(self) -> str:
         """One line; floats read back to the same float64."""

@@ -11,6 +11,7 @@ from rlaif_fast.prompts.template import Exemplar, Wording
 from rlaif_fast.rows.pairs import Pair
 from rlaif_fast.rows.reader import open_pairs
 from rlaif_fast.schemas.human_labels import Label, LeftOut, read_label
+from rlaif_fast.wording import counted
 
 
 def read_labelled(path: str | Path, count: int, left_out: LeftOut | None = None) -> list[Pair]:
@@ -31,9 +32,8 @@ def read_labelled(path: str | Path, count: int, left_out: LeftOut | None = None)
             if len(found) == count:
                 return found
         more = f" ({left_out})" if str(left_out) else ""
-        raise PairError(
-            f"{intake.name}: {len(found)} rows have a label{more}, {count} are to be shown; label more of them"
-        )
+        have = f"{counted(len(found), 'row')} {'has' if len(found) == 1 else 'have'}"
+        raise PairError(f"{intake.name}: {have} a label{more}, {count} are to be shown; label more of them")
 
 
 def right_of(pair: Pair) -> int:
@@ -70,8 +70,8 @@ def balance_line(wording: Wording, source: str, left_out: LeftOut | None = None)
     rights = [wording.labels[exemplar.right] for exemplar in wording.exemplars]
     more = f" ({left_out})" if left_out and str(left_out) else ""
     return (
-        f"{len(rights)} worked examples from {source}{more}: shown so that the right answers are {', '.join(rights)};"
-        " do not judge these rows with this bundle"
+        f"{counted(len(rights), 'worked example')} from {source}{more}: shown so that the right answers are"
+        f" {', '.join(rights)}; do not judge these rows with this bundle"
     )
 
 

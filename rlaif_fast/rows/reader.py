@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 
 from rlaif_fast.errors import PairError
 from rlaif_fast.files.opening import open_rows
-from rlaif_fast.files.source import Row, Source
+from rlaif_fast.files.source import Part, Row, Source
 from rlaif_fast.rows.candidates import NAMES as CANDIDATES_NAMES
 from rlaif_fast.rows.candidates import Candidates, candidates_from_row
 from rlaif_fast.rows.candidates import recognise as recognise_candidates
@@ -39,6 +39,7 @@ class RowReader:
         restartable: whether rows may be read again, which begins at the beginning.
         shape: how a row gets the contract's names; for pairs and candidates found with the first row that has one.
         taken: what became of the last row that was read.
+        origin: that of the source.
     """
 
     def __init__(
@@ -50,7 +51,8 @@ class RowReader:
         self._shown: set[str] = set()
         self._carry_unseen = bool(carry)
         self.taken: Taken | None = None
-        self.name, self.restartable = source.name, source.restartable
+        self.name, self.restartable, self.origin = source.name, source.restartable, source.origin
+        self.title = source.title
 
     def pairs(self, *, fit: Callable[[Pair], Pair] | None = None, rejected: Rejected | None = None) -> Iterator[Pair]:
         """Pairs in the order of the rows.
@@ -87,8 +89,8 @@ class RowReader:
                 if row.problem is not None:
                     raise PairError(f"{row.where}: {row.problem}")
                 shaped = self._shaped(row, recognise)
-                item = make(shaped, place=row.place, where=row.where)
-                ids.add(item.id, given_id(shaped) is not None, row)
+                item = make(shaped, place=row.place if row.key is None else row.key, where=row.where)
+                ids.add(item.id, given_id(shaped) is not None or row.key is not None, row)
                 yield fit(item) if fit else item
             except PairError as error:
                 if rejected is None:
@@ -99,7 +101,7 @@ class RowReader:
         """A name that no table has is an error; later rows of JSON may have other keys than the first."""
         self._carry_unseen = False
         for name in [name for name in self._carry if name not in first]:
-            if self._source.kind in ("csv", "tsv", "parquet", "arrow"):
+            if self._source.kind in ("csv", "tsv", "parquet", "arrow", "hub"):
                 raise PairError(f"{self.name}: --carry {name}: there is no such column (there are {', '.join(first)})")
             if self._announce:
                 self._announce(f"{self.name}: --carry {name}: the first row has no such column")
@@ -162,41 +164,41 @@ def _has(ascending: array[int], number: int) -> bool:
 @contextmanager
 def open_pairs(
     path: str | Path, kind: str | None = None, fields: str | None = None, announce: Callable[[str], None] | None = None,
-    *, split: str | None = None, carry: Collection[str] = (),
+    *, part: Part = Part(), carry: Collection[str] = (),
 ) -> Iterator[RowReader]:  # fmt: skip
-    """The pairs of a file, a folder, or standard input for ``-``.
+    """The pairs of a file, a folder, a data set of the hub (``hf://datasets/OWNER/NAME``), or standard input for ``-``.
 
     Args:
         kind: of the file, where its name and beginning do not tell (docs/formats.md).
         fields: ``instruction=prompt,response_0=completions.0,…``, where its shape is none of the usual ones.
         announce: is told which shape was recognised, and which columns are shown with the instruction.
-        split: of a folder that holds several.
+        part: of a folder or a data set that holds several.
         carry: columns that look like a part of the question and are none.
 
     Raises:
         PairError: missing, not readable, or ``fields`` is no mapping.
     """
-    with open_rows(str(path), kind, split) as source:
+    with open_rows(str(path), kind, part, announce) as source:
         yield row_reader(source, fields, announce, carry=carry)
 
 
 @contextmanager
 def open_samples(
     path: str | Path, kind: str | None = None, fields: str | None = None, announce: Callable[[str], None] | None = None,
-    *, split: str | None = None, carry: Collection[str] = (),
+    *, part: Part = Part(), carry: Collection[str] = (),
 ) -> Iterator[RowReader]:  # fmt: skip
     """As :func:`open_pairs`, for rows with one response."""
-    with open_rows(str(path), kind, split) as source:
+    with open_rows(str(path), kind, part, announce) as source:
         yield row_reader(source, fields, announce, SAMPLE_NAMES, carry)
 
 
 @contextmanager
 def open_candidates(
     path: str | Path, kind: str | None = None, fields: str | None = None, announce: Callable[[str], None] | None = None,
-    *, split: str | None = None, carry: Collection[str] = (),
+    *, part: Part = Part(), carry: Collection[str] = (),
 ) -> Iterator[RowReader]:  # fmt: skip
     """As :func:`open_pairs`, for rows with two responses or more."""
-    with open_rows(str(path), kind, split) as source:
+    with open_rows(str(path), kind, part, announce) as source:
         yield row_reader(source, fields, announce, CANDIDATES_NAMES, carry)
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from rlaif_fast.bundle.float32_bundle import float32_of
 from rlaif_fast.bundle.folder import read_manifest
-from rlaif_fast.bundle.home import home
+from rlaif_fast.bundle.home import ENGINES, home
 from rlaif_fast.errors import BundleError
 from rlaif_fast.runtime.engines import DEFAULT, variant, variants
 from rlaif_fast.runtime.fingerprint import fingerprint
@@ -91,7 +91,7 @@ def remember(folder: Path, table: Tuned) -> None:
 
 
 def _records() -> Path:
-    return home() / "engines"
+    return home() / ENGINES
 
 
 def _record(folder: Path) -> Path:

@@ -7,35 +7,47 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from rlaif_fast.schemas.cells import decoded, items
+from rlaif_fast.schemas.labels_from_1 import HUMAN_FROM_1
 from rlaif_fast.schemas.prompt_split import asked
 from rlaif_fast.schemas.schema import NAMES, Row, RowSchema
+
+# What a pair may have besides, if it is named: the preferred response counted from 0 or from 1, and the kind of pair.
+_OF_A_PAIR = ("label", HUMAN_FROM_1, "task")
 
 
 def field_mapping(text: str, names: Sequence[str] = NAMES) -> RowSchema:
     """The shape of ``instruction=prompt,response_0=completions.0,…``; a field that is not named has its own name.
 
-    ``a+b`` is the texts of both, a line each.
+    ``a+b`` is the texts of both, a line each. Of a pair ``label``, ``human_label_from_1`` and ``task`` may be named.
+    Where response_0 is taken from ``chosen`` and response_1 from ``rejected``, the label is 0, unless one is there.
 
     Raises:
         ValueError: no such mapping.
     """
     paths = {name: name for name in names if name != "id"}
+    more = _OF_A_PAIR if "response_0" in names else ()
     seen: set[str] = set()
     for part in text.split(","):
         name, equals, path = (piece.strip() for piece in part.partition("="))
         if not equals or not path or "" in path.split("."):
             raise ValueError(f"{part.strip()!r} is no NAME=PATH, as in instruction=prompt,response_0=completions.0")
-        if name not in names:
-            raise ValueError(f"{name!r} is none of {', '.join(names)}")
+        if name not in (*names, *more):
+            raise ValueError(f"{name!r} is none of {', '.join((*names, *more))}")
         if name in seen:
             raise ValueError(f"{name} is named twice")
         seen.add(name)
         paths[name] = path
+    if {"label", HUMAN_FROM_1} <= seen:
+        raise ValueError(f"label and {HUMAN_FROM_1} are the same label, counted from 0 and from 1; name one of them")
     responses = [name for name in paths if name.startswith("response")]
+    chosen = [paths[name].partition(".")[0] for name in responses] == ["chosen", "rejected"]
 
     def read(row: Mapping[str, Any]) -> tuple[Row, Collection[str]]:
-        found = {name: _joined(row, path) for name, path in paths.items() if name != "id"}
+        found = {name: _joined(row, path) for name, path in paths.items() if name not in ("id", *more)}
         texts = read_as(found, responses)
+        texts |= {name: _at(row, paths[name]) for name in more if name in paths}
+        if chosen and not any(name in (*row, *texts) for name in ("label", HUMAN_FROM_1)):
+            texts["label"] = 0
         if "id" in paths and (key := _id(row, paths["id"])) is not None:
             texts["id"] = key
         return texts, [path for name in paths for path in _parts(row, paths[name])]

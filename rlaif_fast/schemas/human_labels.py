@@ -57,7 +57,7 @@ def read_label(value: Any) -> Label:
         return None
     shown = repr(value)
     shown = shown if len(shown) <= _SHORT else shown[: _SHORT - 1] + "…"
-    counted = "; where labels count from 1, subtract 1" if number in (2, 1.5) else ""
+    counted = "; one that counts from 1 is read with --fields human_label_from_1=label" if number in (2, 1.5) else ""
     raise ValueError(f"the human label is {shown}; it is 0 or 1, the index of the preferred response{counted}")
 
 

@@ -10,6 +10,7 @@ from typing import Any
 from rlaif_fast.schemas.cells import decoded, items
 from rlaif_fast.schemas.field_mapping import read_as
 from rlaif_fast.schemas.human_labels import Label, is_judged, read_label, tied
+from rlaif_fast.schemas.labels_from_1 import FROM_1, one_label
 from rlaif_fast.schemas.prompt_split import asked, begin_alike, is_dialogue
 from rlaif_fast.schemas.schema import NAMES, Row, RowSchema
 from rlaif_fast.schemas.side_by_side import prompt_beside, read_sides, sides_of
@@ -130,12 +131,13 @@ def _notebook(row: Mapping[str, Any]) -> tuple[Row, Collection[str]]:
         return _trl(row)
     found, used = _chosen(row, repeats=False)
     # Beside probabilities the label is a judge's, no person's; it says which response was which.
-    for name in ("human_label", "file_label"):
-        if name in row:
-            label = _label(row[name])
-            found[name] = row[name] if label in (None, "tie") else _turned(int(label == 1), row.get("label"))
+    for name, counted in FROM_1.items():
+        if name in row or counted in row:
+            given = one_label(row, counted, (name,)) if counted in row else row[name]
+            label = _label(given)
+            found[name] = given if label in (None, "tie") else _turned(int(label == 1), row.get("label"))
     found |= {"input_label": row["label"]} if "label" in row else {}
-    return found, (*used, *(name for name in ("label", "human_label", "file_label") if name in row))
+    return found, (*used, *(name for name in ("label", *FROM_1, *FROM_1.values()) if name in row))
 
 
 def _turned(label: int, verdict: Any) -> int:

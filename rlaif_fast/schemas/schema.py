@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from rlaif_fast.schemas.cells import decoded, items
+from rlaif_fast.schemas.labels_from_1 import with_label
 from rlaif_fast.schemas.messages import READ
 from rlaif_fast.schemas.question_columns import completed, is_looked_at
 
@@ -91,6 +92,8 @@ class RowSchema:
         carried = {name: value for name, value in row.items() if name not in used and name not in shown}
         names = {name: _free(name, found, carried) if name in found else name for name in carried}
         taken = found | {names[name]: value for name, value in carried.items()}
+        if "response_0" in found:
+            taken = with_label(taken)
         used = tuple(name for name in row if name in {*used, *tops})
         return Taken(taken, used, shown, tuple(name for name in carried if name not in used and name != "id"), row)
 

@@ -27,6 +27,7 @@ from rlaif_fast.selection.profile import Judging, Profile
 from rlaif_fast.selection.readings import Readings
 from rlaif_fast.selection.report import Selection
 from rlaif_fast.selection.trial import Trial, prompt_name
+from rlaif_fast.wording import counted
 
 Chat = Literal["both", "yes", "no"]
 _TIMED = 16  # pairs after which it is said how long the reading will take
@@ -89,7 +90,8 @@ class Selector:
 
         on, tested = len(self._parts.chosen_on), len(self._parts.tested_on)
         total = race.readings(len(prompts), len(self._shots), on) + on + 2 * tested
-        steps.say(f"{len(prompts)} prompts against {trial.current}: {on} pairs to choose on, {tested} to test on")
+        against = f"{counted(len(prompts), 'prompt')} against {trial.current}"
+        steps.say(f"{against}: {counted(on, 'pair')} to choose on, {tested} to test on")
         readings = Readings(self._pairs, trial.judge_of, _Progress(steps, total), shorten=self._shorten)
         found = choose(
             self._pairs, self._parts, readings, trial.current, prompts, with_examples, self.left_out.append, self._name

@@ -17,6 +17,7 @@ from rlaif_fast.prompts.kinds import AnyTemplate
 from rlaif_fast.prompts.reward_template import RewardTemplate
 from rlaif_fast.prompts.score_template import ScoreTemplate
 from rlaif_fast.rows.pairs import Pair
+from rlaif_fast.wording import counted
 from rlaif_fast_export.int8.options import Int8Options
 from rlaif_fast_export.reference.oracle import Answers, Oracle
 from rlaif_fast_export.reference.verify import (
@@ -115,8 +116,8 @@ def card_of(template: AnyTemplate, found: Answers, reference: Answers) -> Fideli
     """Of answers on probe pairs: log-odds, or scores or rewards."""
     if isinstance(template, ScoreTemplate):  # a label flips where the other response scores higher
         sides = [1, -1]
-        return fidelity(found * sides, reference * sides, f"both responses of {len(found)} probe pairs")
-    on = f"{len(found)} probe pairs{in_orders(template)}"
+        return fidelity(found * sides, reference * sides, f"both responses of {counted(len(found), 'probe pair')}")
+    on = f"{counted(len(found), 'probe pair')}{in_orders(template)}"
     return fidelity(odds_of(template, found), odds_of(template, reference), on)
 
 

@@ -110,7 +110,6 @@ class Variant:
         version: of the runtime; None where it is not installed.
         rounds: it rounds more than the bundle's own arithmetic does. Its verdicts are no longer the bundle's to the
             last digits, so items never share a tree.
-        unasked: likely enough to be faster that seconds are spent on finding out, once a machine and bundle.
     """
 
     name: str
@@ -119,7 +118,6 @@ class Variant:
     refusal: Callable[[Manifest], str | None]
     version: Callable[[], str | None]
     rounds: bool = False
-    unasked: bool = True
 
     def load(self, bundle: Bundle, options: EngineOptions) -> Engine:
         """The engine over ``bundle``. Raises JudgeError where it is not offered, BundleError."""

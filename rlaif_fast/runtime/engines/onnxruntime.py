@@ -145,8 +145,8 @@ def _version() -> str:
 VARIANTS = (
     Variant("onnxruntime", "the bundle as it was verified", OnnxRuntimeEngine, _always, _version),
     Variant(
-        "onnxruntime-flash", "attention by the flash kernel", partial(OnnxRuntimeEngine, flash=True), _unless_asked,
-        _version, unasked=False,
+        "onnxruntime-flash", "attention by the flash kernel", partial(OnnxRuntimeEngine, flash=True),
+        _unless_asked, _version,
     ),
     Variant(
         "onnxruntime-bf16", "float32 products in bfloat16 (ARM64)", partial(OnnxRuntimeEngine, bfloat16=True),

@@ -1,0 +1,83 @@
+"""``rlaif-fast eval --suite``: several labelled files, or several judges, in one table."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from rlaif_fast.commands.labelled import Labelled
+    from rlaif_fast.evaluation.suite import SuiteReport, Verdicts
+
+
+def report_on_suite(
+    name: str, files: Sequence[str], read: Sequence[Labelled], bundles: Sequence[str], template: str | None,
+    on_long: str, threads: int, command: str,
+) -> SuiteReport:  # fmt: skip
+    """Judge what is to be judged, and report.
+
+    Args:
+        read: what the files hold.
+
+    Raises:
+        UsageError: verdicts beside pairs, or with a bundle or template that nothing is judged with.
+    """
+    from rlaif_fast.commands.labelled import judged, loaded, said_of
+    from rlaif_fast.evaluation.suite import Verdicts, evaluate_suite
+
+    titles = _titles(files, read)
+    given = [path for path, one in zip(files, read, strict=True) if one.verdicts is not None]
+    if given and len(given) < len(files):
+        raise click.UsageError(
+            f"--suite takes pairs or verdicts, and {given[0]} holds verdicts: judge the others first"
+        )
+    if given and (bundles or template):
+        what = "-b" if bundles else "--template"
+        raise click.UsageError(f"{what} is of pairs, and {given[0]} holds verdicts; leave it out")
+    found: list[Verdicts] = []
+    judges: list[dict[str, Any]] = []
+    if given:
+        found = [
+            Verdicts(title, None, one.verdicts or [], one.left_out) for title, one in zip(titles, read, strict=True)
+        ]
+    for bundle in () if given else bundles or (None,):
+        judge = loaded(bundle, template, threads)
+        said = said_of(judge)
+        if any(said["name"] == one["name"] for one in judges):  # two bundles of one model
+            said["name"] += f", {bundle}"
+        judges.append(said)
+        for title, one in zip(titles, read, strict=True):
+            records = judged(judge, one.pairs or [], on_long, f"{said['name']} on {title}")
+            found.append(Verdicts(title, said["name"], records, one.left_out, not judge.manifest.by_rewards))
+        del judge  # one model at a time in memory
+    return evaluate_suite(name, found, command=command, judges=judges)
+
+
+def _titles(files: Sequence[str], read: Sequence[Labelled]) -> list[str]:
+    """The files' names, with their folders where two have the same. Raises UsageError where two are the same file."""
+    for path in files:
+        if files.count(path) > 1:
+            raise click.UsageError(f"{path} is given twice")
+    names = [one.title for one in read]
+    return [name if names.count(name) == 1 else path for path, name in zip(files, names, strict=True)]
+
+
+def write_suite(report: SuiteReport, json_file: Path | None, md_file: Path | None, html_file: Path | None) -> None:
+    """Files first: nothing of what was judged is lost to a failure in showing it."""
+    from rlaif_fast.files.targets import write_text
+    from rlaif_fast.reports.markdown import markdown
+    from rlaif_fast.reports.tables import print_tables
+
+    if json_file is not None:
+        write_text(json_file, report.to_json())
+    if md_file is not None:
+        text = markdown(report.title, report.tables(), report.warnings, report.where, report.command)
+        write_text(md_file, text)
+    if html_file is not None:
+        from rlaif_fast.evaluation.suite_html import suite_page
+
+        write_text(html_file, suite_page(report))
+    print_tables(report.title, report.tables(), report.warnings, report.where)

@@ -1,0 +1,50 @@
+"""What the Hugging Face hub and its libraries raise, as a reason in one line without a token in it."""
+
+from __future__ import annotations
+
+import re
+from contextlib import suppress
+
+from rlaif_fast.errors import escaped
+
+_LONGEST = 200  # characters of a library's own words
+_SECRETS = (  # what may stand in them, and what stands there instead
+    (re.compile(r"hf_\w{4,}", re.ASCII), "hf_***"),
+    (re.compile(r"(?<=//)[^/\s@]+@"), ""),
+)
+GATED = "a gated repository: ask its owner for access on its page, and set HF_TOKEN"
+
+
+def hub_reason(error: Exception) -> str:
+    """Why the hub did not give something, for people.
+
+    Nothing of ``error`` should be kept beside it: a traceback of it could hold the token.
+    """
+    from huggingface_hub import errors
+
+    if isinstance(error, errors.OfflineModeIsEnabled):
+        return "HF_HUB_OFFLINE is set, and the hub is not asked"
+    if isinstance(error, errors.GatedRepoError):
+        return GATED
+    if isinstance(error, errors.RepositoryNotFoundError):
+        return "the hub has no such repository, or shows it to no one without the right token (HF_TOKEN)"
+    if isinstance(error, errors.RevisionNotFoundError):
+        return "the repository has no such branch, tag or commit"
+    if getattr(getattr(error, "response", None), "status_code", 0) in (401, 403):
+        return "the hub refuses it to this token, or to none; set HF_TOKEN to one that may"
+    if isinstance(error, (errors.HfHubHTTPError, ValueError)):
+        return own_words(error)
+    return f"the hub cannot be reached ({own_words(error)})"
+
+
+def own_words(error: Exception) -> str:
+    """An error's own words, in one line."""
+    from huggingface_hub import get_token
+
+    text = f"{type(error).__name__}: {' '.join(str(error).split())}"
+    with suppress(Exception):
+        if token := get_token():
+            text = text.replace(token, "***")
+    for secret, instead in _SECRETS:
+        text = secret.sub(instead, text)
+    return escaped(text[:_LONGEST]).rstrip(": ")

@@ -1,0 +1,179 @@
+"""``rlaif-fast eval --suite``: its figures against plain loops, and what a user sees."""
+
+from __future__ import annotations
+
+import json
+import xml.etree.ElementTree as ET
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from rlaif_fast.evaluation.records import record
+from rlaif_fast.evaluation.suite import SuiteReport, Verdicts, evaluate_suite
+from rlaif_fast.reports.markdown import markdown
+from rlaif_fast.schemas.human_labels import LeftOut
+from tests.conftest import ROOT, Run
+from tests.test_eval import labelled_pairs
+from tests.verdicts import Row, random_rows, report, write_rows
+
+Cli = Callable[..., Run]
+FILES = {f"part{n}.jsonl": random_rows(n + 1, count, groups=groups) for n, (count, groups) in enumerate(
+    [(40, 30), (120, 60), (200, 80)])}  # fmt: skip
+SHOWN = (ROOT / "docs" / "suites.md").read_text(encoding="utf-8")
+TABLE = """suite demo
+
+file           pairs  accuracy     95 % interval  pick the longer  same position     ECE
+part0.jsonl       40    85.0 %  73.5 % to 95.1 %           47.5 %         45.0 %  0.1910
+part1.jsonl      120    74.2 %  63.9 % to 83.0 %           54.2 %         39.2 %  0.1052
+part2.jsonl      200    75.5 %  70.0 % to 80.7 %           49.0 %         43.5 %  0.1029
+all pairs        360    76.1 %  71.1 % to 80.8 %           50.6 %         42.2 %  0.0995
+mean of files    360    78.2 %  72.7 % to 83.2 %           50.2 %         42.6 %  0.1330
+
+warning: fewer than 100 pairs are in part0.jsonl: look at the intervals before the figures
+3 files, 360 pairs, 78 instructions; 95 % intervals by 2,000 resamples of instructions, over all
+files together. All pairs: every pair counts the same; mean of files: every file counts the same
+"""
+
+
+def suite(files: dict[str, list[Row]], judge: str | None = None) -> SuiteReport:
+    verdicts = [Verdicts(name, judge, [record(row) for row in rows], LeftOut()) for name, rows in files.items()]
+    return evaluate_suite("demo", verdicts, command="rlaif-fast eval --suite demo")
+
+
+def test_a_file_has_the_figures_of_its_own_eval_and_all_pairs_those_of_one_file() -> None:
+    found = suite(FILES)
+    for entry, rows in zip(found.entries, FILES.values(), strict=True):
+        assert entry.figures == report(rows).figures
+    together = [row for rows in FILES.values() for row in rows]
+    (overall,) = found.overall
+    assert overall.pairs == report(together).figures
+    for name in ("accuracy", "kappa", "ece", "same_position_rate", "over_longer"):
+        values = [getattr(entry.figures, name).value for entry in found.entries]
+        assert overall.files[name].value == pytest.approx(np.mean(values), abs=1e-12), name
+
+
+def test_the_interval_of_the_mean_resamples_instructions_in_all_files() -> None:
+    """In plain loops, with the numbers that docs/eval.md names; the files share instructions."""
+    (overall,) = suite(FILES).overall
+    texts: dict[str, list[tuple[int, bool]]] = {}
+    for number, rows in enumerate(FILES.values()):
+        for row in rows:
+            texts.setdefault(row["instruction"], []).append((number, row["label"] - 1 == row["human_label"]))
+    groups = list(texts.values())
+    draws = np.random.RandomState(0).randint(0, len(groups), (2000, len(groups)), dtype=np.int64)
+    means = []
+    for draw in draws.tolist():
+        drawn = [pair for at in draw for pair in groups[at]]
+        means.append(np.mean([np.mean([right for file, right in drawn if file == n]) for n in range(len(FILES))]))
+    assert overall.files["accuracy"].interval == pytest.approx(list(np.percentile(means, [2.5, 97.5])), abs=1e-12)
+
+
+def test_an_interval_that_is_a_point_is_none() -> None:
+    good = [row | {"human_label": row["label"] - 1} for row in random_rows(1, 8)]
+    (overall,) = suite({"a": good[:4], "b": good[4:]}).overall
+    assert overall.files["accuracy"].value == 1 and overall.files["accuracy"].interval is None
+    assert overall.pairs.accuracy.interval is not None, "a share of all pairs has the exact one"
+
+
+def test_a_user_sees_a_table_and_gets_it_as_markdown_json_and_a_page(
+    tmp_path: Path, rlaif_fast: Cli, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name, rows in FILES.items():
+        write_rows(tmp_path / name, rows)
+    command = ["eval", "--suite", "demo", *FILES, "--md", "r.md", "--json", "r.json", "--html", "r.html"]
+    done = rlaif_fast(*command)
+    assert (done.status, [line.rstrip() for line in done.out.splitlines()]) == (0, TABLE.splitlines()), done.err
+    assert done.err == ""
+    assert f"$ rlaif-fast eval --suite demo {' '.join(FILES)}\n{TABLE}```" in SHOWN
+    raw = json.loads((tmp_path / "r.json").read_text())
+    assert (raw["suite"], raw["schema"], raw["judges"]) == ("demo", 1, [])
+    assert [one["file"] for one in raw["files"]] == list(FILES)
+    assert raw["files"][0]["figures"]["accuracy"]["value"] == 0.85
+    assert raw["overall"][0]["pairs"]["pairs"] == 360 and raw["overall"][0]["files"]["accuracy"]["interval"]
+    assert raw["method"]["overall"] == {"pairs": "every pair counts the same", "files": "every file counts the same"}
+    text = (tmp_path / "r.md").read_text()
+    assert "| part0.jsonl | 40 | 85.0 % | 73.5 % to 95.1 % | 47.5 % | 45.0 % | 0.1910 |\n" in text
+    assert text.startswith("## suite demo\n\n| file | pairs | accuracy |") and text.endswith(
+        "    rlaif-fast eval part0.jsonl part1.jsonl part2.jsonl --suite demo --json r.json --md r.md --html r.html\n"
+    )
+    page = (tmp_path / "r.html").read_text()
+    ET.fromstring(page.removeprefix("<!DOCTYPE html>\n"))
+    assert page.count("<svg") == 1 and "<script" not in page and "part2.jsonl: 75.5 %" in page
+    single = rlaif_fast("eval", "part0.jsonl", "--md", "one.md")
+    assert single.status == 0 and "| Brier score | " in (tmp_path / "one.md").read_text()
+
+
+def test_several_judges_on_several_files(
+    llama: Path, tiny_bundle: Callable[[str], Path], tmp_path: Path, rlaif_fast: Cli
+) -> None:
+    rows = labelled_pairs(40)
+    one, other = write_rows(tmp_path / "one.jsonl", rows[:15]), write_rows(tmp_path / "other.jsonl", rows[15:])
+    phi = tiny_bundle("phi")
+    done = rlaif_fast("eval", "--suite", "two", one, other, "-b", llama, "-b", phi, "--json", tmp_path / "r.json",
+                      "--html", tmp_path / "r.html", COLUMNS="200")  # fmt: skip
+    assert done.status == 0, done.err
+    raw = json.loads((tmp_path / "r.json").read_text())
+    names = [judge["name"] for judge in raw["judges"]]
+    assert len(set(names)) == 2 and [judge["digest"] for judge in raw["judges"]]
+    assert [(entry["file"], entry["judge"]) for entry in raw["files"]] == [
+        (file, name) for name in names for file in ("one.jsonl", "other.jsonl")
+    ]
+    assert [line.split(": ")[0] for line in done.err.splitlines()] == [
+        f"{name} on {file}" for name in names for file in ("one.jsonl", "other.jsonl")
+    ]
+    lines = [" ".join(line.split()) for line in done.out.splitlines()]
+    assert "file judge pairs accuracy 95 % interval pick the longer same position ECE" in lines
+    assert sum(line.startswith(("all pairs ", "mean of files ")) for line in lines) == 4
+    alone = rlaif_fast("eval", one, "-b", phi, "--json", tmp_path / "alone.json")
+    assert alone.status == 0
+    accuracy = json.loads((tmp_path / "alone.json").read_text())["accuracy"]
+    assert accuracy == raw["files"][2]["figures"]["accuracy"]
+    again = rlaif_fast("eval", "--suite", "x", one, tmp_path / "v.jsonl", "-b", llama)
+    assert again.status == 1 and f"{tmp_path / 'v.jsonl'}: cannot be read" in again.err
+    write_rows(tmp_path / "v.jsonl", random_rows(1, 5))
+    for arguments, said in {
+        (one, tmp_path / "v.jsonl"): "--suite takes pairs or verdicts, and {v} holds verdicts: judge the others first",
+        (tmp_path / "v.jsonl", "-b", llama): "-b is of pairs, and {v} holds verdicts; leave it out",
+        (one, one, "-b", llama): "{one} is given twice",
+        (one, "-b", llama, "--fit", tmp_path / "c.json"): "--fit is of one file and one bundle; leave --suite out",
+    }.items():
+        done = rlaif_fast("eval", "--suite", "x", *arguments)
+        wanted = f"error: {said.format(one=one, v=tmp_path / 'v.jsonl')} (see rlaif-fast eval --help)\n"
+        assert (done.status, done.err) == (2, wanted)
+
+
+@pytest.mark.parametrize(("more", "what"), [(["b.jsonl"], "files"), (["-b", "x", "-b", "y"], "bundles")])
+def test_several_need_a_suite(more: list[str], what: str, rlaif_fast: Cli) -> None:
+    done = rlaif_fast("eval", "a.jsonl", *more)
+    assert (done.status, done.err) == (
+        2, f"error: several {what} need --suite NAME, which puts them into one table (see rlaif-fast eval --help)\n"
+    )  # fmt: skip
+
+
+def test_whose_the_labels_are_is_said_by_file_and_two_of_a_name_have_their_folders(
+    tmp_path: Path, rlaif_fast: Cli, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    rows: list[dict[str, Any]] = random_rows(1, 30)
+    for folder, more in (("a", {}), ("b", {"annotator": "gpt-4"})):
+        (tmp_path / folder).mkdir()
+        write_rows(tmp_path / folder / "v.jsonl", [row | more for row in rows])
+    done = rlaif_fast("eval", "--suite", "s", "a/v.jsonl", "b/v.jsonl")
+    assert done.status == 0 and "\na/v.jsonl " in done.out and "\nb/v.jsonl " in done.out, done.err
+    assert "warning: the labels of b/v.jsonl are a model's preferences\n" in done.out
+    assert "a/v.jsonl are" not in done.out
+
+
+def test_markdown_holds_what_names_hold() -> None:
+    found = suite({"a|b\x1b.jsonl": random_rows(1, 20)}, judge="me|too")
+    text = markdown(found.title, found.tables(), found.warnings, found.where, found.command)
+    assert "| a\\|b" in text and "## suite demo: me|too\n" in text
+
+
+def test_a_judge_that_is_no_better_than_a_ruler_is_told_so() -> None:
+    found = suite({"a": random_rows(1, 60, skill=0.0), "b": random_rows(2, 60, skill=0.0)})
+    assert "the judge is not shown to be better than picking the longer response (mean of files)" in found.warnings
