@@ -16,8 +16,9 @@ from rlaif_fast.evaluation import diff_html, suite_html
 from rlaif_fast.evaluation import html as eval_html
 from rlaif_fast.evaluation.calibration import Calibration
 from rlaif_fast.evaluation.compare import compare
+from rlaif_fast.evaluation.figures import figures_of
 from rlaif_fast.evaluation.records import half, record
-from rlaif_fast.evaluation.report import Fit, Labels, evaluate, figures_of
+from rlaif_fast.evaluation.report import Fit, Labels, evaluate
 from rlaif_fast.evaluation.suite import Verdicts, evaluate_suite
 from rlaif_fast.schemas.human_labels import LeftOut
 from rlaif_fast.selection import html as select_html

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from rlaif_fast.errors import EvalError
 from rlaif_fast.evaluation.coverage import coverage
+from rlaif_fast.evaluation.figures import figures_of
 from rlaif_fast.evaluation.records import record, sample_of
-from rlaif_fast.evaluation.report import figures_of
 from tests.slow_alignment import recompute, worst
 from tests.verdicts import Row, exchanged, random_rows, report, sample, values, verdict_row
 
@@ -196,7 +196,7 @@ def test_one_pair_has_no_interval() -> None:
     assert found.figures.accuracy.value == 0.0, "a tie is response_1's"
     assert found.figures.accuracy.interval is None
     assert [bin_.interval for bin_ in found.by_margin[1:]] == [None] * 5
-    assert "1 pairs are few" in found.warnings[0]
+    assert "1 pair is few" in found.warnings[0]
 
 
 @pytest.mark.parametrize("human", [0, 1])

@@ -341,8 +341,8 @@ def test_random_verdicts_have_the_figures_of_plain_loops(tmp_path: Path, rlaif_f
 
 def test_intervals_of_few_pairs_are_possible() -> None:
     """A judge that is right about three of three: no resample has another figure, and 100 to 100 % is not believed."""
+    from rlaif_fast.evaluation.figures import figures_of
     from rlaif_fast.evaluation.records import Record, sample_of
-    from rlaif_fast.evaluation.report import figures_of
 
     def rows(labels: list[Any]) -> Any:
         return sample_of(

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from rlaif_fast.evaluation import binomial, bootstrap
 from rlaif_fast.evaluation.coverage import decided, thresholds
-from rlaif_fast.evaluation.report import figures_of
+from rlaif_fast.evaluation.figures import figures_of
 from rlaif_fast.judging import binomial as tail
 from tests.slow_alignment import binomial_tail
 from tests.verdicts import random_rows, sample, verdict_row

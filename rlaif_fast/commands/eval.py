@@ -142,8 +142,9 @@ def _fit(sample: Sample, records: list[Record], manifest: Manifest, name: str) -
 
     from rlaif_fast.errors import EvalError
     from rlaif_fast.evaluation.calibration import Calibration, fit
+    from rlaif_fast.evaluation.figures import figures_of
     from rlaif_fast.evaluation.records import half
-    from rlaif_fast.evaluation.report import Fit, figures_of
+    from rlaif_fast.evaluation.report import Fit
 
     fitted_on = np.array([half(one.instruction) == 0 for one in records])
     if min(fitted_on.sum(), (~fitted_on).sum()) < _LEAST:

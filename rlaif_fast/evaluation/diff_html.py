@@ -7,11 +7,10 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from rlaif_fast.bundle.agreement import MarginBin
-from rlaif_fast.evaluation.compare import TEXTS, Comparison, PairArrays
-from rlaif_fast.evaluation.report import percent
+from rlaif_fast.evaluation.comparison import TEXTS, Comparison, PairArrays
 from rlaif_fast.reports.html import Tile, example, figure, page
 from rlaif_fast.reports.plots import Plot, flips_by_margin, plot, scatter
-from rlaif_fast.reports.tables import margin_text
+from rlaif_fast.reports.tables import margin_text, percent
 
 
 def to_html(found: Comparison) -> str:

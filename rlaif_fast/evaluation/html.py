@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
+from rlaif_fast.evaluation.figures import Figure
 from rlaif_fast.evaluation.plots import coverage_plot, distribution_plot, orders_plot, reliability_plot
 from rlaif_fast.evaluation.records import Sample
-from rlaif_fast.evaluation.report import Figure, Report, number, percent, short_span
+from rlaif_fast.evaluation.report import Report
 from rlaif_fast.reports.html import Tile, figure, page
+from rlaif_fast.reports.tables import number, percent, short_span
 
 _NOT_NAMED = "Verdict rows do not say which model and prompt they are of; -b BUNDLE names them"
 

@@ -10,9 +10,10 @@ from matplotlib.ticker import PercentFormatter
 
 from rlaif_fast.evaluation.binomial import interval
 from rlaif_fast.evaluation.coverage import Decided
+from rlaif_fast.evaluation.figures import Bin
 from rlaif_fast.evaluation.records import Sample
-from rlaif_fast.evaluation.report import Bin, percent
 from rlaif_fast.reports.plots import EDGE, MUTED, ONE, TWO, Plot, distributions, plot, scatter, square
+from rlaif_fast.reports.tables import percent
 
 _BARS = 40
 _POINTS = 200  # of a curve

@@ -10,9 +10,10 @@ from typing import Any
 import numpy as np
 
 from rlaif_fast.evaluation import bootstrap, metrics
+from rlaif_fast.evaluation.figures import Figure, Figures, figures_of
 from rlaif_fast.evaluation.records import Floats, Record, sample_of
-from rlaif_fast.evaluation.report import Figure, Figures, Labels, figures_of, number, percent
-from rlaif_fast.reports.tables import Table
+from rlaif_fast.evaluation.report import Labels
+from rlaif_fast.reports.tables import Table, number, percent
 from rlaif_fast.schemas.human_labels import LeftOut, whose
 from rlaif_fast.wording import counted
 

@@ -7,10 +7,11 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from matplotlib.ticker import PercentFormatter
 
-from rlaif_fast.evaluation.report import Figure, percent, short_span
+from rlaif_fast.evaluation.figures import Figure
 from rlaif_fast.evaluation.suite import SuiteReport
 from rlaif_fast.reports.html import Tile, figure, page
 from rlaif_fast.reports.plots import ONE, TWO, Plot, plot
+from rlaif_fast.reports.tables import percent, short_span
 
 _LANE = 38  # height of a file
 _LONG = 44  # characters of a name that is shown

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from rlaif_fast.reports.terminal import cell
@@ -93,3 +93,21 @@ def margin_text(low: float, high: float | None) -> str:
 
 def _row(cells: Sequence[str]) -> str:
     return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
+
+
+def percent(value: float | None, signed: bool = False) -> str:
+    return "-" if value is None else f"{100 * value:{'+' if signed else ''}.1f} %"
+
+
+def number(value: float | None) -> str:
+    return "-" if value is None else f"{value:.4f}"
+
+
+def span_text(interval: list[float] | None, form: Callable[[float], str] = percent) -> str:
+    """An interval; ``form`` writes one of its ends."""
+    return "-" if interval is None else " to ".join(map(form, interval))
+
+
+def short_span(interval: list[float] | None, form: Callable[[float], str]) -> str:
+    """The same beside its value; nothing where there is none."""
+    return span_text(interval, form).replace(" % to ", " to ") if interval else ""

@@ -7,9 +7,10 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
-from rlaif_fast.evaluation.report import Figure, figures_of, percent, short_span
+from rlaif_fast.evaluation.figures import Figure, figures_of
 from rlaif_fast.reports.html import Tile, figure, page
 from rlaif_fast.reports.plots import MUTED, ONE, Plot, plot
+from rlaif_fast.reports.tables import percent, short_span
 from rlaif_fast.selection.decision import Tried
 from rlaif_fast.selection.report import Selection
 

@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 
 from rlaif_fast.evaluation import bootstrap
-from rlaif_fast.evaluation.report import Figure, Labels, figures_of, number, percent
-from rlaif_fast.reports.tables import INTERVAL, Table
+from rlaif_fast.evaluation.figures import Figure, figures_of
+from rlaif_fast.evaluation.report import Labels
+from rlaif_fast.reports.tables import INTERVAL, Table, number, percent
 from rlaif_fast.schemas.human_labels import LeftOut, labels_of
 from rlaif_fast.selection.comparison import LEVEL
 from rlaif_fast.selection.decision import Tested, Tried

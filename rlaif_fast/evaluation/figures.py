@@ -1,0 +1,99 @@
+"""Figures of labelled verdicts, with their intervals."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+
+from rlaif_fast.evaluation import binomial, bootstrap, metrics
+from rlaif_fast.evaluation.records import Bools, Sample
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A figure and where it may lie, with 95 % confidence; None where it is not defined."""
+
+    value: float | None
+    interval: list[float] | None
+
+
+@dataclass(frozen=True)
+class Baselines:
+    """Alignment of judges that read nothing."""
+
+    longer: Figure  # the response with more characters; half a point where both are as long
+    first: Figure  # response_0, always
+
+
+@dataclass(frozen=True)
+class Figures:
+    """docs/eval.md defines them."""
+
+    pairs: int
+    groups: int
+    accuracy: Figure
+    kappa: Figure
+    same_position_rate: Figure
+    consistency: Figure
+    first_position_rate: Figure
+    ece: Figure
+    brier: Figure
+    log_loss: Figure
+    baselines: Baselines
+    over_longer: Figure
+
+
+@dataclass(frozen=True)
+class Bin:
+    """Pairs of a range, low <= x < high (the last one with its end)."""
+
+    low: float
+    high: float
+    pairs: int
+    confidence: float | None  # mean of max(p1, p2)
+    accuracy: float | None
+    interval: list[float] | None  # exact binomial
+
+
+def figures_of(sample: Sample) -> Figures:
+    """The figures with their intervals."""
+    terms = metrics.terms(sample)
+    values, spans = metrics.figures(terms.sum(0)), bootstrap.intervals(terms, sample.group, metrics.figures)
+    found = {
+        name: Figure(None, None) if np.isnan(values[name]) else _figure(name, float(values[name]), spans[name], sample)
+        for name in metrics.FIGURES
+    }
+    baselines = Baselines(found.pop("longer"), found.pop("first"))
+    return Figures(len(sample), sample.groups, baselines=baselines, **found)
+
+
+def _figure(name: str, value: float, span: list[float] | None, sample: Sample) -> Figure:
+    """A figure with an interval that is possible.
+
+    Where all resamples give the same figure the bootstrap knows nothing of what else could be: a share gets the exact
+    binomial interval of as many trials as there are instructions, and another figure none.
+    """
+    if span is None or span[0] < span[1]:
+        return Figure(value, span)
+    return Figure(value, binomial.interval(value * sample.groups, sample.groups) if name in metrics.SHARES else None)
+
+
+def margin_bins(sample: Sample) -> list[Bin]:
+    """By |p1 - p2|."""
+    edges = (*metrics.MARGIN_EDGES, 1.0)
+    place = np.searchsorted(metrics.MARGIN_EDGES, sample.margin, side="right") - 1
+    return [_bin(sample, place == k, *ends) for k, ends in enumerate(pairwise(edges))]
+
+
+def confidence_bins(sample: Sample) -> list[Bin]:
+    """By max(p1, p2)."""
+    place, edges = metrics.confidence_bin(sample), np.linspace(0.5, 1, metrics.BINS + 1).tolist()
+    return [_bin(sample, place == k, *ends) for k, ends in enumerate(pairwise(edges))]
+
+
+def _bin(sample: Sample, inside: Bools, low: float, high: float) -> Bin:
+    pairs, right = int(inside.sum()), int(sample.right[inside].sum())
+    confidence = float(sample.confidence[inside].mean()) if pairs else None
+    return Bin(low, high, pairs, confidence, right / pairs if pairs else None, binomial.interval(right, pairs))
