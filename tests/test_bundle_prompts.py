@@ -175,11 +175,12 @@ def test_the_commands(tiny_folder: Callable[[str], Path], tmp_path: Path, rlaif_
     )
     assert done.status == 0, done.err
     rows = ROOT / "examples/pairs.jsonl"
-    missing = rlaif_fast("judge", rows, "-b", folder, "--template", "harmless")
-    assert missing.status == 1 and missing.err.endswith(
-        "no prompt 'harmless' in this bundle, there is: helpful, summary;"
-        f" to add it: rlaif-fast prompt add {folder} --template harmless\n"
-    )
+    for name in ("harmless", "shieldgemma"):
+        missing = rlaif_fast("judge", rows, "-b", folder, "--template", name)
+        assert missing.status == 1 and missing.err.endswith(
+            f"no prompt '{name}' in this bundle, there is: helpful, summary;"
+            f" to add it: rlaif-fast prompt add {folder} --template {name}\n"
+        )
     added = rlaif_fast(
         "prompt", "add", folder, "--model", model, "--template", "harmless", "--template", "score-helpful"
     )

@@ -224,7 +224,7 @@ def test_inspect_shows_what_people_ask_first(
         ("prompts", "for pairs: summary"),
         ("fidelity", f"0 of {of.pairs} labels differ from PyTorch fp32's, |difference in log-odds| mean {of.mean:.2g},"
                      f" max {of.max:.2g}; through summary, {of.prompts}"),
-        ("alignment", f"with people's labels, on your own pairs: rlaif-fast eval LABELLED -b {llama}"),
+        ("agreement", f"with human labels, on your own pairs: rlaif-fast eval LABELLED -b {llama}"),
         ("a pair", f"{cost['tokens']:.0f} tokens, both orders, mean of {cost['pairs']} probe pairs"),
         ("speed", f"not measured on this machine: rlaif-fast tune {llama}"),
         ("folder", str(llama)),

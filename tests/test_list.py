@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -70,6 +71,10 @@ def test_what_is_at_hand(
         Tried("onnxruntime", str(fast.resolve()), "int8", 1.0, 1.0, None, None, ""),
         Tried("onnxruntime-flash", str(published.resolve()), "fp32", 0.5, 0.5, None, None, ""),
     )
+    untimed = (replace(tried[0], ms=None, ratio=None), replace(tried[1], ms=None, ratio=None, refusal="not tried"))
+    remember(fast, Tuned(untimed, 0, read_manifest(fast).digest, 0.03))
+    shown, _ = _printed(capfd)
+    assert shown[1] == f"me-llama-int8 judge int8 {of_fast} onnxruntime, not tuned summary", "nothing was timed"
     remember(fast, Tuned(tried, 1, read_manifest(published).digest, 0.03))
     shown, _ = _printed(capfd)
     on = f"onnxruntime-flash on me/judge@{'a' * 40}"

@@ -291,7 +291,7 @@ def test_what_a_request_costs_beside_its_passes(server: Server) -> None:
         began = time.perf_counter()
         found = client.post("/judge", row)
         beside.append(1000 * (time.perf_counter() - began) - found.passes)
-    assert min(beside) < 3, "milliseconds, of the request that others on the machine disturbed least"
+    assert sorted(beside)[9] < 3, "milliseconds, of the tenth of 100: others on the machine disturb the rest"
 
 
 def test_a_full_queue_says_so(bundle: Path, alone: list[str]) -> None:

@@ -140,6 +140,7 @@ def test_several_judges_on_several_files(
         (one, tmp_path / "v.jsonl"): "--suite takes pairs or verdicts, and {v} holds verdicts: judge the others first",
         (tmp_path / "v.jsonl", "-b", llama): "-b is of pairs, and {v} holds verdicts; leave it out",
         (one, one, "-b", llama): "{one} is given twice",
+        (one, f"{one.parent}/./{one.name}", "-b", llama): "{one.parent}/./{one.name} is given twice",
         (one, "-b", llama, "--fit", tmp_path / "c.json"): "--fit is of one file and one bundle; leave --suite out",
     }.items():
         done = rlaif_fast("eval", "--suite", "x", *arguments)

@@ -45,11 +45,16 @@ def test_verdicts(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_scores(capsys: pytest.CaptureFixture[str]) -> None:
-    print_scores([SCORE, {"id": "b", "response": "no", "score": -3.5}])
+    print_scores([SCORE], rated=True)
     assert _printed(capsys) == [
         "scores: rating is from 1 to 10",
         "id | score | rating | mass | response",
         "a | +0.2500 | 6.62 | 0.50 | yes",
+    ]
+    print_scores([{"id": "b", "response": "no", "score": -3.5}], rated=False)
+    assert _printed(capsys) == [
+        "scores",
+        "id | score | rating | mass | response",
         "b | -3.5000 | - | - | no",
     ]
 

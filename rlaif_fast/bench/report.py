@@ -13,6 +13,7 @@ import numpy.typing as npt
 from rlaif_fast.bench.measure import Fresh
 from rlaif_fast.bench.rate import MatrixRate
 from rlaif_fast.bundle.agreement import Agreement
+from rlaif_fast.reports.markdown import markdown
 from rlaif_fast.reports.tables import Table, margin_text
 
 SCHEMA = 1
@@ -102,10 +103,8 @@ class Report:
         return json.dumps(asdict(self), allow_nan=False) + "\n"
 
     def to_markdown(self) -> str:
-        """Title, tables and where they hold, for a pull request."""
-        out = [f"## {self.title}", "", *(line for table in self.tables() for line in table.to_markdown())]
-        out += [f"**{warning}**\n" for warning in self.warnings]
-        return "\n".join([*out, self.where, "", f"    {self.command}", ""])
+        """For a pull request."""
+        return markdown(self.title, self.tables(), self.warnings, self.where, self.command)
 
     @property
     def title(self) -> str:

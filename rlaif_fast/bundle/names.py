@@ -11,6 +11,7 @@ from shlex import quote
 from rlaif_fast.bundle.home import BUNDLES, DEFAULT_MODEL, home
 from rlaif_fast.errors import BundleError
 from rlaif_fast.prompts.built_in import BUILT_IN
+from rlaif_fast.prompts.guards import GUARDS
 from rlaif_fast.prompts.judge_models import JUDGE_MODELS
 from rlaif_fast.prompts.score_template import SCORE_TEMPLATES
 from rlaif_fast.wording import near
@@ -21,13 +22,13 @@ _HUB_ID = re.compile(r"[\w][\w.-]*/[\w][\w.-]*")
 def no_such_bundle(path: Path) -> str:
     """One line on a path where there is no folder: what is at hand under a similar name, or how to make the bundle."""
     name = str(path)
-    near = nearest(name, (one for one in at_hand() if one != name))
+    meant = nearest(name, (one for one in at_hand() if one != name))
     is_id = name == DEFAULT_MODEL or (_HUB_ID.fullmatch(name) and not path.parent.is_dir())
-    if is_id and (near is None or _plain(near) != _plain(name)):  # models of one family have names alike
-        hint = f" (or did you mean {near}?)" if near else ""
+    if is_id and (meant is None or _plain(meant) != _plain(name)):  # models of one family have names alike
+        hint = f" (or did you mean {meant}?)" if meant else ""
         return f"{name}: not exported yet; `rlaif-fast export {name}` makes the bundle{hint}"
-    if near:
-        return f"{name}: no such bundle; did you mean {near}? (`rlaif-fast list` shows what there is)"
+    if meant:
+        return f"{name}: no such bundle; did you mean {meant}? (`rlaif-fast list` shows what there is)"
     return f"{name}: no such folder; give a bundle, `rlaif-fast export MODEL` makes one"
 
 
@@ -40,7 +41,7 @@ def no_such_prompt(name: str, there: Sequence[str], bundle: str) -> str:
     """
     has = f"no prompt {name!r} in this bundle, there is: {', '.join(there)}"
     template = name.removesuffix("-chat")
-    if template in {**BUILT_IN, **SCORE_TEMPLATES, **JUDGE_MODELS}:
+    if template in {**BUILT_IN, **SCORE_TEMPLATES, **JUDGE_MODELS, **GUARDS}:
         chat = " --chat yes" if template != name else ""
         return f"{has}; to add it: rlaif-fast prompt add {quote(bundle)} --template {template}{chat}"
     if meant := near(name, there):
@@ -50,9 +51,9 @@ def no_such_prompt(name: str, there: Sequence[str], bundle: str) -> str:
 
 def require_no_slip(name: str) -> None:
     """Raise BundleError where only case or dashes tell ``name`` from one that is at hand: the hub need not be asked."""
-    near = nearest(name, (one for one in at_hand() if one != name))
-    if near is not None and _plain(near) == _plain(name):
-        raise BundleError(f"{name}: no such bundle; did you mean {near}? (`rlaif-fast list` shows what there is)")
+    meant = nearest(name, (one for one in at_hand() if one != name))
+    if meant is not None and _plain(meant) == _plain(name):
+        raise BundleError(f"{name}: no such bundle; did you mean {meant}? (`rlaif-fast list` shows what there is)")
 
 
 def nearest(name: str, names: Iterable[str]) -> str | None:

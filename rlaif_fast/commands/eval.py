@@ -46,7 +46,7 @@ def evaluate(
     fit_file: Path | None, json_file: Path | None, markdown_file: Path | None, html_file: Path | None,
     split: str | None, config: str | None, revision: str | None, carry: tuple[str, ...],
 ) -> None:  # fmt: skip
-    """How good a judge is on LABELLED: its alignment with people, and how far p1 can be believed.
+    """How good a judge is on LABELLED: its agreement with human labels, and how far p1 can be believed.
 
     LABELLED is a file of pairs with people's choice in a field label (0 or 1, the index of the preferred response) or
     human_label_from_1 (1 or 2), judged on the way; or verdicts that `judge` wrote of such pairs. Ties and empty labels

@@ -68,16 +68,14 @@ def inspect(bundle: str | None, template: str | None, check: bool, verbose: bool
 def _summary(opened: Bundle, cost: PairCost | None, table: Tuned | None) -> list[tuple[str, str]]:
     """What people ask first."""
     from rlaif_fast.bundle.home import name_of
-    from rlaif_fast.prompts.score_template import ScoreTemplate
+    from rlaif_fast.prompts.kinds import kind_of
 
     manifest, name = opened.manifest, name_of(opened.folder)
     model, prompt, of = manifest.model, manifest.prompt, manifest.prompt.fidelity
     megabytes = sum(file.bytes for file in manifest.all_files.values()) / 1e6
-    scores = [one.name for one in manifest.prompts if isinstance(one.template, ScoreTemplate)]
-    pairs = [one.name for one in manifest.prompts if one.name not in scores]
-    kinds = [(f"for {kind}", names) for kind, names in (("pairs", pairs), ("scores", scores)) if names]
-    if manifest.is_reward_model:
-        kinds = [("of a reward model", pairs)]
+    kinds: dict[str, list[str]] = {}
+    for one in manifest.prompts:
+        kinds.setdefault(kind_of(one.template), []).append(one.name)
     flips = f"{round(of.flips * of.pairs)} of {of.pairs} labels differ from PyTorch fp32's"
     bfloat16 = f"; PyTorch's own bfloat16: {_errors(prompt.bfloat16)}" if prompt.bfloat16 else ""
     if table is None or table.choice.ms is None:
@@ -89,10 +87,11 @@ def _summary(opened: Bundle, cost: PairCost | None, table: Tuned | None) -> list
                   f" licence {model.licence or 'unknown'})"),
         ("bundle", f"{manifest.precision}, {megabytes:,.1f} MB, digests match"),
         ("context", f"{manifest.maximum_length:,} tokens, {len(prompt.prefix_ids)} of them baked"),
-        *[("" if number else "prompts", f"{kind}: {', '.join(names)}") for number, (kind, names) in enumerate(kinds)],
+        *[("" if number else "prompts", f"for {kind}: {', '.join(names)}")
+          for number, (kind, names) in enumerate(kinds.items())],
         ("fidelity", f"{flips}, |difference in {_unit(manifest)}| {_errors(of)}; through {prompt.name},"
                      f" {of.prompts}{bfloat16}"),
-        ("alignment", f"with people's labels, on your own pairs: rlaif-fast eval LABELLED -b {quote(name)}"),
+        ("agreement", f"with human labels, on your own pairs: rlaif-fast eval LABELLED -b {quote(name)}"),
         *([("a pair", cost.said(prompt.template))] if cost else []),
         ("speed", timed),
         ("folder", str(opened.folder)),

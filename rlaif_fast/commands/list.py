@@ -25,7 +25,7 @@ class Listed:
         kind: ``judge``, or ``reward model``.
         default: whether it is what commands take without ``-b``.
         bytes: on the disk.
-        prompts: by what they are for, ``pairs`` and ``scores``, the first one first.
+        prompts: by what they are for, ``pairs``, ``scores``, ``safety`` or ``rewards``, the first one first.
         engine: what ``--engine auto`` takes on this machine.
         judged_by: name of the bundle that it takes: maybe the float32 one of the same model.
         tuned: whether that was measured; else it is what every bundle begins with.
@@ -73,20 +73,21 @@ def _listed(entry: Entry) -> Listed:
     from rlaif_fast.bundle.folder import read_manifest
     from rlaif_fast.bundle.home import default_bundle, name_of
     from rlaif_fast.bundle.hub import published_name
-    from rlaif_fast.prompts.score_template import ScoreTemplate
+    from rlaif_fast.prompts.kinds import kind_of
     from rlaif_fast.runtime.engine_choice import remembered
     from rlaif_fast.runtime.engines import DEFAULT
 
     manifest, table = read_manifest(entry.path), remembered(entry.path)
-    scores = [one.name for one in manifest.prompts if isinstance(one.template, ScoreTemplate)]
-    pairs = [one.name for one in manifest.prompts if one.name not in scores]
-    judged_by = entry.name
+    prompts: dict[str, list[str]] = {}
+    for one in manifest.prompts:
+        prompts.setdefault(kind_of(one.template), []).append(one.name)
+    judged_by, tuned = entry.name, table is not None and table.choice.ms is not None
     if table is not None and Path(table.choice.folder) != entry.path.resolve():
         judged_by = published_name(Path(table.choice.folder)) or name_of(Path(table.choice.folder))
     return Listed(
         entry.name, "reward model" if manifest.is_reward_model else "judge", manifest.model.id,
-        entry.path == default_bundle(), manifest.precision, entry.bytes, {"pairs": pairs, "scores": scores},
-        DEFAULT if table is None else table.choice.engine, judged_by, table is not None, str(entry.path),
+        entry.path == default_bundle(), manifest.precision, entry.bytes, prompts,
+        DEFAULT if table is None else table.choice.engine, judged_by, tuned, str(entry.path),
     )  # fmt: skip
 
 
@@ -112,7 +113,7 @@ def _print(found: list[Listed]) -> None:
 
 
 def _prompts(one: Listed) -> str:
-    first, *others = [*one.prompts["pairs"], *one.prompts["scores"]]
+    first, *others = [name for names in one.prompts.values() for name in names]
     return f"{first} and {len(others)} more" if others else first
 
 

@@ -19,7 +19,6 @@ from rlaif_fast.errors import BundleError, ExportError, TemplateError
 
 if TYPE_CHECKING:
     from rlaif_fast.bundle.manifest import Manifest
-    from rlaif_fast.bundle.prompt import BundlePrompt
     from rlaif_fast.judging.pair_cost import PairCost
     from rlaif_fast_export.sources.source import Source
 
@@ -69,7 +68,7 @@ def list_(bundle: str, as_json: bool) -> None:
 
 
 def _figures(manifest: Manifest, costs: Mapping[str, PairCost]) -> list[dict[str, Any]]:
-    from rlaif_fast.prompts.kinds import FOR_PAIRS, FOR_SCORES
+    from rlaif_fast.prompts.kinds import FOR_PAIRS, FOR_SCORES, kind_of
 
     taken = {  # without --template
         next((one.name for one in manifest.prompts if isinstance(one.template, kinds)), None)
@@ -77,21 +76,12 @@ def _figures(manifest: Manifest, costs: Mapping[str, PairCost]) -> list[dict[str
     }
     return [
         {
-            "name": one.name, "kind": _kind(one), "first": one.name in taken, "tokens": len(one.prefix_ids),
+            "name": one.name, "kind": kind_of(one.template), "first": one.name in taken, "tokens": len(one.prefix_ids),
             "pair_cost": asdict(costs[one.name]) if costs else None, "mean": one.fidelity.mean,
             "bytes": one.file.bytes,
         }
         for one in manifest.prompts
     ]  # fmt: skip
-
-
-def _kind(prompt: BundlePrompt) -> str:
-    from rlaif_fast.prompts.reward_template import GuardTemplate
-    from rlaif_fast.prompts.score_template import ScoreTemplate
-
-    if isinstance(prompt.template, ScoreTemplate):
-        return "scores"
-    return "safety" if isinstance(prompt.template, GuardTemplate) else "pairs"
 
 
 @prompt.command(cls=Command)

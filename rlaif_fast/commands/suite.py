@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from os.path import realpath
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -58,14 +59,17 @@ def report_on_suite(
 
 def _titles(files: Sequence[str], read: Sequence[Labelled]) -> list[str]:
     """The files' names, with their folders where two have the same. Raises UsageError where two are the same file."""
-    for path in files:
-        if files.count(path) > 1:
+    places = [path if path == "-" or "://" in path else realpath(path) for path in files]
+    for number, (path, place) in enumerate(zip(files, places, strict=True)):
+        if place in places[:number]:
             raise click.UsageError(f"{path} is given twice")
     names = [one.title for one in read]
     return [name if names.count(name) == 1 else path for path, name in zip(files, names, strict=True)]
 
 
-def write_suite(report: SuiteReport, json_file: Path | None, md_file: Path | None, html_file: Path | None) -> None:
+def write_suite(
+    report: SuiteReport, json_file: Path | None, markdown_file: Path | None, html_file: Path | None
+) -> None:  # fmt: skip
     """Files first: nothing of what was judged is lost to a failure in showing it."""
     from rlaif_fast.files.targets import write_text
     from rlaif_fast.reports.markdown import markdown
@@ -73,9 +77,9 @@ def write_suite(report: SuiteReport, json_file: Path | None, md_file: Path | Non
 
     if json_file is not None:
         write_text(json_file, report.to_json())
-    if md_file is not None:
+    if markdown_file is not None:
         text = markdown(report.title, report.tables(), report.warnings, report.where, report.command)
-        write_text(md_file, text)
+        write_text(markdown_file, text)
     if html_file is not None:
         from rlaif_fast.evaluation.suite_html import suite_page
 

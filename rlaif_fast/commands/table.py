@@ -33,9 +33,9 @@ def print_rankings(rows: Iterable[Row]) -> None:
     _print(title, ("id", "ranking", "strengths", "consistent", "best"), rows, _ranking, right="consistent")
 
 
-def print_scores(rows: Iterable[Row]) -> None:
-    """As :func:`print_verdicts`; of a reward model a row has a score alone."""
-    title = "scores: rating is from 1 to 10"
+def print_scores(rows: Iterable[Row], *, rated: bool) -> None:
+    """As :func:`print_verdicts`; ``rated``: rows have a rating, which those of a reward model have not."""
+    title = "scores: rating is from 1 to 10" if rated else "scores"
     _print(title, ("id", "score", "rating", "mass", "response"), rows, _score, right="score")
 
 

@@ -72,10 +72,10 @@ def opened(
     from rlaif_fast.runtime.engines import DEFAULT
 
     name = prompt_name(folder, template, kind.kinds)
-    place, engine = settled(folder, engine, threads, name, spin=spin)
+    place, taken = settled(folder, engine, threads, name, spin=spin)
     since = time.perf_counter()
     try:
-        found = kind.load(place, template=name, threads=threads, spin=spin, engine=engine)
+        found = kind.load(place, template=name, threads=threads, spin=spin, engine=taken)
     except UnfaithfulError:
         beside = float32_of(folder, read_manifest(folder)) if engine == AUTO else None
         if beside is None or not has_prompt(beside[0], name):

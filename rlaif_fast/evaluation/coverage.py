@@ -1,4 +1,4 @@
-"""Near ties left out: how alignment grows, and how much can be decided within a stated disagreement.
+"""Near ties left out: how agreement with labels grows, and how much can be decided within a stated disagreement.
 
 The second is a selection among thresholds by the same labels that judge them, so each threshold is tested with a p
 value that holds for all of them together: Learn then Test (Angelopoulos et al. 2021, arXiv 2110.01052), exact binomial

@@ -1,4 +1,4 @@
-"""Figures of alignment. Each follows from sums over pairs, so that resampled pairs need resampled sums only."""
+"""Figures of agreement with labels. Each follows from sums over pairs, so resampled pairs need resampled sums only."""
 
 from __future__ import annotations
 

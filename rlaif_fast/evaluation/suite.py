@@ -13,7 +13,7 @@ from rlaif_fast.evaluation import bootstrap, metrics
 from rlaif_fast.evaluation.figures import Figure, Figures, figures_of
 from rlaif_fast.evaluation.records import Floats, Record, sample_of
 from rlaif_fast.evaluation.report import Labels
-from rlaif_fast.reports.tables import Table, number, percent
+from rlaif_fast.reports.tables import INTERVAL, Table, number, percent, span_text
 from rlaif_fast.schemas.human_labels import LeftOut, whose
 from rlaif_fast.wording import counted
 
@@ -126,7 +126,7 @@ class SuiteReport:
     def tables(self) -> list[Table]:
         """What people read: the same on the terminal, in Markdown and in HTML."""
         several = len(self.overall) > 1
-        columns = ["pairs", "accuracy", "95 % interval", "pick the longer", "same position", "ECE"]
+        columns = ["pairs", "accuracy", INTERVAL, "pick the longer", "same position", "ECE"]
         rows = [
             _row(entry.file, entry.judge, several, entry.figures.pairs, _of(entry.figures)) for entry in self.entries
         ]
@@ -193,9 +193,8 @@ def _of(figures: Figures) -> dict[str, Figure]:
 
 
 def _row(name: str, judge: str | None, several: bool, pairs: int, of: dict[str, Figure]) -> list[str]:
-    span = of["accuracy"].interval
+    accuracy = of["accuracy"]
     return [
-        name, *([judge or "-"] if several else []), str(pairs), percent(of["accuracy"].value),
-        "-" if span is None else " to ".join(map(percent, span)), percent(of["longer"].value),
-        percent(of["same_position_rate"].value), number(of["ece"].value),
+        name, *([judge or "-"] if several else []), str(pairs), percent(accuracy.value), span_text(accuracy.interval),
+        percent(of["longer"].value), percent(of["same_position_rate"].value), number(of["ece"].value),
     ]  # fmt: skip

@@ -1,4 +1,4 @@
-"""From a causal language model to a graph of leaves, through Optimum's exporter."""
+"""From a causal language model to a graph of leaves, by PyTorch's exporter as Optimum configures it."""
 
 from __future__ import annotations
 

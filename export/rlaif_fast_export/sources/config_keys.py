@@ -87,6 +87,7 @@ _POSITIVE = {
     "rms_norm_eps", "layer_norm_eps", "layer_norm_epsilon", "max_position_embeddings", "n_positions", "rope_theta",
     "rope_local_base_freq",
 }  # fmt: skip
+_WINDOWS_BASE = "rope_local_base_freq"
 _REMEDY = "; if it does not change what the model computes, take it out of config.json"
 
 
@@ -125,6 +126,8 @@ def apply_keys(config: Any, written: dict[str, Any], name: str) -> None:
     default = type(config)()
     rest = dict(written)
     rotary = rotary_keys(written, name)
+    if not has(default, _WINDOWS_BASE) and rotary.get(_WINDOWS_BASE) == rotary.get("rope_theta"):
+        rotary.pop(_WINDOWS_BASE, None)  # one base for all its layers
     rest.pop("rope_parameters", None)
     rest |= rotary
     for key, value in rest.items():

@@ -1,6 +1,7 @@
 """Which transformers is installed, 4 or 5, and what the two do differently but for rotary positions.
 
-The exporter runs under both; what depends on the version stands here and in :mod:`rotary_config`, nowhere else.
+The exporter runs under both. What depends on the version stands here, in :mod:`rotary_config`, and for the choice of a
+tokenizer file in :mod:`hf_tokenizer`.
 """
 
 from __future__ import annotations

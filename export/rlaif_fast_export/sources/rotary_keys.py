@@ -33,7 +33,12 @@ def rotary_keys(written: dict[str, Any], name: str) -> dict[str, Any]:
         old = _separate(written["rope_scaling"], ("rope_theta",), name, written["model_type"])
     new: dict[str, Any] = {}
     if written.get("rope_parameters") is not None:
-        new = separate_keys(written["rope_parameters"], name, written["model_type"])
+        tables = written["rope_parameters"]
+        new = separate_keys(tables, name, written["model_type"])
+        windowed = tables.get("sliding_attention") or {}
+        if new.get("rope_theta") is not None and windowed.get("rope_theta") is not None:
+            # Also where it is the other layers' base: a class may have another one for windows by default.
+            new["rope_local_base_freq"] = windowed["rope_theta"]
     for key in sorted({*old, *new} - {"rope_scaling"}):
         _require_one(key, [said[key] for said in (written, old, new) if said.get(key) is not None], name)
     if old and new:
