@@ -121,6 +121,12 @@ def test_one_order_cannot_disagree(orders: str, pairs: Path, here: Callable[...,
     )
 
 
+def test_a_mark_takes_no_name_that_is_taken() -> None:
+    row = {"p1": 0.5, "p2": 0.5, "kept": 1, "input_kept": 2}
+    marked = Keep(min_margin=0.5, mark=True)(row)
+    assert marked == {"p1": 0.5, "p2": 0.5, "input_input_kept": 1, "input_kept": 2, "kept": False}
+
+
 def test_a_sieve_counts_in_words() -> None:
     sieve = Sieve(Keep(min_margin=0.5))
     assert sieve.line("verdict") == ""

@@ -79,12 +79,35 @@ def test_fields_name_a_label_and_a_kind() -> None:
     assert field_mapping(f"{names},label=gold.0")(row | {"gold": [0], "label": "no"})["label"] == 0
     chosen = field_mapping("instruction=prompt,response_0=chosen.0,response_1=rejected.1")
     assert chosen({"prompt": "i", "chosen": ["a"], "rejected": ["x", "b"]})["label"] == 0
+    with_own = row | {"pref": None, "label": 1}
+    assert field_mapping(f"{names},human_label_from_1=pref")(with_own) == OURS | {
+        "label": None, "input_label": 1, "kind": "k", "x": 1
+    }, "the column that is named, and no other"  # fmt: skip
+    with pytest.raises(ValueError, match=r"^has label 'helpful' and human_label_from_1 2, which contradict"):
+        recognised(OURS)(OURS | {"label": "helpful", NAME: 2})
     with pytest.raises(ValueError, match=r"^has no label$"):
         field_mapping("human_label_from_1=label")(OURS)
     with pytest.raises(ValueError, match=r"counted from 0 and from 1; name one of them$"):
         field_mapping("label=a,human_label_from_1=b")
     with pytest.raises(ValueError, match=r"^'label' is none of instruction, response, id$"):
         field_mapping("label=a", ("instruction", "response", "id"))
+
+
+def test_a_choice_that_is_named_is_read_as_one_that_is_recognised() -> None:
+    read = field_mapping("instruction=prompt,response_0=chosen,response_1=rejected")
+    row = {"prompt": "i", "chosen": "a", "rejected": "b"}
+    assert read(row)["label"] == 0
+    assert read(row | {"score_chosen": 4.0, "score_rejected": 4.0})["label"] == "tie"
+    assert "label" not in read(row | {"soft_label": 0.7, "margin": 0.4, "consistent": True}), "a judge chose"
+
+
+def test_a_table_whose_ones_were_set_aside_is_refused(llama: Path, tmp_path: Path, rlaif_fast: Cli) -> None:
+    """A 1 beside responses that count from 1 says of neither that it is preferred; the zeros alone would be left."""
+    rows = [{"instruction": f"q {n}", "response_1": "a", "response_2": "b", "label": n % 2} for n in range(4)]
+    write_rows(tmp_path / "p.jsonl", rows)
+    assert rlaif_fast("judge", tmp_path / "p.jsonl", "-b", llama, "-o", tmp_path / "v.csv").status == 0
+    done = rlaif_fast("eval", tmp_path / "v.csv")
+    assert done.status == 1 and "v.csv, line 3, id '2': has input_label 1 in place of a human_label" in done.err
 
 
 def test_verdicts_that_have_only_the_new_name_are_evaluated_and_turned_with_their_responses() -> None:

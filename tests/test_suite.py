@@ -141,10 +141,11 @@ def test_several_judges_on_several_files(
         (tmp_path / "v.jsonl", "-b", llama): "-b is of pairs, and {v} holds verdicts; leave it out",
         (one, one, "-b", llama): "{one} is given twice",
         (one, f"{one.parent}/./{one.name}", "-b", llama): "{one.parent}/./{one.name} is given twice",
+        (one, "-b", llama, "-b", f"{llama}/."): "-b {llama}/. is given twice",
         (one, "-b", llama, "--fit", tmp_path / "c.json"): "--fit is of one file and one bundle; leave --suite out",
     }.items():
         done = rlaif_fast("eval", "--suite", "x", *arguments)
-        wanted = f"error: {said.format(one=one, v=tmp_path / 'v.jsonl')} (see rlaif-fast eval --help)\n"
+        wanted = f"error: {said.format(one=one, v=tmp_path / 'v.jsonl', llama=llama)} (see rlaif-fast eval --help)\n"
         assert (done.status, done.err) == (2, wanted)
 
 

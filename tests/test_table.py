@@ -24,7 +24,7 @@ def _wide(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_rankings(capsys: pytest.CaptureFixture[str]) -> None:
-    print_rankings([RANKING, {**RANKING, "consistent_share": None}])
+    print_rankings([RANKING, {**RANKING, "consistent_share": None}], marked=False)
     assert _printed(capsys) == [
         "rankings: places of the responses, best first",
         "id | ranking | strengths | consistent | best",
@@ -34,7 +34,7 @@ def test_rankings(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_verdicts(capsys: pytest.CaptureFixture[str]) -> None:
-    print_verdicts([{**VERDICT, "kept": False}, {**VERDICT, "kept": True, "consistent": None}])
+    print_verdicts([{**VERDICT, "kept": False}, {**VERDICT, "kept": True, "consistent": None}], marked=True)
     text = f"response_1: a long answer {50 * 'x'}…"
     assert _printed(capsys) == [
         "verdicts: p1 is the probability that response_0 is preferred",
@@ -45,18 +45,15 @@ def test_verdicts(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_scores(capsys: pytest.CaptureFixture[str]) -> None:
-    print_scores([SCORE], rated=True)
+    print_scores([SCORE], rated=True, marked=False)
     assert _printed(capsys) == [
         "scores: rating is from 1 to 10",
         "id | score | rating | mass | response",
         "a | +0.2500 | 6.62 | 0.50 | yes",
     ]
-    print_scores([{"id": "b", "response": "no", "score": -3.5}], rated=False)
-    assert _printed(capsys) == [
-        "scores",
-        "id | score | rating | mass | response",
-        "b | -3.5000 | - | - | no",
-    ]
+    carried = {"rating": "good", "mass": None, "kept": "x"}  # of the input's own columns
+    print_scores([{"id": "b", "response": "no", "score": -3.5, **carried}], rated=False, marked=False)
+    assert _printed(capsys) == ["scores", "id | score | response", "b | -3.5000 | no"]
 
 
 @pytest.mark.parametrize(

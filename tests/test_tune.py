@@ -239,6 +239,16 @@ def test_two_bundles_are_tried_once(both: Path, tmp_path: Path, rlaif_fast: Call
     assert first.out == again.out
 
 
+def test_a_damaged_float32_bundle_does_not_stop_the_other(
+    both: Path, tmp_path: Path, rlaif_fast: Callable[..., Run]
+) -> None:
+    weights = both.with_name("m-fp32") / "model.onnx.data"
+    weights.write_bytes(weights.read_bytes()[::-1])
+    done = rlaif_fast("judge", ROWS, "-b", both, "--engine", "auto", "--limit", 1, home=tmp_path / "home")
+    assert done.status == 0, done.err
+    assert "chosen: the int8 bundle; the fp32 one was refused: " in done.err
+
+
 def test_a_trial_that_would_take_longer_is_left_out(
     both: Path, home: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:

@@ -17,6 +17,7 @@ from rlaif_fast.bench.tuning import Progress, choose
 from rlaif_fast.bundle.float32_bundle import float32_of
 from rlaif_fast.bundle.folder import Bundle, read_manifest
 from rlaif_fast.bundle.manifest import Manifest
+from rlaif_fast.errors import RlaifFastError
 from rlaif_fast.judging.judge import Judge
 from rlaif_fast.judging.rater import Rater
 from rlaif_fast.judging.sessions import session_of
@@ -28,6 +29,10 @@ SECONDS = 10.0  # of a trial, as far as it can be told beforehand
 _TURNS = 3  # timed, of both bundles; one where there is no time for more
 _BYTES = 3_000_000_000  # of both bundles: more are not opened and looked through in that time
 _SLACK = 6  # passes that are left time for when the second bundle is opened: four, the float32 ones maybe slower
+
+
+class _CannotBeUsed(Exception):
+    """The float32 bundle, which was not asked for."""
 
 
 def worthwhile(folder: Path) -> bool:
@@ -52,13 +57,16 @@ def try_both(
     manifest = read_manifest(folder)
     beside = float32_of(folder, manifest)
     assert beside is not None
-    ms = _times([(folder, manifest), beside], progress, EngineOptions(threads, spin), time.perf_counter() + seconds)
-    refusal = "" if ms else f"not tried: it would take more than {seconds:g} s"
+    refusal, ms = f"not tried: it would take more than {seconds:g} s", None
+    try:
+        ms = _times([(folder, manifest), beside], progress, EngineOptions(threads, spin), time.perf_counter() + seconds)
+    except _CannotBeUsed as error:  # the one that was asked for may be whole
+        refusal = f"refused: {error}"
     ratio = ms[1] / ms[0] if ms else None
     fast, exact = (str(path.resolve()) for path in (folder, beside[0]))
     tried = (
         Tried(DEFAULT, fast, "int8", ms[0] if ms else None, 1.0, None, None, ""),
-        Tried(DEFAULT, exact, "fp32", ms[1] if ms else None, ratio, None, None, refusal),
+        Tried(DEFAULT, exact, "fp32", ms[1] if ms else None, ratio, None, None, "" if ms else refusal),
     )
     chosen = choose({0: 1.0, 1: ratio}, {0}) if ratio else 0
     return Tuned(tried, chosen, (manifest, beside[1])[chosen].digest, selftest.error_limit(manifest))
@@ -83,8 +91,11 @@ def _times(
     if time.perf_counter() + other + _SLACK * a_pass > until:
         return None
     progress("trying the fp32 bundle", 0.5)
-    exact = _open(*sides[1], options)
-    exact.answer(probes[0])
+    try:
+        exact = _open(*sides[1], options)
+        exact.answer(probes[0])
+    except RlaifFastError as error:
+        raise _CannotBeUsed(str(error)) from None
     taken: list[list[float]] = []
     while not taken or (len(taken) < _TURNS and time.perf_counter() + sum(taken[-1]) < until):
         probe = probes[len(taken) % len(probes)]

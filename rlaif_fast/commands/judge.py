@@ -127,7 +127,7 @@ def judge(
             made = {"to": to, "min-margin": min_margin, "only-consistent": only_consistent, "mark": mark}
             run.to_file(partial(convert, to=form, keep=sieve), made, restart=restart)
         elif table:
-            run.to_screen(lambda found: print_verdicts(sieve(verdict.row() for verdict in found)))
+            run.to_screen(lambda found: print_verdicts(sieve(one.row() for one in found), marked=mark))
         else:
             line = (lambda row: line_of(trl_row(row))) if to == "trl" else line_of
             run.to_screen(lambda found: print_lines(sieve(verdict.row() for verdict in found), line))

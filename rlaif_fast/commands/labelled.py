@@ -101,15 +101,28 @@ def said_of(judge: Judge) -> dict[str, Any]:
 
 
 def _verdicts(rows: Iterator[Row], left_out: LeftOut) -> Iterator[Record]:
-    """Those whose label is 0 or 1; the others are counted."""
+    """Those whose label is 0 or 1; the others are counted.
+
+    In a table a label that was set aside leaves an empty cell. Where that is so for every 1 and for no 0, only half of
+    the labels would be left.
+    """
     from rlaif_fast.errors import EvalError
     from rlaif_fast.evaluation.records import has_label, record_of
 
+    aside, ones = "", 0
     for row in rows:
         found = record_of(row)
         if not has_label(row.value):
             raise EvalError(
                 f"{row.where}, id {found.id!r}: the verdict has no human_label; judge pairs with a field label (0 or 1)"
             )
+        ones += found.human_label == 1
+        if not aside and found.human_label is None and str(row.value.get("input_label")).strip() in ("1", "1.0"):
+            aside = f"{row.where}, id {found.id!r}"
         if not left_out(found.human_label):
             yield found
+    if aside and not ones:
+        raise EvalError(
+            f"{aside}: has input_label 1 in place of a human_label, which may mean that either response is preferred;"
+            " name the label with --fields when the pairs are judged"
+        )

@@ -89,7 +89,9 @@ def score(
             made = {"min-mass": min_mass, "mark": mark}
             run.to_file(partial(convert, to="rewards" if rewards else "scores", keep=sieve), made, restart=restart)
         elif table:
-            run.to_screen(lambda found: print_scores(sieve(rating.row() for rating in found), rated=not rewards))
+            run.to_screen(
+                lambda found: print_scores(sieve(one.row() for one in found), rated=not rewards, marked=mark)
+            )  # fmt: skip
         else:
             run.to_screen(lambda found: print_lines(sieve(rating.row() for rating in found), line_of))
     finish(context, run)

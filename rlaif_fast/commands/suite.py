@@ -24,8 +24,9 @@ def report_on_suite(
         read: what the files hold.
 
     Raises:
-        UsageError: verdicts beside pairs, or with a bundle or template that nothing is judged with.
+        UsageError: a file or a bundle twice, verdicts beside pairs, or with a bundle or template that judges nothing.
     """
+    from rlaif_fast.commands.default import bundle_folder_of
     from rlaif_fast.commands.labelled import judged, loaded, said_of
     from rlaif_fast.evaluation.suite import Verdicts, evaluate_suite
 
@@ -38,6 +39,10 @@ def report_on_suite(
     if given and (bundles or template):
         what = "-b" if bundles else "--template"
         raise click.UsageError(f"{what} is of pairs, and {given[0]} holds verdicts; leave it out")
+    folders = [bundle_folder_of(bundle).resolve() for bundle in bundles]
+    for number, folder in enumerate(folders):
+        if folder in folders[:number]:
+            raise click.UsageError(f"-b {bundles[number]} is given twice")
     found: list[Verdicts] = []
     judges: list[dict[str, Any]] = []
     if given:
@@ -59,7 +64,9 @@ def report_on_suite(
 
 def _titles(files: Sequence[str], read: Sequence[Labelled]) -> list[str]:
     """The files' names, with their folders where two have the same. Raises UsageError where two are the same file."""
-    places = [path if path == "-" or "://" in path else realpath(path) for path in files]
+    places = [
+        one.name if path == "-" or "://" in path else realpath(path) for path, one in zip(files, read, strict=True)
+    ]
     for number, (path, place) in enumerate(zip(files, places, strict=True)):
         if place in places[:number]:
             raise click.UsageError(f"{path} is given twice")

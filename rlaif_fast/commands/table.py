@@ -21,34 +21,39 @@ def check_table(output: object, to: str = "rows") -> None:
         raise click.UsageError("--table is printed; it takes neither --output nor --to")
 
 
-def print_verdicts(rows: Iterable[Row]) -> None:
-    """Verdict rows on standard output; also those that were judged before an error."""
+def print_verdicts(rows: Iterable[Row], *, marked: bool) -> None:
+    """Verdict rows on standard output, also those that were judged before an error; ``marked``: they have ``kept``."""
     title = "verdicts: p1 is the probability that response_0 is preferred"
-    _print(title, ("id", "p1", "by order", "consistent", "chosen"), rows, _verdict, right="p1")
+    _print(title, ("id", "p1", "by order", "consistent", "chosen"), rows, _verdict, right="p1", marked=marked)
 
 
-def print_rankings(rows: Iterable[Row]) -> None:
+def print_rankings(rows: Iterable[Row], *, marked: bool) -> None:
     """As :func:`print_verdicts`."""
     title = "rankings: places of the responses, best first"
-    _print(title, ("id", "ranking", "strengths", "consistent", "best"), rows, _ranking, right="consistent")
+    _print(
+        title, ("id", "ranking", "strengths", "consistent", "best"), rows, _ranking, right="consistent", marked=marked
+    )
 
 
-def print_scores(rows: Iterable[Row], *, rated: bool) -> None:
-    """As :func:`print_verdicts`; ``rated``: rows have a rating, which those of a reward model have not."""
-    title = "scores: rating is from 1 to 10" if rated else "scores"
-    _print(title, ("id", "score", "rating", "mass", "response"), rows, _score, right="score")
+def print_scores(rows: Iterable[Row], *, rated: bool, marked: bool) -> None:
+    """As :func:`print_verdicts`; ``rated``: they have a rating and its mass, which those of a reward model have not."""
+    if rated:
+        title, columns = "scores: rating is from 1 to 10", ("id", "score", "rating", "mass", "response")
+        _print(title, columns, rows, _rating, right="score", marked=marked)
+    else:
+        _print("scores", ("id", "score", "response"), rows, _score, right="score", marked=marked)
 
 
 def _print(
-    title: str, columns: Sequence[str], rows: Iterable[Row], cells: Callable[[Row], Sequence[str]], right: str
+    title: str, columns: Sequence[str], rows: Iterable[Row], cells: Callable[[Row], Sequence[str]], right: str,
+    marked: bool,
 ) -> None:  # fmt: skip
     from rlaif_fast.reports.console import stdout
 
     shown: list[tuple[str, ...]] = []
-    marked = whole = False
+    whole = False
     try:
         for row in rows:
-            marked = "kept" in row
             kept = (("no", "yes")[row["kept"]],) if marked else ()
             shown.append((str(row["id"]), *cells(row), *kept))
         whole = True
@@ -72,9 +77,12 @@ def _ranking(row: Row) -> tuple[str, ...]:
     return "  ".join(map(str, order)), strengths, consistent, best
 
 
+def _rating(row: Row) -> tuple[str, ...]:
+    return f"{row['score']:+.4f}", f"{row['rating']:.2f}", f"{row['mass']:.2f}", _short(row["response"])
+
+
 def _score(row: Row) -> tuple[str, ...]:
-    rating, mass = (f"{row[name]:.2f}" if name in row else "-" for name in ("rating", "mass"))
-    return f"{row['score']:+.4f}", rating, mass, _short(row["response"])
+    return f"{row['score']:+.4f}", _short(row["response"])
 
 
 def _short(text: str) -> str:

@@ -112,7 +112,7 @@ def record(row: Mapping[str, Any]) -> Record:
 def task_of(row: Mapping[str, Any]) -> str | None:
     """What kind of pair a row says it is."""
     task = row.get("task")
-    return task if task and isinstance(task, str) else None
+    return str(task) if isinstance(task, str | int | float) and task != "" else None
 
 
 def _number(value: Any, name: str) -> float:

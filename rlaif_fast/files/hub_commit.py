@@ -65,7 +65,8 @@ def hub_name(path: str, revision: str | None) -> Name:
     found = _NAME.fullmatch(path)
     if found is None:
         near = re.fullmatch(r"hf://(?:datasets/)?([\w.-]+/[\w.-]+)(/.+)?", path, re.ASCII)
-        meant = f"hf://datasets/{near[1]}" if near else "hf://datasets/OWNER/NAME"
+        meant = f"hf://datasets/{near[1]}" if near else ""
+        meant = meant if _NAME.fullmatch(meant) else "hf://datasets/OWNER/NAME"
         raise PairError(f"{path}: names no data set of the hub; write {meant}, with --split for one of its splits")
     if revision is not None and found[2] not in (None, revision):
         raise PairError(f"{path}: --revision {revision} is another one, leave one of them out")

@@ -54,7 +54,10 @@ class Keep:
         kept = not self.faults(row)
         if not self.mark:
             return row if kept else None
-        return {"input_kept" if name == "kept" else name: value for name, value in row.items()} | {"kept": kept}
+        aside = "input_kept"
+        while aside in row:
+            aside = f"input_{aside}"
+        return {aside if name == "kept" else name: value for name, value in row.items()} | {"kept": kept}
 
 
 class Sieve:

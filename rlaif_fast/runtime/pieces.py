@@ -42,25 +42,31 @@ def branches(sequences: Sequence[Sequence[int]], behind: Behind, ending: int, ro
         ending: last tokens of every sequence that are packed behind all others, so in its last pass.
         room: how large a pass may be; a piece has at most five sixths of that.
     """
-    ids = [token for piece in behind for token in piece]
-    known, tree = len(ids), TreeBuilder(ids, ending)
+    while True:
+        ids = [token for piece in behind for token in piece]
+        known, most = len(ids), room(len(ids))
+        common = min(_in_common(sequences), min(map(len, sequences)) - max(1, ending))
+        left = _in_common([ids, *sequences])  # behind it a sequence leaves the prefix
+        if not left or (max(map(len, sequences)) - known <= most and _tree(sequences, ids, ending).tokens <= most):
+            break
+        if left < known:
+            behind = (tuple(ids[:left]),)
+        elif common - known >= SHARED or (len(sequences) == 1 and common > known):
+            behind = (*behind, tuple(sequences[0][known : known + _size(common - known, most)]))
+        elif len(sequences) > 1:
+            for together in _together(sequences, ids, ending, most):
+                yield from branches(together, behind, ending, room)
+            return
+        else:
+            break  # all but the prefix is its ending
+    yield Branch(behind, _tree(sequences, ids, ending))
+
+
+def _tree(sequences: Sequence[Sequence[int]], prefix: Sequence[int], ending: int) -> TreeBuilder:
+    tree = TreeBuilder(prefix, ending)
     for tokens in sequences:
         tree.add(tokens)
-    most = room(known)
-    common = min(_in_common(sequences), min(map(len, sequences)) - max(1, ending))
-    left = _in_common([ids, *sequences])  # behind it a sequence leaves the prefix
-    if tree.tokens <= most or not left:
-        yield Branch(behind, tree)
-    elif left < known:
-        yield from branches(sequences, (tuple(ids[:left]),), ending, room)
-    elif common - known >= SHARED or (len(sequences) == 1 and common > known):
-        piece = tuple(sequences[0][known : known + _size(common - known, most)])
-        yield from branches(sequences, (*behind, piece), ending, room)
-    elif len(sequences) > 1:
-        for together in _together(sequences, ids, ending, most):
-            yield from branches(together, behind, ending, room)
-    else:
-        yield Branch(behind, tree)  # all but the prefix is its ending
+    return tree
 
 
 def cut(tokens: Sequence[int], known: int, room: Room) -> Behind:

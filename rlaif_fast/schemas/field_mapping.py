@@ -7,7 +7,8 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from rlaif_fast.schemas.cells import decoded, items
-from rlaif_fast.schemas.labels_from_1 import HUMAN_FROM_1
+from rlaif_fast.schemas.human_labels import is_judged, tied
+from rlaif_fast.schemas.labels_from_1 import HUMAN_FROM_1, read_from_1
 from rlaif_fast.schemas.prompt_split import asked
 from rlaif_fast.schemas.schema import NAMES, Row, RowSchema
 
@@ -19,7 +20,8 @@ def field_mapping(text: str, names: Sequence[str] = NAMES) -> RowSchema:
     """The shape of ``instruction=prompt,response_0=completions.0,…``; a field that is not named has its own name.
 
     ``a+b`` is the texts of both, a line each. Of a pair ``label``, ``human_label_from_1`` and ``task`` may be named.
-    Where response_0 is taken from ``chosen`` and response_1 from ``rejected``, the label is 0, unless one is there.
+    Where response_0 is taken from ``chosen`` and response_1 from ``rejected``, the label is 0, unless one is
+    there, a judge chose, or their scores are the same (a tie).
 
     Raises:
         ValueError: no such mapping.
@@ -46,8 +48,10 @@ def field_mapping(text: str, names: Sequence[str] = NAMES) -> RowSchema:
         found = {name: _joined(row, path) for name, path in paths.items() if name not in ("id", *more)}
         texts = read_as(found, responses)
         texts |= {name: _at(row, paths[name]) for name in more if name in paths}
-        if chosen and not any(name in (*row, *texts) for name in ("label", HUMAN_FROM_1)):
-            texts["label"] = 0
+        if HUMAN_FROM_1 in texts:  # as the label, beside which one of the row's own has another name
+            texts["label"] = read_from_1(texts.pop(HUMAN_FROM_1))
+        if chosen and not is_judged(row) and not any(name in (*row, *texts) for name in ("label", HUMAN_FROM_1)):
+            texts["label"] = "tie" if tied(row) else 0
         if "id" in paths and (key := _id(row, paths["id"])) is not None:
             texts["id"] = key
         return texts, [path for name in paths for path in _parts(row, paths[name])]

@@ -53,10 +53,11 @@ def one_label(row: Mapping[str, Any], name: str, names: Iterable[str]) -> Any:
     """
     said = read_from_1(row.get(name), name)
     for other in names:
+        label: Label | ValueError
         try:
             label = read_label(row.get(other))
-        except ValueError:
-            return row[other]  # whoever needs a label says what is wrong with it
+        except ValueError as error:
+            label = error  # where there is no other, whoever needs a label says what is wrong with it
         if label is not None:
             if said not in (None, label):
                 raise ValueError(f"has {other} {row[other]!r} and {name} {row[name]!r}, which contradict; remove one")
