@@ -234,7 +234,8 @@ def test_tasks_are_told_apart() -> None:
     assert set(found.by_task) == {"helpful", "harmless"}
     for task, of in found.by_task.items():
         assert of == figures_of(sample([row for row in rows if row.get("task") == task]))
-    assert len(report([row | {"task": 3} for row in rows]).by_task) == 0
+    assert list(report([row | {"task": 3} for row in rows]).by_task) == ["3"]
+    assert not report([row | {"task": 0.3} for row in rows]).by_task
 
 
 def test_warnings_are_about_what_is_there() -> None:

@@ -80,7 +80,7 @@ def test_a_model_that_says_nothing_is_judged(pairwise: PairwiseJudge) -> None:
     ("prompts", "completions", "message"),
     [
         (["a"], [["b", "c", "d"]], "prompt 0: 3 completions to judge, a pairwise judge takes two completions a prompt"),
-        (["a", "a"], [["b", "c"], ["b"]], "prompt 1: 1 completions to judge"),
+        (["a", "a"], [["b", "c"], ["b"]], "prompt 1: 1 completion to judge"),
         (["a"], ["bc"], "prompt 0: a text to judge"),
         (["a", "b"], [["c", "d"]], "2 prompts and 1 pairs of completions"),
         (["a"], [["b", None]], "prompt 0: a NoneType among the texts; render conversations to text first"),

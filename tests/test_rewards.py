@@ -74,7 +74,7 @@ def test_what_cannot_be_judged(bundle: Path, kind: Any) -> None:
         kind.load(bundle)(**long)
     assert kind.load(bundle, on_long="none")(**long) == [None, None]
     assert None not in kind.load(bundle, on_long="truncate")(**long)
-    with pytest.raises(PairError, match=r"^1 prompts and 2 completions"):
+    with pytest.raises(PairError, match=r"^1 prompt and 2 completions"):
         kind.load(bundle)(prompts=["a"], completions=["b", "c"])
     picture = [{"role": "user", "content": [{"type": "image"}]}]
     for prompt, completion in ((picture, [reply("b")]), ("a", "\ud800"), ("a", 3)):

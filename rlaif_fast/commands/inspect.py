@@ -14,7 +14,6 @@ import click
 from rlaif_fast.commands.options import template_option
 
 if TYPE_CHECKING:
-    from rlaif_fast.bundle.folder import Bundle
     from rlaif_fast.bundle.manifest import Manifest
     from rlaif_fast.bundle.prompt import Fidelity
     from rlaif_fast.judging.pair_cost import PairCost
@@ -52,7 +51,7 @@ def inspect(bundle: str | None, template: str | None, check: bool, verbose: bool
     from rlaif_fast.reports.tables import listing
 
     table = remembered(folder)
-    rows = _summary(opened, costs.get(opened.manifest.prompt.name), table)
+    rows = _summary(opened.manifest, opened.folder, costs.get(opened.manifest.prompt.name), table)
     if check:
         from rlaif_fast.judging.sessions import session_of
         from rlaif_fast.runtime import selftest
@@ -65,12 +64,14 @@ def inspect(bundle: str | None, template: str | None, check: bool, verbose: bool
     stdout().print(listing(rows))
 
 
-def _summary(opened: Bundle, cost: PairCost | None, table: Tuned | None) -> list[tuple[str, str]]:
+def _summary(
+    manifest: Manifest, folder: Path, cost: PairCost | None, table: Tuned | None
+) -> list[tuple[str, str]]:  # fmt: skip
     """What people ask first."""
     from rlaif_fast.bundle.home import name_of
     from rlaif_fast.prompts.kinds import kind_of
 
-    manifest, name = opened.manifest, name_of(opened.folder)
+    name = name_of(folder)
     model, prompt, of = manifest.model, manifest.prompt, manifest.prompt.fidelity
     megabytes = sum(file.bytes for file in manifest.all_files.values()) / 1e6
     kinds: dict[str, list[str]] = {}
@@ -94,7 +95,7 @@ def _summary(opened: Bundle, cost: PairCost | None, table: Tuned | None) -> list
         ("agreement", f"with human labels, on your own pairs: rlaif-fast eval LABELLED -b {quote(name)}"),
         *([("a pair", cost.said(prompt.template))] if cost else []),
         ("speed", timed),
-        ("folder", str(opened.folder)),
+        ("folder", str(folder)),
     ]  # fmt: skip
 
 

@@ -112,7 +112,7 @@ def record(row: Mapping[str, Any]) -> Record:
 def task_of(row: Mapping[str, Any]) -> str | None:
     """What kind of pair a row says it is."""
     task = row.get("task")
-    return str(task) if isinstance(task, str | int | float) and task != "" else None
+    return str(task) if isinstance(task, str | int) and task != "" else None
 
 
 def _number(value: Any, name: str) -> float:

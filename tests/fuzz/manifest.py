@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from rlaif_fast.bundle.manifest import Manifest, _digest, _head
-from rlaif_fast.commands.inspect import _lines
+from rlaif_fast.commands.inspect import _details, _summary
 from rlaif_fast.errors import BundleError
 
 
@@ -21,5 +23,5 @@ def check(data: bytes) -> None:
     else:
         reason = ""
         assert Manifest.from_json(found.to_json().encode(), "here") == found
-        assert _lines(found) and found.digest
+        assert _summary(found, Path("here"), None, None) and _details(found, None) and found.digest
     assert not reason or (reason.startswith("here: ") and len(reason.splitlines()) == 1 and len(reason) < 1000)
