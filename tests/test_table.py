@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import pytest
+from rich.console import Console
 
 from rlaif_fast.cli import _run
 from rlaif_fast.commands.table import print_rankings, print_scores, print_verdicts
+from rlaif_fast.reports.console import stderr, stdout
 
 RANKING = {
     "id": "moon", "responses": ["no", "once a turn", "light"], "ranking": [1, 2, 0], "strengths": [-0.5, 0.625, -0.125],
@@ -31,6 +33,12 @@ def test_rankings(capsys: pytest.CaptureFixture[str]) -> None:
         "moon | 1 2 0 | +0.625 -0.125 -0.500 | 67 % | response_1: once a turn",
         "moon | 1 2 0 | +0.625 -0.125 -0.500 | - | response_1: once a turn",
     ]
+
+
+def test_the_width_is_that_of_now(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`Dataset.map` of datasets replaces os.environ, and rich keeps the one that it was imported with."""
+    monkeypatch.setattr(Console, "_environ", {})
+    assert stdout().width == stderr().width == 140
 
 
 def test_verdicts(capsys: pytest.CaptureFixture[str]) -> None:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import IO, TypeVar, cast
+from typing import IO, Any, TypeVar, cast
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
@@ -20,13 +21,18 @@ T = TypeVar("T")
 
 def stdout() -> Console:
     """For tables. Texts are texts: neither markup nor names of emoji are looked for in them."""
-    return Console(file=cast(IO[str], Shown(sys.stdout, spare=False)), highlight=False, markup=False, emoji=False)
+    return _console(file=cast(IO[str], Shown(sys.stdout, spare=False)))
 
 
 def stderr() -> Console:
     """As :func:`stdout`; where nobody listens any more, what is said is lost and nothing else."""
     file = cast(IO[str], Shown(sys.stderr, spare=True))
-    return Console(file=file, stderr=True, highlight=False, markup=False, emoji=False, soft_wrap=True)
+    return _console(file=file, stderr=True, soft_wrap=True)
+
+
+def _console(**settings: Any) -> Console:
+    """In the environment of now: rich has that of its import, and `Dataset.map` of datasets replaces it."""
+    return Console(highlight=False, markup=False, emoji=False, _environ=os.environ, **settings)
 
 
 class _Rate(ProgressColumn):
