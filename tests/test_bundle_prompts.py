@@ -12,6 +12,7 @@ import pytest
 
 from rlaif_fast import BundleError, Judge
 from rlaif_fast.bundle.editing import remove_prompts
+from rlaif_fast.bundle.float32_bundle import float32_of
 from rlaif_fast.bundle.folder import Bundle, read_manifest
 from rlaif_fast.bundle.manifest import HEAD, MODEL, WEIGHTS
 from rlaif_fast.errors import ExportError, FidelityError
@@ -23,6 +24,7 @@ from rlaif_fast.rows.pairs import Pair
 from rlaif_fast.rows.samples import Sample
 from rlaif_fast_export.adding import add_prompts
 from rlaif_fast_export.exporter import export_bundle
+from rlaif_fast_export.int8.options import Int8Options
 from rlaif_fast_export.sources.source import find_source
 from tests.conftest import ROOT, Run
 from tests.families import FAMILIES, save_tiny, tiny_model
@@ -166,6 +168,19 @@ def test_a_damaged_prompt_is_refused(bundle: Path) -> None:
     Judge.load(bundle)
     with pytest.raises(BundleError, match=r"helpful-.*safetensors: changed since it was exported"):
         Judge.load(bundle, template="helpful")
+
+
+def test_two_bundles_are_known_for_one_judge_through_every_prompt(
+    tiny_folder: Callable[[str], Path], tmp_path: Path
+) -> None:
+    """First, beside the first, or added: an int8 and an fp32 bundle have a probe in common."""
+    model = tiny_folder("llama")
+    export(model, tmp_path / "m-fp32", SUMMARY, HELPFUL, HARMLESS)
+    fast = export(model, tmp_path / "m-int8", HELPFUL, SUMMARY, int8=Int8Options(max_delta=1.0, fast=True))
+    add_prompts(fast, find_source(str(model)), [HARMLESS], chat=False, progress=_quiet, max_delta=1.0)
+    manifest = read_manifest(fast)
+    for name in [prompt.name for prompt in manifest.prompts]:
+        assert float32_of(fast, manifest.through(name)) is not None, name
 
 
 def test_the_commands(tiny_folder: Callable[[str], Path], tmp_path: Path, rlaif_fast: Callable[..., Run]) -> None:

@@ -20,7 +20,7 @@ from rlaif_fast.errors import ExportError
 from rlaif_fast.runtime import memory
 from rlaif_fast_export.int8.calibration import WEIGHED
 from rlaif_fast_export.int8.options import Int8Options
-from rlaif_fast_export.other_prompts import FEW
+from rlaif_fast_export.other_prompts import FEW, FEW_EXACT
 from rlaif_fast_export.reference.oracle import IN_BFLOAT16, OTHERS, share
 from rlaif_fast_export.reference.texts import LARGE, shipped_pairs
 from rlaif_fast_export.sources.products import products_of
@@ -144,7 +144,7 @@ def estimate(shape: Shape, int8: Int8Options | None, more: int = 0, along: int =
     held = _PROCESS + outside + 4 * shape.parameters * shape.in_memory
     weights = 4 * shape.parameters
     others = more + (along if shape.parameters < LARGE else 0)
-    texts_of_others = 1 if int8 is None else FEW
+    texts_of_others = FEW_EXACT if int8 is None else FEW
     other = others * prompt * (_OTHER_PROMPT + _OTHER_TEXT * texts_of_others)
     steps = {"loading": _START + weights / 2e9, "asking PyTorch for its answers": prompt * probes * _PROBE}
     texts_held = 8 * (2 * (probes + held_out) + texts) * _PROMPT * shape.hidden  # and their gradients

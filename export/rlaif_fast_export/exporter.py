@@ -75,8 +75,8 @@ def export_bundle(
             return left / WORK if int8 is not None and was_left(left / WORK, key) else None
 
         with scratch(output, work_of) as folder:
-            of_all = source, prompt, others, needed, folder, progress, say
-            build = Float32Build(*of_all) if int8 is None else Int8Build(*of_all, int8, key)
+            given = source, prompt, others, needed, folder, progress, say
+            build = Float32Build(*given) if int8 is None else Int8Build(*given, int8, key)
             build.run()
             build.let_go()
             ask = verify(folder, build, progress)

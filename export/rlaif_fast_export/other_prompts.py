@@ -40,10 +40,11 @@ from rlaif_fast_export.writing.verification import card_of, exact_card, probes_o
 
 Progress = Callable[[str, float], None]
 Say = Callable[[str], None]
-# Probe pairs, the shortest, that an int8 bundle is verified on through other prompts than its first, since each has an
-# error of its own: more for what was asked for, fewer for what comes along, and for scores (docs/performance.md).
-# At fp32 the graph is verified with the first; keys, values and label rows are proved by one pair of a few words.
-FEW, _OF_NEEDED, _OF_SCORES = 5, 7, 3
+# Probe pairs, the shortest, that other prompts than the first are verified on: at fp32 the graph is verified with the
+# first one, and there are keys, values and label rows to prove. At int8 each has an error of its own:
+# more pairs for what was asked for, fewer for what comes along, and for scores (docs/performance.md).
+# By the pair that both have, --exact knows an int8 and an fp32 bundle for the same judge.
+FEW_EXACT, FEW, _OF_NEEDED, _OF_SCORES = 1, 5, 7, 3
 # A score's points for one of log-odds: with the ten scores as uncertain as they are, their mean moves by about as much.
 POINTS = 3.0
 
@@ -105,14 +106,15 @@ def ask_those_that_fit(
     if left_out:
         names = ", ".join(one.template.name for one in left_out)
         say(f"left out: {names}; they would cost much with this model (rlaif-fast prompt add adds one)")
-    texts = by_length(shipped_pairs("probes", model.parameters)) if int8 else shipped_pairs("brief")
+    shortest = by_length(shipped_pairs("probes", model.parameters))
     taken, pairs = [], []
     for one in prompts:
         if one in left_out:
             continue
         name = one.template.name
+        few = FEW_EXACT if not int8 else _few(one, name in needed)
         try:
-            pairs.append(fitting(asker_for(one), texts[: _few(one, name in needed)]))
+            pairs.append(fitting(asker_for(one), shortest[:few]))
             taken.append(one)
         except ExportError as error:
             if name in needed:

@@ -20,11 +20,11 @@ _OF_LARGE = {"probes": 4, "calibration": 8, "heldout": 6}
 def shipped_pairs(name: str, parameters: int = 0) -> list[Pair]:
     """``probes`` (8, stored in every bundle), ``calibration`` (16) or ``heldout`` (12), of four tasks in turn.
 
-    Fewer for a model with many ``parameters``. ``brief``: one of a few words.
+    Fewer for a model with many ``parameters``.
     """
     file = resources.files("rlaif_fast_export").joinpath(f"data/{name}.jsonl")
     pairs = [pair_from_row(json.loads(line)) for line in file.read_text(encoding="utf-8").splitlines()]
-    return pairs[: _OF_LARGE.get(name)] if parameters >= LARGE else pairs
+    return pairs[: _OF_LARGE[name]] if parameters >= LARGE else pairs
 
 
 def by_length(pairs: Iterable[P]) -> list[P]:

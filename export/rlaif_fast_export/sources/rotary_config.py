@@ -72,6 +72,8 @@ def _held(config: Any) -> dict[str, Any]:
     if not isinstance(found, dict) or not type(config).__module__.startswith("transformers."):
         return {}
     held = separate_keys(found, config.model_type, config.model_type)
+    if held.get("rope_local_base_freq") == held.get("rope_theta"):
+        held.pop("rope_local_base_freq", None)  # one base for all its layers
     aliases = {old: held[new] for old, new in ALIASES.items() if new in held} if config.model_type == "gpt_neox" else {}
     return held | aliases
 

@@ -33,12 +33,7 @@ def rotary_keys(written: dict[str, Any], name: str) -> dict[str, Any]:
         old = _separate(written["rope_scaling"], ("rope_theta",), name, written["model_type"])
     new: dict[str, Any] = {}
     if written.get("rope_parameters") is not None:
-        tables = written["rope_parameters"]
-        new = separate_keys(tables, name, written["model_type"])
-        windowed = tables.get("sliding_attention") or {}
-        if new.get("rope_theta") is not None and windowed.get("rope_theta") is not None:
-            # Also where it is the other layers' base: a class may have another one for windows by default.
-            new["rope_local_base_freq"] = windowed["rope_theta"]
+        new = separate_keys(written["rope_parameters"], name, written["model_type"])
     for key in sorted({*old, *new} - {"rope_scaling"}):
         _require_one(key, [said[key] for said in (written, old, new) if said.get(key) is not None], name)
     if old and new:
@@ -68,8 +63,8 @@ def separate_keys(found: dict[str, Any], name: str, family: str) -> dict[str, An
             " what the model computes, take it out of config.json"
         )
     said = _separate(found, ("rope_theta", "partial_rotary_factor"), name, family)
-    own = local.get("rope_theta", said.get("rope_theta"))
-    return said | ({"rope_local_base_freq": own} if own != said.get("rope_theta") else {})
+    # Also where it is the other layers' base: a class may have another one for windows by default.
+    return said | ({"rope_local_base_freq": local["rope_theta"]} if local.get("rope_theta") is not None else {})
 
 
 def _separate(table: dict[str, Any], apart: tuple[str, ...], name: str, family: str) -> dict[str, Any]:
