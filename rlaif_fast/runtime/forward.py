@@ -16,8 +16,8 @@ from rlaif_fast.errors import JudgeError
 from rlaif_fast.runtime import memory, pieces
 from rlaif_fast.runtime.engines import Engine
 from rlaif_fast.runtime.kv_cache import KeyValueCache
-from rlaif_fast.runtime.packing import TreeBuilder, canonical
-from rlaif_fast.runtime.pieces import Behind, Branch, branches, cut
+from rlaif_fast.runtime.packing import canonical
+from rlaif_fast.runtime.pieces import Behind, Branch, branches, cut, tree_of
 from rlaif_fast.runtime.planning import alike, plan
 from rlaif_fast.runtime.vocabulary import Vocabulary
 
@@ -136,10 +136,7 @@ class ForwardPasses:
         return iter([whole] if whole.tree.tokens <= self._limit else [self._whole([tokens]) for tokens in sequences])
 
     def _whole(self, sequences: Sequence[Sequence[int]]) -> Branch:
-        tree = TreeBuilder(self._baked, self._ending)
-        for tokens in sequences:
-            tree.add(tokens)
-        return Branch((self._baked,), tree)
+        return Branch((self._baked,), tree_of(sequences, self._baked, self._ending))
 
     def _room(self, known: int) -> int:
         return _room(self._bundle.manifest, known)

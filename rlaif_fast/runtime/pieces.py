@@ -11,7 +11,7 @@ Where it is cut follows from the sequences and the bundle alone: a piece is the 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from rlaif_fast.runtime.packing import TreeBuilder
@@ -47,7 +47,8 @@ def branches(sequences: Sequence[Sequence[int]], behind: Behind, ending: int, ro
         known, most = len(ids), room(len(ids))
         common = min(_in_common(sequences), min(map(len, sequences)) - max(1, ending))
         left = _in_common([ids, *sequences])  # behind it a sequence leaves the prefix
-        if not left or (max(map(len, sequences)) - known <= most and _tree(sequences, ids, ending).tokens <= most):
+        tree = None if max(map(len, sequences)) - known > most else tree_of(sequences, ids, ending)
+        if not left or (tree is not None and tree.tokens <= most):
             break
         if left < known:
             behind = (tuple(ids[:left]),)
@@ -59,10 +60,11 @@ def branches(sequences: Sequence[Sequence[int]], behind: Behind, ending: int, ro
             return
         else:
             break  # all but the prefix is its ending
-    yield Branch(behind, _tree(sequences, ids, ending))
+    yield Branch(behind, tree or tree_of(sequences, ids, ending))
 
 
-def _tree(sequences: Sequence[Sequence[int]], prefix: Sequence[int], ending: int) -> TreeBuilder:
+def tree_of(sequences: Iterable[Sequence[int]], prefix: Sequence[int], ending: int) -> TreeBuilder:
+    """All of them, behind ``prefix``; see :class:`TreeBuilder`."""
     tree = TreeBuilder(prefix, ending)
     for tokens in sequences:
         tree.add(tokens)
