@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from difflib import get_close_matches
+
+_LIKE = 0.75  # of difflib's ratio, from which on a word is worth suggesting
 
 
 def counted(count: int, noun: str) -> str:
@@ -11,26 +14,9 @@ def counted(count: int, noun: str) -> str:
 
 
 def near(word: str, words: Collection[str]) -> str | None:
-    """The one of ``words`` that ``word`` is a slip of, or the beginning of; None where none is near.
-
-    A slip changes, adds, drops or exchanges at most one letter in four.
-    """
+    """The one of ``words`` that ``word`` is a slip of, or the beginning of; None where none is near."""
     if len(word) < 3:
         return None
     begun = [one for one in words if len(one) > 2 and (one.startswith(word) or word.startswith(one))]
-    found = {one: distance(word, one) for one in (begun or words)}
-    best = min(found, key=found.__getitem__, default=None)
-    return best if best is not None and (begun or found[best] <= max(1, len(word) // 4)) else None
-
-
-def distance(a: str, b: str) -> int:
-    """Letters to change, add, drop or exchange with the next one, to make ``b`` of ``a``."""
-    above: list[int] = []
-    row = list(range(len(b) + 1))
-    for i, x in enumerate(a, 1):
-        above, before, row = row, above, [i]
-        for j, y in enumerate(b, 1):
-            row.append(min(above[j] + 1, row[-1] + 1, above[j - 1] + (x != y)))
-            if i > 1 and j > 1 and x == b[j - 2] and y == a[i - 2]:
-                row[j] = min(row[j], before[j - 2] + 1)
-    return row[-1]
+    found = get_close_matches(word, begun or words, n=1, cutoff=0.0 if begun else _LIKE)
+    return found[0] if found else None

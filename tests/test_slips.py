@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from rlaif_fast.cli import _run
-from rlaif_fast.wording import distance, near
+from rlaif_fast.wording import near
 
 
 @pytest.mark.parametrize(
@@ -27,14 +27,6 @@ from rlaif_fast.wording import distance, near
 def test_a_suggestion_only_where_it_is_near(command: str, said: str, capfd: pytest.CaptureFixture[str]) -> None:
     assert _run(command.split(), debug=False) == 2
     assert capfd.readouterr() == ("", f"error: {said}\n")
-
-
-@pytest.mark.parametrize(
-    ("a", "b", "apart"),
-    [("", "", 0), ("", "ab", 2), ("judge", "jugde", 1), ("orders", "ordrs", 1), ("foo", "to", 2), ("ab", "ba", 1)],
-)
-def test_the_distance(a: str, b: str, apart: int) -> None:
-    assert distance(a, b) == distance(b, a) == apart
 
 
 def test_near() -> None:
