@@ -34,7 +34,7 @@ class Interrupted(KeyboardInterrupt):
 
 
 @contextmanager
-def kept(told: str) -> Iterator[None]:
+def resumable(told: str) -> Iterator[None]:
     """Around work that is kept where it is interrupted: KeyboardInterrupt becomes :class:`Interrupted`, as ``told``."""
     try:
         yield

@@ -26,7 +26,7 @@ def _wide(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_rankings(capsys: pytest.CaptureFixture[str]) -> None:
-    print_rankings([RANKING, {**RANKING, "consistent_share": None}], marked=False)
+    print_rankings([RANKING, {**RANKING, "consistent_share": None}])
     assert _printed(capsys) == [
         "rankings: places of the responses, best first",
         "id | ranking | strengths | consistent | best",

@@ -14,11 +14,12 @@ from pathlib import Path
 from filelock import FileLock
 
 from rlaif_fast.bundle.folder import LARGEST, read_manifest
-from rlaif_fast.bundle.hub import MAIN, Published, asked
+from rlaif_fast.bundle.hub import Published, asked
 from rlaif_fast.bundle.manifest import MANIFEST
 from rlaif_fast.bundle.plain_file import digest_of, open_plain
 from rlaif_fast.bundle.prompt import FileEntry
 from rlaif_fast.errors import BundleError
+from rlaif_fast.files.hub_commit import MAIN
 
 Say = Callable[[str], object]
 

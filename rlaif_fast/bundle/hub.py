@@ -13,11 +13,10 @@ from pathlib import Path
 
 from rlaif_fast.bundle.home import DOWNLOADS, home
 from rlaif_fast.errors import BundleError, RlaifFastError, lacks_memory
+from rlaif_fast.files.hub_commit import COMMIT, MAIN
 from rlaif_fast.files.hub_errors import hub_reason
 
-MAIN = "main"  # the branch that is meant where none is named
 _NAME = re.compile(r"([A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*)(?:@([^\s@]+))?", re.ASCII)
-_COMMIT = re.compile("[0-9a-f]{40}")
 _REFS = "refs.json"
 
 
@@ -60,15 +59,15 @@ class Published:
         or tag that is named may have moved since, which only counts ``offline``.
         """
         commit = self.revision
-        if commit is None or (offline and not _COMMIT.fullmatch(commit)):
+        if commit is None or (offline and not COMMIT.fullmatch(commit)):
             commit = self._refs().get(commit or MAIN)
-        if commit is None or not _COMMIT.fullmatch(commit):
+        if commit is None or not COMMIT.fullmatch(commit):
             return None
         return self.at(commit) if self.at(commit).is_dir() else None
 
     def note(self, commit: str) -> None:
         """Remember that the revision named this commit. The folder must be there."""
-        if self.revision is not None and _COMMIT.fullmatch(self.revision):
+        if self.revision is not None and COMMIT.fullmatch(self.revision):
             return
         fresh = self.folder / f".{_REFS}.new"
         fresh.write_text(json.dumps({**self._refs(), self.revision or MAIN: commit}), encoding="utf-8")

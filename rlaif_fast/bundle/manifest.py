@@ -13,7 +13,7 @@ from rlaif_fast.bundle.names import no_such_prompt
 from rlaif_fast.bundle.prompt import BundlePrompt, FileEntry
 from rlaif_fast.bundle.typed_json import mapping, no_constant, record, typed
 from rlaif_fast.errors import BundleError, TemplateError
-from rlaif_fast.prompts.kinds import Kinds
+from rlaif_fast.prompts.kinds import Kinds, kind_of
 from rlaif_fast.prompts.reward_template import GuardTemplate, RewardTemplate
 from rlaif_fast.prompts.score_template import ScoreTemplate
 from rlaif_fast.prompts.template import Template
@@ -113,6 +113,14 @@ class Manifest:
             f"{self.model.id} ({self.precision}): no prompt for {what} in this bundle, there is: {', '.join(there)};"
             f" to add one: rlaif-fast prompt add {quote(bundle)} --template {example}"
         )
+
+    @property
+    def prompts_by_kind(self) -> dict[str, list[str]]:
+        """Names, by what a prompt is for: ``pairs``, ``scores``, ``safety`` or ``rewards``; the first one first."""
+        found: dict[str, list[str]] = {}
+        for one in self.prompts:
+            found.setdefault(kind_of(one.template), []).append(one.name)
+        return found
 
     @property
     def is_reward_model(self) -> bool:

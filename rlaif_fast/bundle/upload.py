@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rlaif_fast.bundle.folder import Bundle
-from rlaif_fast.bundle.hub import MAIN, Published, asked
+from rlaif_fast.bundle.hub import Published, asked
 from rlaif_fast.bundle.manifest import HEADS, MANIFEST
 from rlaif_fast.bundle.prompt import PROMPTS
 from rlaif_fast.errors import BundleError
+from rlaif_fast.files.hub_commit import MAIN
 
 if TYPE_CHECKING:
     from huggingface_hub import HfApi

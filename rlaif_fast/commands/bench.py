@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -66,9 +67,8 @@ def bench(
     from rlaif_fast.bench.report import Report
     from rlaif_fast.bench.run import Plan, read_set, run
     from rlaif_fast.commands.default import bundle_folder_of
-    from rlaif_fast.commands.reports import PLOTS, check_reports, command_line, require_eval
+    from rlaif_fast.commands.reports import PLOTS, check_reports, command_line, require_eval, write_reports
     from rlaif_fast.commands.tune import prompt_name, settled
-    from rlaif_fast.files.targets import write_text
     from rlaif_fast.prompts.template import Template
     from rlaif_fast.reports.console import Steps
     from rlaif_fast.reports.tables import print_tables
@@ -91,9 +91,7 @@ def bench(
     plan = Plan(measured, folder, name, reference, threads, repeat, command_line(context), engine, limits.baseline)
     with Steps().shown() as steps:
         report = run(plan, steps)
-    for path, render in wanted:
-        if path is not None:
-            write_text(path, render(report))
+    write_reports((path, partial(render, report)) for path, render in wanted)
     print_tables(report.title, report.tables(), report.warnings, report.where)
     missed = gate.failures(report, limits)
     for line in missed:

@@ -31,9 +31,8 @@ def diff(
     Pairs are matched by id, and their texts must be the same. Where the rows carry labels, both files are held against
     them as well; ties are left out.
     """
-    from rlaif_fast.commands.reports import INTERVALS, PLOTS, check_reports, command_line, require_eval
+    from rlaif_fast.commands.reports import INTERVALS, PLOTS, check_reports, command_line, require_eval, write_reports
     from rlaif_fast.evaluation.compare import compare
-    from rlaif_fast.files.targets import write_text
     from rlaif_fast.reports.tables import print_tables
     from rlaif_fast.reports.terminal import echo, say
 
@@ -46,12 +45,13 @@ def diff(
     if any(one.human_label is not None for one in (*first, *second)):
         require_eval("diff of labelled rows", INTERVALS)
     found = compare(first, second, (a, b), examples=examples, command=command_line(context))
-    if json_file is not None:
-        write_text(json_file, found.to_json())
-    if html_file is not None:
+
+    def page() -> str:
         from rlaif_fast.evaluation.diff_html import to_html
 
-        write_text(html_file, to_html(found))
+        return to_html(found)
+
+    write_reports(((json_file, found.to_json), (html_file, page)))
     print_tables(found.title, found.tables(), found.missing, found.where)
     for line in found.examples_text():
         echo(line)

@@ -55,12 +55,11 @@ def evaluate(
     With --suite NAME, LABELLED are several files, all of pairs or all of verdicts, and there may be several -b.
     """
     from rlaif_fast.commands.labelled import judged, loaded, read_labelled, said_of
-    from rlaif_fast.commands.reports import INTERVALS, PLOTS, check_reports, command_line, require_eval
-    from rlaif_fast.commands.suite import report_on_suite, write_suite
+    from rlaif_fast.commands.reports import INTERVALS, PLOTS, check_reports, command_line, require_eval, write_reports
+    from rlaif_fast.commands.suite import report_on_suite, show_suite
     from rlaif_fast.evaluation.records import sample_of
     from rlaif_fast.evaluation.report import evaluate as report_on
     from rlaif_fast.files.targets import write_text
-    from rlaif_fast.reports.markdown import markdown
     from rlaif_fast.reports.tables import print_tables
 
     _check_usage(labelled, bundles, suite, fit_file)
@@ -75,7 +74,7 @@ def evaluate(
     command = command_line(context)
     if suite is not None:
         of_suite = report_on_suite(suite, labelled, read, bundles, template, on_long, threads, command)
-        write_suite(of_suite, json_file, markdown_file, html_file)
+        show_suite(of_suite, json_file, markdown_file, html_file)
         return
     (found,), bundle = read, next(iter(bundles), None)
     fitted, judge = None, None
@@ -96,17 +95,13 @@ def evaluate(
     report = report_on(sample, source=found.title, command=command, judge=None if judge is None else said_of(judge),
                        fit=fitted, left_out=found.left_out,
                        in_orders=manifest is None or not manifest.by_rewards)  # fmt: skip
-    # Files first: nothing of what was judged is lost to a failure in showing it.
-    if json_file is not None:
-        write_text(json_file, report.to_json())
-    if markdown_file is not None:
-        write_text(
-            markdown_file, markdown(report.title, report.tables(), report.warnings, report.where, report.command)
-        )
-    if html_file is not None:
+
+    def page() -> str:
         from rlaif_fast.evaluation.html import to_html
 
-        write_text(html_file, to_html(report, sample))
+        return to_html(report, sample)
+
+    write_reports(((json_file, report.to_json), (markdown_file, report.to_markdown), (html_file, page)))
     if fit_file is not None and fitted is not None:
         write_text(fit_file, fitted.calibration.to_json())
     print_tables(report.title, report.tables(), report.warnings, report.where)

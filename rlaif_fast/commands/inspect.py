@@ -69,14 +69,10 @@ def _summary(
 ) -> list[tuple[str, str]]:  # fmt: skip
     """What people ask first."""
     from rlaif_fast.bundle.home import name_of
-    from rlaif_fast.prompts.kinds import kind_of
 
     name = name_of(folder)
     model, prompt, of = manifest.model, manifest.prompt, manifest.prompt.fidelity
     megabytes = sum(file.bytes for file in manifest.all_files.values()) / 1e6
-    kinds: dict[str, list[str]] = {}
-    for one in manifest.prompts:
-        kinds.setdefault(kind_of(one.template), []).append(one.name)
     flips = f"{round(of.flips * of.pairs)} of {of.pairs} labels differ from PyTorch fp32's"
     bfloat16 = f"; PyTorch's own bfloat16: {_errors(prompt.bfloat16)}" if prompt.bfloat16 else ""
     if table is None or table.choice.ms is None:
@@ -89,7 +85,7 @@ def _summary(
         ("bundle", f"{manifest.precision}, {megabytes:,.1f} MB, digests match"),
         ("context", f"{manifest.maximum_length:,} tokens, {len(prompt.prefix_ids)} of them baked"),
         *[("" if number else "prompts", f"for {kind}: {', '.join(names)}")
-          for number, (kind, names) in enumerate(kinds.items())],
+          for number, (kind, names) in enumerate(manifest.prompts_by_kind.items())],
         ("fidelity", f"{flips}, |difference in {_unit(manifest)}| {_errors(of)}; through {prompt.name},"
                      f" {of.prompts}{bfloat16}"),
         ("agreement", f"with human labels, on your own pairs: rlaif-fast eval LABELLED -b {quote(name)}"),

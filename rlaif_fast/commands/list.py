@@ -25,7 +25,7 @@ class Listed:
         kind: ``judge``, or ``reward model``.
         default: whether it is what commands take without ``-b``.
         bytes: on the disk.
-        prompts: by what they are for, ``pairs``, ``scores``, ``safety`` or ``rewards``, the first one first.
+        prompts: see :attr:`Manifest.prompts_by_kind`.
         engine: what ``--engine auto`` takes on this machine.
         judged_by: name of the bundle that it takes: maybe the float32 one of the same model.
         tuned: whether that was measured; else it is what every bundle begins with.
@@ -73,20 +73,16 @@ def _listed(entry: Entry) -> Listed:
     from rlaif_fast.bundle.folder import read_manifest
     from rlaif_fast.bundle.home import default_bundle, name_of
     from rlaif_fast.bundle.hub import published_name
-    from rlaif_fast.prompts.kinds import kind_of
     from rlaif_fast.runtime.engine_choice import remembered
     from rlaif_fast.runtime.engines import DEFAULT
 
     manifest, table = read_manifest(entry.path), remembered(entry.path)
-    prompts: dict[str, list[str]] = {}
-    for one in manifest.prompts:
-        prompts.setdefault(kind_of(one.template), []).append(one.name)
     judged_by, tuned = entry.name, table is not None and table.choice.ms is not None
     if table is not None and Path(table.choice.folder) != entry.path.resolve():
         judged_by = published_name(Path(table.choice.folder)) or name_of(Path(table.choice.folder))
     return Listed(
         entry.name, "reward model" if manifest.is_reward_model else "judge", manifest.model.id,
-        entry.path == default_bundle(), manifest.precision, entry.bytes, prompts,
+        entry.path == default_bundle(), manifest.precision, entry.bytes, manifest.prompts_by_kind,
         DEFAULT if table is None else table.choice.engine, judged_by, tuned, str(entry.path),
     )  # fmt: skip
 

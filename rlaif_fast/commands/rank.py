@@ -109,7 +109,7 @@ def rank(
         ranker = Ranker(precise or judge, calibration_of(calibration, judge))
         run = RankingRun(taken, ranker, orders, shorten=on_long == "truncate", preferences=preferences)
         if table:
-            run.to_screen(lambda found: print_rankings((ranking.row() for ranking in found), marked=False))
+            run.to_screen(lambda found: print_rankings(ranking.row() for ranking in found))
         elif output is None:
             run.to_screen(lambda found: print_lines(_rows(found, preferences), line_of))
         else:

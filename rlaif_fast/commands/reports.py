@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,7 @@ import click
 
 from rlaif_fast.commands.extra import require
 from rlaif_fast.errors import RlaifFastError
-from rlaif_fast.files.targets import streams, target_of
+from rlaif_fast.files.targets import streams, target_of, write_text
 
 INTERVALS, PLOTS = "scipy", "matplotlib"
 
@@ -26,6 +26,13 @@ def check_reports(paths: Iterable[Path | None], inputs: Sequence[str]) -> None:
         if target in seen:
             raise RlaifFastError(f"{path}: two reports cannot be one file, give another name")
         seen[target] = path
+
+
+def write_reports(forms: Iterable[tuple[Path | None, Callable[[], str]]]) -> None:
+    """Write each to its file, where one is wanted; before anything is shown, which may fail and must lose nothing."""
+    for path, form in forms:
+        if path is not None:
+            write_text(path, form())
 
 
 def require_eval(what: str, *modules: str) -> None:

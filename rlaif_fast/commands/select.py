@@ -91,8 +91,8 @@ def select(
     What was read is kept: the same command goes on where it was stopped.
     """
     from rlaif_fast.commands.default import bundle_folder_of
-    from rlaif_fast.commands.reports import INTERVALS, PLOTS, check_reports, command_line, require_eval
-    from rlaif_fast.errors import kept
+    from rlaif_fast.commands.reports import INTERVALS, PLOTS, check_reports, command_line, require_eval, write_reports
+    from rlaif_fast.errors import resumable
     from rlaif_fast.files.targets import write_text
     from rlaif_fast.reports.console import Steps
     from rlaif_fast.reports.tables import print_tables
@@ -107,7 +107,7 @@ def select(
     name, pairs, left_out = _read(labelled, kind, fields, part_of(split, config, revision), carry, limit)
     selector = Selector(name, pairs, left_out, shots=list(filter(None, shots)), shorten=on_long == "truncate")
     folder = bundle_folder_of(bundle)
-    with kept("interrupted; what was read is kept, the same command resumes"), Steps().shown() as steps:
+    with resumable("interrupted; what was read is kept, the same command resumes"), Steps().shown() as steps:
         steps("opening the bundle", 0)
         spin = not give_way(nice)
         trial = Trial(folder, against, threads=threads, spin=spin, model=model, trusted=trust_remote_code)
@@ -117,13 +117,13 @@ def select(
             profile = selector.profile(trial, chosen, bundle, found.command) if found.recommended else None
             if profile is not None:
                 trial.kept.add(profile.prompt)
-    # Files first: nothing of what was read is lost to a failure in showing it.
-    if json_file is not None:
-        write_text(json_file, found.to_json())
-    if html_file is not None:
+
+    def page() -> str:
         from rlaif_fast.selection.html import to_html
 
-        write_text(html_file, to_html(found))
+        return to_html(found)
+
+    write_reports(((json_file, found.to_json), (html_file, page)))
     if profile_file is not None and profile is not None:
         write_text(profile_file, profile.to_json())
     print_tables(found.title, found.tables(), found.warnings, found.where)

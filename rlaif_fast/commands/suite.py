@@ -74,21 +74,17 @@ def _titles(files: Sequence[str], read: Sequence[Labelled]) -> list[str]:
     return [name if names.count(name) == 1 else path for path, name in zip(files, names, strict=True)]
 
 
-def write_suite(
+def show_suite(
     report: SuiteReport, json_file: Path | None, markdown_file: Path | None, html_file: Path | None
 ) -> None:  # fmt: skip
-    """Files first: nothing of what was judged is lost to a failure in showing it."""
-    from rlaif_fast.files.targets import write_text
-    from rlaif_fast.reports.markdown import markdown
+    """Write it and print it."""
+    from rlaif_fast.commands.reports import write_reports
     from rlaif_fast.reports.tables import print_tables
 
-    if json_file is not None:
-        write_text(json_file, report.to_json())
-    if markdown_file is not None:
-        text = markdown(report.title, report.tables(), report.warnings, report.where, report.command)
-        write_text(markdown_file, text)
-    if html_file is not None:
+    def page() -> str:
         from rlaif_fast.evaluation.suite_html import suite_page
 
-        write_text(html_file, suite_page(report))
+        return suite_page(report)
+
+    write_reports(((json_file, report.to_json), (markdown_file, report.to_markdown), (html_file, page)))
     print_tables(report.title, report.tables(), report.warnings, report.where)

@@ -27,12 +27,11 @@ def print_verdicts(rows: Iterable[Row], *, marked: bool) -> None:
     _print(title, ("id", "p1", "by order", "consistent", "chosen"), rows, _verdict, right="p1", marked=marked)
 
 
-def print_rankings(rows: Iterable[Row], *, marked: bool) -> None:
+def print_rankings(rows: Iterable[Row]) -> None:
     """As :func:`print_verdicts`."""
     title = "rankings: places of the responses, best first"
-    _print(
-        title, ("id", "ranking", "strengths", "consistent", "best"), rows, _ranking, right="consistent", marked=marked
-    )
+    columns = ("id", "ranking", "strengths", "consistent", "best")
+    _print(title, columns, rows, _ranking, right="consistent", marked=False)
 
 
 def print_scores(rows: Iterable[Row], *, rated: bool, marked: bool) -> None:

@@ -10,7 +10,7 @@ from rlaif_fast.bundle.agreement import MarginBin
 from rlaif_fast.errors import escaped
 from rlaif_fast.evaluation.report import Labels
 from rlaif_fast.reports.tables import Table, margin_text, number, percent
-from rlaif_fast.schemas.human_labels import Label, LeftOut, labels_of, whose
+from rlaif_fast.schemas.human_labels import Label
 from rlaif_fast.wording import counted
 
 SCHEMA = 1
@@ -112,7 +112,7 @@ class Comparison:
 
     @property
     def where(self) -> str:
-        left_out = "" if self.human is None else str(LeftOut(self.labels.ties, self.labels.gaps))
+        left_out = "" if self.human is None else self.labels.left_out
         more = f"; of the labels {left_out}" if left_out else ""
         rule = (
             "log-odds"
@@ -120,16 +120,6 @@ class Comparison:
             else ("each pair's log-odds, averaged over the orders it was judged in: the files have different ones")
         )
         return f"{counted(self.pairs, 'pair')} in both files; differences are of {rule}{more}"
-
-    @property
-    def whose(self) -> str:
-        """Whose preferences the labels are."""
-        return whose(self.labels.made_by)
-
-    @property
-    def agreement(self) -> str:
-        """What the accuracy is called."""
-        return f"agreement with {labels_of(self.labels.made_by)}"
 
     @property
     def missing(self) -> list[str]:
@@ -162,7 +152,7 @@ class Comparison:
             [name, percent(getattr(self.a, key)), percent(getattr(self.b, key))]
             for name, key in (
                 ("same position in both orders", "same_position_rate"), ("consistent", "consistency"),
-                ("first position picked", "first_position_rate"), (self.agreement, "accuracy"),
+                ("first position picked", "first_position_rate"), (self.labels.agreement, "accuracy"),
             )
         ]  # fmt: skip
         margins = [
@@ -186,8 +176,8 @@ class Comparison:
     def said(self, one: Example) -> str:
         """What the files say of a pair, and whoever labelled it."""
         a, b = one.p1
-        are = "prefer" if self.whose == "people" else "are for"
-        human = "" if one.human_label is None else f", {self.whose} {are} response_{one.human_label}"
+        are = "prefer" if self.labels.whose == "people" else "are for"
+        human = "" if one.human_label is None else f", {self.labels.whose} {are} response_{one.human_label}"
         what = "flip" if one.flip else "same label"
         return f"p1 {a:.4f} -> {b:.4f}, log-odds {one.difference:+.3f}, {what}{human}"
 

@@ -29,8 +29,8 @@ def _tiles(found: Comparison) -> Iterator[Tile]:
     yield Tile("labels flipped", f"{found.flips} of {found.pairs}", percent(found.flip_share))
     yield Tile("mean difference in log-odds", f"{found.mean:.3g}", f"max {found.max:.3g}")
     if found.human is not None:
-        yield Tile(f"{found.agreement}, A", percent(found.a.accuracy))
-        yield Tile(f"{found.agreement}, B", percent(found.b.accuracy), f"McNemar's p {found.human.p_value:.2g}")
+        yield Tile(f"{found.labels.agreement}, A", percent(found.a.accuracy))
+        yield Tile(f"{found.labels.agreement}, B", percent(found.b.accuracy), f"McNemar's p {found.human.p_value:.2g}")
     for name, side in (("A", found.a), ("B", found.b)):
         if side.same_position_rate is not None:
             yield Tile(f"same position in both orders, {name}", percent(side.same_position_rate))

@@ -21,7 +21,7 @@ class Figure:
 
 @dataclass(frozen=True)
 class Baselines:
-    """Alignment of judges that read nothing."""
+    """Agreement of judges that read nothing."""
 
     longer: Figure  # the response with more characters; half a point where both are as long
     first: Figure  # response_0, always

@@ -29,7 +29,7 @@ def to_html(report: Report, sample: Sample) -> str:
 
 def _tiles(report: Report) -> Iterator[Tile]:
     of = report.figures
-    yield _tile(report.agreement, of.accuracy)
+    yield _tile(report.labels.agreement, of.accuracy)
     yield _tile("baseline: pick the longer", of.baselines.longer)
     if of.same_position_rate.value is not None:
         yield _tile("same position in both orders", of.same_position_rate)
@@ -57,7 +57,7 @@ def _figures(report: Report, sample: Sample) -> Iterator[str]:
             "Forward against swapped order", orders_plot(sample),
             "One point a pair. Upper right and lower left: both orders name the same response. Upper left and lower"
             " right: the judge picked the same position twice. A cross is a pair on which"
-            f" {report.whose} differ from the averaged label. On the diagonal there is no position bias.",
+            f" {report.labels.whose} differ from the averaged label. On the diagonal there is no position bias.",
         )  # fmt: skip
     longer = report.figures.baselines.longer.value
     yield figure(

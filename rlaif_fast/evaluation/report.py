@@ -14,6 +14,7 @@ from rlaif_fast.evaluation.coverage import DISAGREEMENTS, ERROR, Decided, Point,
 from rlaif_fast.evaluation.figures import Bin, Figure, Figures, confidence_bins, figures_of, margin_bins
 from rlaif_fast.evaluation.records import Sample
 from rlaif_fast.evaluation.report_tables import tables_of
+from rlaif_fast.reports.markdown import markdown
 from rlaif_fast.reports.tables import Table
 from rlaif_fast.schemas.human_labels import LeftOut, Maker, labels_of, whose
 from rlaif_fast.wording import counted
@@ -40,6 +41,21 @@ class Labels:
     made_by: Maker
     ties: int
     gaps: int
+
+    @property
+    def whose(self) -> str:
+        """Who prefers a response, in a sentence."""
+        return whose(self.made_by)
+
+    @property
+    def agreement(self) -> str:
+        """What the accuracy is called."""
+        return f"agreement with {labels_of(self.made_by)}"
+
+    @property
+    def left_out(self) -> str:
+        """What was left out, in words; empty where nothing was."""
+        return str(LeftOut(self.ties, self.gaps))
 
 
 @dataclass(frozen=True)
@@ -81,6 +97,10 @@ class Report:
         top = {name: raw.pop(name) for name in ("source", "command", "judge", "method")}
         return json.dumps({"schema": SCHEMA, **top, **raw.pop("figures"), **raw}, allow_nan=False) + "\n"
 
+    def to_markdown(self) -> str:
+        """The tables, for a pull request or a model card."""
+        return markdown(self.title, self.tables(), self.warnings, self.where, self.command)
+
     @property
     def title(self) -> str:
         return f"{self.judge['name']} on {self.source}" if self.judge else self.source
@@ -88,21 +108,11 @@ class Report:
     @property
     def where(self) -> str:
         """What was looked at, in a sentence."""
-        left_out = str(LeftOut(self.labels.ties, self.labels.gaps))
+        left_out = self.labels.left_out
         return (
             f"{counted(self.figures.pairs, 'pair')}, {counted(self.figures.groups, 'instruction')};"
             f" {left_out}{'; ' if left_out else ''}95 % intervals by {bootstrap.RESAMPLES:,} resamples of instructions"
         )
-
-    @property
-    def whose(self) -> str:
-        """Whose preferences the labels are: people's, or who else preferred."""
-        return whose(self.labels.made_by)
-
-    @property
-    def agreement(self) -> str:
-        """What the accuracy is called."""
-        return f"agreement with {labels_of(self.labels.made_by)}"
 
     def tables(self) -> list[Table]:
         """What people read."""

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def tables_of(report: Report) -> Iterator[Table]:
-    yield _main_table(report.figures, report.agreement)
+    yield _main_table(report.figures, report.labels.agreement)
     if len(report.by_task) > 1:
         yield _task_table(report.by_task)
     yield _bin_table("by margin, |p1 - p2|", report.by_margin)

@@ -13,8 +13,9 @@ from rlaif_fast.evaluation import bootstrap, metrics
 from rlaif_fast.evaluation.figures import Figure, Figures, figures_of
 from rlaif_fast.evaluation.records import Floats, Record, sample_of
 from rlaif_fast.evaluation.report import Labels
+from rlaif_fast.reports.markdown import markdown
 from rlaif_fast.reports.tables import INTERVAL, Table, number, percent, span_text
-from rlaif_fast.schemas.human_labels import LeftOut, whose
+from rlaif_fast.schemas.human_labels import LeftOut
 from rlaif_fast.wording import counted
 
 SCHEMA = 1
@@ -83,6 +84,10 @@ class SuiteReport:
                "files": files, "overall": [asdict(one) for one in self.overall]}  # fmt: skip
         return json.dumps(raw, allow_nan=False) + "\n"
 
+    def to_markdown(self) -> str:
+        """The tables, for a pull request or a model card."""
+        return markdown(self.title, self.tables(), self.warnings, self.where, self.command)
+
     @property
     def title(self) -> str:
         names = [one.judge for one in self.overall if one.judge is not None]
@@ -104,7 +109,7 @@ class SuiteReport:
     @property
     def warnings(self) -> list[str]:
         found = [
-            f"the labels of {entry.file} are {whose(entry.labels.made_by)}"
+            f"the labels of {entry.file} are {entry.labels.whose}"
             for entry in self.entries
             if entry.labels.made_by != "people" and entry.judge == self.entries[0].judge
         ]

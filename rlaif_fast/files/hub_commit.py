@@ -13,10 +13,10 @@ from rlaif_fast.files.hub_errors import hub_reason
 from rlaif_fast.files.source import Part
 
 SCHEME = "hf://"
-_MAIN = "main"
+MAIN = "main"  # the branch that is meant where none is named
 _SHORT = 12  # digits of a commit that are shown
 _NAME = re.compile(r"hf://datasets/([A-Za-z0-9][\w.-]*(?:/[A-Za-z0-9][\w.-]*)?)(?:@([^\s@]+))?", re.ASCII)
-_COMMIT = re.compile("[0-9a-f]{40}")
+COMMIT = re.compile("[0-9a-f]{40}")
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class Name:
     """A data set and the revision of it that is asked for: a branch, a tag or a commit."""
 
     repository: str
-    revision: str = _MAIN
+    revision: str = MAIN
 
     def __str__(self) -> str:
         return f"{SCHEME}datasets/{self.repository}"
@@ -70,7 +70,7 @@ def hub_name(path: str, revision: str | None) -> Name:
         raise PairError(f"{path}: names no data set of the hub; write {meant}, with --split for one of its splits")
     if revision is not None and found[2] not in (None, revision):
         raise PairError(f"{path}: --revision {revision} is another one, leave one of them out")
-    return Name(found[1], revision or found[2] or _MAIN)
+    return Name(found[1], revision or found[2] or MAIN)
 
 
 def commit_of(name: Name, part: Part, *, offline: bool = False) -> Commit:
@@ -109,7 +109,7 @@ def _asked(name: Name, revision: str) -> Commit:
     except (RlaifFastError, MemoryError):
         raise
     except Exception as error:
-        at = "" if revision == _MAIN else f"@{revision}"
+        at = "" if revision == MAIN else f"@{revision}"
         raise PairError(f"{name}{at}: {hub_reason(error)}") from None
     return Commit(name, str(found.sha), bool(found.gated))
 
@@ -118,11 +118,11 @@ def _offline(name: Name, pinned: str) -> Commit:
     """The commit as far as it is known without the hub: the newest one in the cache where none is named."""
     import datasets
 
-    if wanted := pinned or (name.revision if _COMMIT.fullmatch(name.revision) else ""):
+    if wanted := pinned or (name.revision if COMMIT.fullmatch(name.revision) else ""):
         return Commit(name, wanted, offline=True)
     found = sorted(_prepared(datasets, name.repository), key=lambda path: path.stat().st_mtime)
-    if not found or name.revision != _MAIN:
-        what = "" if name.revision == _MAIN else f" at {name.revision}"
+    if not found or name.revision != MAIN:
+        what = "" if name.revision == MAIN else f" at {name.revision}"
         raise PairError(
             f"{name}: HF_HUB_OFFLINE is set, and the cache of datasets does not have it{what}; fetch it before with"
             f" python -c \"import datasets; datasets.load_dataset('{name.repository}')\""
@@ -136,7 +136,7 @@ def _prepared(library: Any, repository: str) -> list[Path]:
     folder = "___".join(filter(None, (owner, library.naming.camelcase_to_snakecase(own))))
     found = []
     for info in Path(library.config.HF_DATASETS_CACHE).glob(f"{folder}/*/*/*/dataset_info.json"):
-        if _COMMIT.fullmatch(info.parent.name):
+        if COMMIT.fullmatch(info.parent.name):
             name = json.loads(info.read_text(encoding="utf-8")).get("config_name")
             found += [info.parent] if name == info.parts[-4] else []  # else with parameters of a caller
     return found

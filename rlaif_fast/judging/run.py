@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, ClassVar, Generic, Protocol, TypeVar
 
-from rlaif_fast.errors import PairError, kept
+from rlaif_fast.errors import PairError, resumable
 from rlaif_fast.files.difference import difference
 from rlaif_fast.files.journal import Item, begun, journal_of
 from rlaif_fast.files.keeping import Sieve
@@ -117,7 +117,7 @@ class Run(ABC, Generic[I, R]):
             if self._made is not None:
                 return
         told = f"interrupted; the same command resumes {output} where it stopped"
-        with kept(told), journal_of(output, self._bound, restart=restart, say=say) as journal:
+        with resumable(told), journal_of(output, self._bound, restart=restart, say=say) as journal:
             self.counts.update(journal.tally)
             self._resumed = journal.done
             if journal.done:

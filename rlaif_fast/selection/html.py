@@ -31,7 +31,7 @@ def _tiles(found: Selection) -> Iterator[Tile]:
         return
     tested = found.tested
     yield Tile("best prompt", found.best.prompt)
-    yield _tile(f"its {found.agreement}, test set", figures_of(tested.sample).accuracy)
+    yield _tile(f"its {found.labels.agreement}, test set", figures_of(tested.sample).accuracy)
     yield _tile(f"the same of {found.current}", figures_of(tested.current).accuracy)
     yield _tile("difference", Figure(tested.difference, tested.interval), signed=True)
 

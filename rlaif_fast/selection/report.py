@@ -13,7 +13,6 @@ from rlaif_fast.evaluation import bootstrap
 from rlaif_fast.evaluation.figures import Figure, figures_of
 from rlaif_fast.evaluation.report import Labels
 from rlaif_fast.reports.tables import INTERVAL, Table, number, percent
-from rlaif_fast.schemas.human_labels import LeftOut, labels_of
 from rlaif_fast.selection.comparison import LEVEL
 from rlaif_fast.selection.decision import Tested, Tried
 from rlaif_fast.wording import counted
@@ -61,11 +60,6 @@ class Selection:
         return f"{self.judge['model']} ({self.judge['precision']}): prompts against {self.current}, on {self.source}"
 
     @property
-    def agreement(self) -> str:
-        """What the accuracy is called."""
-        return f"agreement with {labels_of(self.labels.made_by)}"
-
-    @property
     def conclusion(self) -> str:
         """What to do, in a sentence."""
         best, tested = self.best, self.tested
@@ -84,14 +78,14 @@ class Selection:
                 f" shown on the test set ({by})"
             )
         return (
-            f"recommended: {name}. On the test set ({tested.pairs} pairs) its {self.agreement} is"
+            f"recommended: {name}. On the test set ({tested.pairs} pairs) its {self.labels.agreement} is"
             f" {percent(_accuracy(tested.sample))}, that of {self.current} {percent(_accuracy(tested.current))} ({by})"
         )
 
     @property
     def where(self) -> str:
         """What was looked at, in a sentence."""
-        left_out = str(LeftOut(self.labels.ties, self.labels.gaps))
+        left_out = self.labels.left_out
         tested = f", {self.tested.pairs} in the test set" if self.tested else ""
         examples = f", {len(self.examples)} as examples" if self.examples else ""
         return (
