@@ -208,7 +208,7 @@ def test_people_who_always_prefer_one_position_are_said(human: int) -> None:
     # All 0 is how rows of chosen and rejected are read, which do not say who chose.
     who = "people prefer" if human else "the file's preferences are for"
     assert any(f"{who} response_{human} in every pair" in warning for warning in found.warnings)
-    assert (found.where.count("left out"), found.whose) == (0, "people" if human else "the file's preferences")
+    assert (found.labels.left_out, found.labels.whose) == ("", "people" if human else "the file's preferences")
     assert found.figures.kappa.value == 0 and found.figures.baselines.first.value == 1 - human
     agreed = figures_of(sample([row for row in rows if row["label"] == human + 1]))
     assert agreed.kappa.value is None and agreed.kappa.interval is None and agreed.accuracy.value == 1
