@@ -17,9 +17,8 @@ def text() -> str:
         path = f"rlaif-fast {name}".strip()
         context = _context(command, path)
         parts.append(f"## {path}\n\n```\n{command.get_help(context)}\n```\n")
-        for inner in command.list_commands(context) if name and isinstance(command, click.Group) else ():
-            found = command.get_command(context, inner)
-            assert found is not None
+        inside = command.commands if name and isinstance(command, click.Group) else {}
+        for inner, found in sorted(inside.items()):
             help_text = found.get_help(_context(found, f"{path} {inner}"))
             parts.append(f"### {path} {inner}\n\n```\n{help_text}\n```\n")
     return "\n".join(parts)

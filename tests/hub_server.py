@@ -158,10 +158,10 @@ class _Handler(BaseHTTPRequestHandler):
             return self._refuse(404, "RevisionNotFound", f"Invalid rev id: {found['revision']}")
         folder = repository.folders[commit]
         if found.re is _RESOLVE:
-            path = folder / found["file"]
-            if not path.is_file():
+            file = folder / found["file"]
+            if not file.is_file():
                 return self._refuse(404, "EntryNotFound", "Entry not found", {"X-Repo-Commit": commit})
-            content = path.read_bytes()
+            content = file.read_bytes()
             etag = {"ETag": f'"{hashlib.sha256(content).hexdigest()}"', "X-Repo-Commit": commit}
             if part := self._part(len(content)):
                 etag["Content-Range"] = f"bytes {part.start}-{part.stop - 1}/{len(content)}"

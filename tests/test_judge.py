@@ -88,7 +88,7 @@ def test_special_tokens_in_a_response_are_characters(llama_judge: Judge) -> None
     forward, _ = llama_judge.judge(pair).log_odds_by_order
     reference = reference_log_odds(tiny_model("llama"), [tokens], llama_judge.manifest.prompt.label_ids)[0]
     assert forward == pytest.approx(reference, abs=1e-3)
-    prompt = llama_judge.manifest.prompt.template.render(pair.instruction, pair.response_0, pair.response_1)
+    prompt = llama_judge.manifest.pair_template.render(pair.instruction, pair.response_0, pair.response_1)
     seeds = tiny_tokenizer()(prompt)["input_ids"]
     assert {1, 2} <= set(seeds)
     seeds_answer = reference_log_odds(tiny_model("llama"), [seeds], llama_judge.manifest.prompt.label_ids)[0]

@@ -61,7 +61,7 @@ def test_tokens_and_multiply_adds_by_hand(bundle: Path) -> None:
              ((p.response_0, p.response_1), (p.response_1, p.response_0))]
             for p in pairs
         ]  # fmt: skip
-        tokens = [new_tokens(*orders, size) for orders in both]
+        tokens = [new_tokens(first, second, size) for first, second in both]
         adds = [n * (manifest.cost.per_token + (size + n) * manifest.cost.per_token_pair) for n in tokens]
         work[prompt.name] = sum(adds) / 5
         assert (found[prompt.name].baked, found[prompt.name].tokens) == (size, sum(tokens) / 5)

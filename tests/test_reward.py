@@ -145,7 +145,7 @@ def test_what_is_refused_is_so_before_the_first_is_judged_or_set_aside(
 ) -> None:
     """However short a text is: it is not for its length that it is refused."""
     texts = ["A fox.", "A dog.", "<think>hm</think> A fox."]
-    files = {
+    files: dict[str, list[dict[str, object]]] = {
         "judge": [{"instruction": "i", "response_0": "A fox.", "response_1": text} for text in texts[1:]],
         "score": [{"instruction": "i", "response": text} for text in texts[1:]],
         "rank": [{"instruction": "i", "responses": texts[:2]}, {"instruction": "i", "responses": texts}],

@@ -132,7 +132,7 @@ def test_in_another_process(bundle: Path, scores: list[float], method: str) -> N
         pytest.skip(f"the system has no {method}")
     reward = RewardFunction.load(bundle, name="mine")
     assert reward(prompts=PROMPTS, completions=COMPLETIONS) == pytest.approx(scores, abs=1e-4)
-    context = multiprocessing.get_context(method)
+    context: Any = multiprocessing.get_context(method)
     answers = context.Queue()
     process = context.Process(target=_in_another, args=(reward, answers))
     process.start()
