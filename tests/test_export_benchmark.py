@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 
 from tests.conftest import ROOT
@@ -23,7 +24,9 @@ def test_each_way_is_measured_and_failures_are_named(tiny_folder: Callable[[str]
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     report = json.loads((tmp_path / "export.json").read_text())
-    assert {*report["exports"]} == {"ort-fp32", "rlaif-fast-fp32"} and {*report["skipped"]} == {"llamacpp-f32"}
+    stock = {"ort-fp32"} if find_spec("optimum.onnxruntime") else set()  # not beside transformers 5
+    assert {*report["exports"]} == {"rlaif-fast-fp32"} | stock
+    assert {*report["skipped"]} == {"llamacpp-f32", "ort-fp32"} - stock
     for cost in report["exports"].values():
         assert cost["seconds"] > 1 and cost["peak_mb"] > 100 and cost["disk_mb"] > 0.1
     assert (tmp_path / "export.md").read_text().strip() == done.stdout.strip()

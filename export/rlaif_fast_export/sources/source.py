@@ -14,6 +14,7 @@ import torch
 from accelerate import init_empty_weights  # type: ignore[import-untyped]
 from huggingface_hub import ModelCard, constants, hf_hub_download
 from transformers import CONFIG_MAPPING, AutoConfig, PretrainedConfig
+from transformers.utils.hub import cached_file
 
 from rlaif_fast.bundle.home import DEFAULT_MODEL
 from rlaif_fast.errors import ExportError
@@ -105,7 +106,7 @@ class Source:
     @cache  # noqa: B019 (as above)
     def _written(self) -> dict[str, Any]:
         """config.json as it stands."""
-        written: Any = self._load(PretrainedConfig.get_config_dict, what="config.json ")[0]
+        written: Any = self._load(PretrainedConfig.get_config_dict, what="config.json ", first=True)[0]
         if not isinstance(written, dict):
             raise ExportError(f"{self.name}: config.json holds no keys; take the original model's config.json")
         if not isinstance(written.get("model_type"), str):  # transformers would guess by the path's name
@@ -148,9 +149,16 @@ class Source:
         if "gguf_file" in self.arguments:
             files = [Path(self.path) / self.arguments["gguf_file"]]
         stats = [(str(file.resolve()), file.stat()) for file in files]
-        commit = getattr(self.config(), "_commit_hash", None)
         found = [[name, stat.st_size, stat.st_mtime_ns] for name, stat in stats]
-        return [self.path, self.arguments, self.trusted, commit, found]
+        return [self.path, self.arguments, self.trusted, self.commit(), found]
+
+    @cache  # noqa: B019 (as above)
+    def commit(self) -> str | None:
+        """The hub's commit that config.json is of, by its place in the cache; None for a folder. Raises ExportError."""
+        if Path(self.path).is_dir():
+            return None
+        self._written()
+        return Path(cached_file(self.path, "config.json", local_files_only=True, **self.arguments)).parent.name
 
     def model(self) -> Any:
         """The causal LM, or reward model, in float32, in evaluation mode, with attention as the model defines it.
@@ -170,7 +178,7 @@ class Source:
         is_gguf = "gguf_file" in self.arguments
         more: dict[str, Any] = gguf_loading() if is_gguf else {}
         more |= {"attn_implementation": "eager"} if needs_eager(config) else {}
-        checkpoint = None if is_gguf else open_checkpoint(self.name, self.path, self.arguments)
+        checkpoint = None if is_gguf else open_checkpoint(self.name, self.path, self._pinned())
         wrapped = checkpoint is not None and is_wrapper(self._written())
         if checkpoint is not None and wrapped:
             checkpoint, more["key_mapping"] = text_tensors(checkpoint), TEXT_DECODER
@@ -217,18 +225,24 @@ class Source:
         try:
             file = folder / "README.md"
             if not folder.is_dir():
-                file = Path(hf_hub_download(self.path, file.name, revision=self.arguments.get("revision")))
+                file = Path(hf_hub_download(self.path, file.name, revision=self.commit()))
             card = ModelCard.load(file, ignore_metadata_errors=True)
             licence = card.data.get("license")
         except Exception:  # no card, or the hub would not say: the export does not hang on it
             return None
         return str(licence) if licence else None
 
-    def _load(self, load: Any, path: str | None = None, *, what: str = "", **more: Any) -> Any:
+    def _pinned(self) -> dict[str, str]:
+        """The arguments for what is read behind config.json: its commit, though a branch may have moved meanwhile."""
+        commit = self.commit()
+        return self.arguments if commit is None else {**self.arguments, "revision": commit}
+
+    def _load(self, load: Any, path: str | None = None, *, what: str = "", first: bool = False, **more: Any) -> Any:
+        arguments = self.arguments if first else self._pinned()
         at_fault = what if Path(self.path).is_dir() else ""  # a hub may not even have been reached
         with refused(f"{self.name}: {at_fault}cannot be loaded"):
             try:
-                return load(path or self.path, trust_remote_code=self.trusted, **self.arguments, **more)
+                return load(path or self.path, trust_remote_code=self.trusted, **arguments, **more)
             except (OSError, ValueError, ImportError) as error:
                 if constants.HF_HUB_OFFLINE and isinstance(error, OSError) and not Path(self.path).exists():
                     raise ExportError(not_here(self.name)) from error

@@ -36,7 +36,7 @@ def draft(
     return Manifest(
         model=ModelSource(
             id=source.name,
-            revision=getattr(config, "_commit_hash", None),
+            revision=source.commit(),
             licence=source.card_licence(),
             architecture=config.model_type,
             parameters=parameters,
