@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import onnx_ir as ir
 import torch
@@ -35,6 +35,15 @@ class Int8:
 
     products: list[Product]
     mix: Mix
+
+    def in_8_bits(self) -> set[ir.Node]:
+        """The leaves that are fed 8 bits."""
+        return {leaf for p in self.products if p.kind in (Kind.STATIC, Kind.ROWS) for leaf in p.group.leaves}
+
+    def of(self, model: ir.Model) -> Int8:
+        """The same for ``model``'s leaves, which are those that were chosen for, or copies of them."""
+        found = {group.name: group for group in groups(model)}
+        return replace(self, products=[replace(p, group=found[p.group.name]) for p in self.products])
 
 
 @dataclass(frozen=True)

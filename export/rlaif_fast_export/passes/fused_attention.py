@@ -91,10 +91,10 @@ def _share(graph: ir.Graph, before: ir.Node, rows: ir.Value, part: int, of: int)
 class _Lowering:
     def __init__(self, graph: ir.Graph, weights: Weights, prefix: Sequence[LayerPrefix], maximum_length: int) -> None:
         self.graph, self.weights, self.prefix, self.maximum_length = graph, weights, prefix, maximum_length
-        self._chunks: _Chunks | None = None
+        self._chunks: dict[ir.Value | None, _Chunks] = {}
         self._length: ir.Value | None = None
-        self._bias_of_chunks: dict[ir.Value, list[ir.Value]] = {}
-        self._positions: dict[ir.Value | None, list[ir.Value | None]] = {}
+        self._bias_of_chunks: dict[tuple[ir.Value, ir.Value], list[ir.Value]] = {}
+        self._positions: dict[tuple[ir.Value | None, ir.Value], list[ir.Value | None]] = {}
         self._windowed: dict[tuple[ir.Value, ir.Value, int], ir.Value] = {}
 
     def past(self, layer: int) -> list[ir.Value]:
@@ -132,11 +132,11 @@ class _Lowering:
         return emit(node, "RotaryEmbedding", x, positions, cos, sin, domain=MS, interleaved=interleaved, **partial)
 
     def chunks(self, before: ir.Node, start: ir.Value | None) -> _Chunks:
-        """Where the packed rows are cut, and how many keys each part sees; once a graph.
+        """Where the packed rows are cut, and how many keys each part sees; once for ``start``.
 
         ``start`` [1] is the first row of the endings, where they are a stream of their own.
         """
-        if self._chunks is None:
+        if start not in self._chunks:
             graph = self.graph
             ids = next(v for v in graph.inputs if v.name == "input_ids")
             rows = emit(before, "Shape", ids, start=1, end=2)  # [1]: S
@@ -149,24 +149,24 @@ class _Lowering:
             keys = [emit(before, "Add", e, self.length) for e in ends]  # [1] each: P + rows so far
             one = constant(graph, "one", np.array(1, np.int32))
             totals = [emit(before, "Cast", k, to=ir.DataType.INT32) for k in keys]
-            self._chunks = _Chunks(
+            self._chunks[start] = _Chunks(
                 emit(before, "Concat", *sizes, axis=0), emit(before, "Concat", *sizes[:-1], axis=0), first, ends, keys,
                 [emit(before, "Sub", total, one) for total in totals],
                 [emit(before, "Squeeze", total) for total in totals],
             )  # fmt: skip
-        return self._chunks
+        return self._chunks[start]
 
     def bias_of_chunks(self, node: ir.Node, chunks: _Chunks) -> list[ir.Value]:
-        """The rows of the bias of each chunk, over the keys up to its end; once a bias."""
+        """The rows of the bias of each chunk, over the keys up to its end; once a bias and cut."""
         bias = self.bias(node)
-        if bias not in self._bias_of_chunks:
+        if (bias, chunks.sizes) not in self._bias_of_chunks:
             zero, axes = ints(self.graph, 0), ints(self.graph, 2, 3)
-            self._bias_of_chunks[bias] = [
+            self._bias_of_chunks[bias, chunks.sizes] = [
                 emit(node, "Slice", bias, emit(node, "Concat", first, zero, axis=0),
                      emit(node, "Concat", end, keys, axis=0), axes)
                 for first, end, keys in zip(chunks.first, chunks.end, chunks.keys, strict=True)
             ]  # fmt: skip
-        return self._bias_of_chunks[bias]
+        return self._bias_of_chunks[bias, chunks.sizes]
 
     def bias(self, node: ir.Node) -> ir.Value:
         """The additive bias [1, 1, rows, P+S], with the layer's sliding window in it."""
@@ -199,12 +199,11 @@ class _Lowering:
         layer = integer(node, "layer")
         past, outs = self.past(layer), []
         size = self.prefix[layer].key.shape[3]
-        if node.inputs[4] not in self._positions:
-            self._positions[node.inputs[4]] = emit(
-                node, "Split", node.inputs[4], chunks.sizes, outputs=len(chunks.end), axis=1
-            )
+        of_rows = node.inputs[4], chunks.sizes
+        if of_rows not in self._positions:
+            self._positions[of_rows] = emit(node, "Split", *of_rows, outputs=len(chunks.end), axis=1)
         parts = self._parts(node, chunks)
-        every = zip(parts, self._positions[node.inputs[4]], self.bias_of_chunks(node, chunks), strict=True)
+        every = zip(parts, self._positions[of_rows], self.bias_of_chunks(node, chunks), strict=True)
         for i, ((q, k, v), positions, bias) in enumerate(every):
             if module and not inside:
                 q = self.rotate(node, q, positions, heads, size)

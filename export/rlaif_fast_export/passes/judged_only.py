@@ -3,7 +3,8 @@
 Requires  attention in normal form; ``Gather(hidden, judged)`` on the token axis at the end.
 Ensures   behind the last attention (its output projection, the MLP, the norms) only
           the J judged rows are computed, and so is that attention's query. Keys and values
-          keep all S rows: the judged positions read them.
+          keep all S rows: the judged positions read them. What computes judged rows only is marked
+          critical.
 Returns   the number of operators the Gather moved in front of.
 Why       a causal model's last layer feeds nothing but the next token; 29 of 30 tokens' worth
           of it is thrown away (docs/performance.md).
@@ -14,6 +15,7 @@ from __future__ import annotations
 import onnx_ir as ir
 
 from rlaif_fast_export.graph.nodes import PassError, emit, is_leaf, is_op, leaves_of, remove_dead, replace
+from rlaif_fast_export.graph.plan import mark_critical
 
 # Operators that treat every token alike: Gather on the token axis commutes with them.
 _TOKENWISE_LEAVES = ("Linear", "LayerNorm", "RMSNorm", "Activation", "Rotate")
@@ -76,6 +78,7 @@ class _Cut:
     def _again(node: ir.Node, inputs: tuple[ir.Value | None, ...]) -> ir.Value:
         copy = ir.Node(node.domain, node.op_type, inputs, attributes=list(node.attributes.values()))
         copy.meta.update(node.meta)
+        mark_critical(copy)
         node.graph.insert_after(node, copy)
         return copy.outputs[0]
 

@@ -43,7 +43,7 @@ def run(
         prefix: of some prompt; its shapes are every prompt's.
         width: of the hidden states, D.
         choose_int8: is asked once the products are final; without it they stay in float32. With it, the last tokens of
-            a prompt are computed more precisely than the others.
+            a prompt are computed more precisely than others with 8 bits.
         softcap: what the model caps its logits by.
     """
     graph, layers = model.graph, len(prefix)
@@ -55,13 +55,15 @@ def run(
     if counts["judged_only"] < 3:  # at least the last attention, its projection and the last norm
         raise PassError(f"judged_only moved {counts['judged_only']} operators: the last layer was not cut")
     counts["packed_qkv"] = packed_qkv(model, weights)
-    if choose_int8 is not None:
-        counts["ending_rows"] = ending_rows(model)
+    chosen = None if choose_int8 is None else choose_int8(model)
+    if chosen is not None:
+        counts["ending_rows"] = ending_rows(model, chosen.in_8_bits())
+        chosen = chosen.of(model)
     norms = len(leaves_of(graph, "RMSNorm")) + len(leaves_of(graph, "LayerNorm"))
     counts["fused_attention"], counts["attention_of_judged"] = fused_attention(model, weights, prefix, maximum_length)
     _expect(counts, "fused_attention", layers - 1)
     _expect(counts, "attention_of_judged", 1)
-    products = None if choose_int8 is None else Int8Products(graph, choose_int8(model), weights)
+    products = None if chosen is None else Int8Products(graph, chosen, weights)
     lowered = lowering(model, weights, products)
     if lowered["LayerNorm"] + lowered["RMSNorm"] != norms:
         raise PassError("a norm was lost on the way")
