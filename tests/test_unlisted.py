@@ -110,6 +110,7 @@ def test_the_context_is_what_is_verified(tmp_path: Path) -> None:
         ("OPT", {"ffn_dim": 128, "word_embed_proj_dim": 64}, "no stack of 3 blocks"),
         ("Mamba", {}, "its layers are recurrent"),
         ("Lfm2", {}, "its layers are recurrent"),
+        ("Jamba", {}, "its layers are recurrent"),
     ],
 )
 def test_what_is_missing_is_named(kind: str, particular: dict[str, Any], reason: str, tmp_path: Path) -> None:

@@ -59,10 +59,12 @@ _SHARING = "its layers share keys and values: a later layer reads those of an ea
 _EXPERTS = "it is a mixture of experts, whose products the graph cannot choose by token"
 _LATENT = "its attention keeps keys and values compressed (multi-head latent attention), which the runtime has not"
 _LACKING = {
-    "deepseek_v2": _LATENT, "deepseek_v3": _LATENT, "minicpm3": _LATENT, "falcon_mamba": _RECURRENT,
-    "gemma3n": _SHARING, "gemma4": _SHARING, "gemma4_text": _SHARING, "lfm2": _RECURRENT, "mamba": _RECURRENT,
-    "mamba2": _RECURRENT, "qwen3_5": _RECURRENT, "qwen3_5_text": _RECURRENT, "qwen3_next": _RECURRENT,
-    "recurrent_gemma": _RECURRENT, "rwkv": _RECURRENT, "xlstm": _RECURRENT,
+    **dict.fromkeys((
+        "bamba", "falcon_h1", "falcon_mamba", "jamba", "kimi_linear", "lfm2", "lfm2_moe", "mamba", "mamba2", "minimax",
+        "nemotron_h", "qwen3_5", "qwen3_5_text", "qwen3_next", "recurrent_gemma", "rwkv", "xlstm", "zamba", "zamba2",
+    ), _RECURRENT),
+    **dict.fromkeys(("gemma3n", "gemma3n_text", "gemma4", "gemma4_text"), _SHARING),
+    **dict.fromkeys(("deepseek_v2", "deepseek_v3", "minicpm3"), _LATENT),
 }  # fmt: skip
 _KINDS_OF_LAYERS = {"full_attention", "sliding_attention", "attention"}
 _COUNTS_OF_EXPERTS = ("num_experts", "num_local_experts", "n_routed_experts", "moe_num_experts")
