@@ -61,16 +61,15 @@ class _Unary(torch.autograd.Function):
 
 
 class _RotaryTable(torch.autograd.Function):
-    """cos and sin [1, S, R] of ``position_ids`` [1, S]."""
+    """cos or sin [1, S, R] of ``position_ids`` [1, S]; one at a time, or PyTorch fails on a table that nobody reads."""
 
     @staticmethod
-    def forward(ctx: Any, position_ids: torch.Tensor, name: str, width: int) -> tuple[torch.Tensor, torch.Tensor]:
-        return torch.zeros(*position_ids.shape, width), torch.zeros(*position_ids.shape, width)
+    def forward(ctx: Any, position_ids: torch.Tensor, name: str, width: int) -> torch.Tensor:
+        return torch.zeros(*position_ids.shape, width)
 
     @staticmethod
     def symbolic(g: Any, position_ids: Any, name: str, width: int) -> Any:
-        tables = g.op(f"{DOMAIN}::RotaryTable", position_ids, module_s=name, outputs=2)
-        return tuple(_typed(t, [None, None, width]) for t in tables)
+        return _typed(g.op(f"{DOMAIN}::RotaryTable", position_ids, module_s=name), [None, None, width])
 
 
 class _Rotary(torch.autograd.Function):
@@ -239,7 +238,7 @@ def _table_forward(name: str, module: Any) -> Callable[..., Any]:
 
     def forward(_: torch.Tensor, position_ids: torch.Tensor, layer_type: str | None = None) -> Any:
         width = widths["" if layer_type is None else f"{layer_type}_"]
-        return _RotaryTable.apply(position_ids, table_name(name, layer_type), width)
+        return tuple(_RotaryTable.apply(position_ids, table_name(name, layer_type), width) for _ in ("cos", "sin"))
 
     return forward
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import os
+import sys
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stdout
@@ -17,6 +19,7 @@ from optimum.utils import NormalizedTextConfig
 from torch import nn
 
 from rlaif_fast_export.graph.leaves import leaves
+from rlaif_fast_export.graph.nodes import graph_input
 from rlaif_fast_export.reference.blockwise import decoder_of
 
 OPSET = 20
@@ -77,7 +80,7 @@ def trace(decoder: TreeDecoder, scratch: Path) -> ir.Model:
     """Trace ``decoder`` into a graph of leaves. ``scratch`` is a folder for PyTorch's intermediate file."""
     config = TreeDecoderConfig(decoder.config, task="text-generation")
     path = scratch / "leaves.onnx"
-    with leaves(decoder), torch.no_grad(), _quietly():
+    with leaves(decoder), torch.no_grad(), _quietly(scratch / "said"):
         torch.onnx.export(
             decoder.eval(),
             (config.generate_dummy_inputs(),),
@@ -89,18 +92,28 @@ def trace(decoder: TreeDecoder, scratch: Path) -> ir.Model:
             do_constant_folding=False,
             dynamo=False,  # it records modules as they run; leaves are functions with an ONNX symbol
         )
-    return ir.load(path)
+    model = ir.load(path)
+    graph_input(model.graph, "position_ids", ir.DataType.INT64, 1, "S")  # which is not traced where nothing turns
+    return model
 
 
 @contextmanager
-def _quietly() -> Iterator[None]:
-    """Without the tracer's warnings on shapes, which the verification covers, and the graphs it prints giving up."""
+def _quietly(said: Path) -> Iterator[None]:
+    """Without the tracer's warnings on shapes, which the verification covers, and the graphs it prints giving up.
+
+    It prints from C++ too, past ``sys.stdout``: into the file ``said``.
+    """
     noisy = logging.getLogger("torch.onnx")
     level = noisy.level
     noisy.setLevel(logging.ERROR)
+    sys.stdout.flush()
+    kept = os.dup(1)
     try:
-        with warnings.catch_warnings(), redirect_stdout(StringIO()):
+        with said.open("wb") as file, warnings.catch_warnings(), redirect_stdout(StringIO()):
+            os.dup2(file.fileno(), 1)
             warnings.simplefilter("ignore")
             yield
     finally:
+        os.dup2(kept, 1)
+        os.close(kept)
         noisy.setLevel(level)

@@ -52,10 +52,13 @@ _PARTS = re.compile(
     r"rope|rotary|norm|residual|causal|scal|pos|emb|head|gate|attn|attention|mlp|ffn|feed|softmax|softcap|tie|tying"
     r"|share|layer|block|decoder|act|lm_|bias|kv|qkv|mask|window"
 )
-# Read by the model's code, though its configuration does not name them.
+# Read by the code of these families' models, though their configurations do not name them.
 _READ = {
-    "gemma": {"hidden_activation", "rope_scaling"}, "gemma2": {"rope_scaling"},
-    "gemma3_text": {"sliding_window_pattern"}, "mistral": {"rope_scaling"}, "phi": {"head_dim"}, "qwen2": {"head_dim"},
+    "head_dim": {"apertus", "cohere", "exaone4", "granite", "olmo", "olmo2", "olmo3", "phi", "phi3", "qwen2", "smollm3",
+                 "starcoder2"},
+    "hidden_activation": {"gemma"},
+    "rope_scaling": {"gemma", "gemma2", "glm", "glm4", "helium", "ministral", "mistral"},
+    "sliding_window_pattern": {"gemma3_text"},
 }  # fmt: skip
 # Keys of published files that their classes do not read: what they say where it is what the class does.
 _SAID: dict[str, dict[str, tuple[Any, ...]]] = {
@@ -106,6 +109,10 @@ def readable(written: dict[str, Any], name: str) -> dict[str, Any]:
     scaling = mended.get("rope_scaling")
     if mended["model_type"] == "gemma3_text" and scaling and "rope_type" not in scaling and "type" in scaling:
         mended["rope_scaling"] = scaling | {"rope_type": scaling["type"]}
+    if mended["model_type"] == "phi3" and scaling and scaling.get("type") == "su":  # what longrope was called at first
+        mended["rope_scaling"] = scaling | {"type": "longrope"}
+    for key in [key for key in mended if key.startswith("_attn_implementation")]:  # how somebody ran it
+        del mended[key]
     if _is_lettered("sliding_window_pattern", mended.get("sliding_window_pattern"), mended["model_type"]):
         mended["sliding_window_pattern"] = len(mended["sliding_window_pattern"])
     return mended
@@ -186,6 +193,8 @@ def _of_another_head(config: Any, written: dict[str, Any], name: str) -> None:
     own = MODEL_FOR_CAUSAL_LM_MAPPING[type(config)].__name__
     bare = re.sub(r"ForCausalLM|LMHeadModel", "Model", own)
     good = {_plain(c) for c in (own, bare, own.replace("Text", ""), "AutoModelForCausalLM", "PeftModelForCausalLM")}
+    if (config.model_type, written.get("model_type")) == ("ministral", "mistral"):  # transformers goes by layer_types
+        good.add("mistralforcausallm")
     if named and not any(_plain(a) in good for a in named):
         raise ExportError(
             f"{name}: config.json says {_short(named[0])}, not {own}: a reward, classification or other model; export a"
@@ -199,7 +208,7 @@ def _plain(class_name: str) -> str:
 
 
 def _harmless(key: str, value: Any, config: Any) -> bool:
-    if _MUTE.fullmatch(key) or _SHOWN.fullmatch(key) or key in _READ.get(config.model_type, ()):
+    if _MUTE.fullmatch(key) or _SHOWN.fullmatch(key) or config.model_type in _READ.get(key, ()):
         return True
     if key in _SAID.get(config.model_type, {}):
         return value in _SAID[config.model_type][key]

@@ -120,10 +120,23 @@ def _reasons(config: Any) -> Iterator[str]:
         yield "its attention is bidirectional; a judge must be causal"
     if getattr(config, "add_cross_attention", False):
         yield "it has cross attention; a judge must be a decoder alone"
-    if getattr(config, "alibi", False):
+    if getattr(config, "clip_qkv", None) is not None:
+        yield f"its config.json says clip_qkv = {config.clip_qkv}: queries, keys and values cannot be clipped"
+    size = _head_size(config)
+    if size % 8:
+        yield f"its heads have {size} features; the runtime's attention takes multiples of 8"
+    if getattr(config, "alibi", False) or kind in ("bloom", "mpt"):
         yield "its positions are a bias on the scores (ALiBi), which the runtime has not"
     if not hasattr(config, "max_position_embeddings"):
         yield f"architecture {kind!r} says no max_position_embeddings, so its longest prompt is not known"
+
+
+def _head_size(config: Any) -> int:
+    """Features of a head; 0 where the configuration does not say."""
+    size, heads = getattr(config, "head_dim", None), getattr(config, "num_attention_heads", None)
+    if isinstance(size, int) and size:
+        return size
+    return int(config.hidden_size // heads) if isinstance(heads, int) and heads else 0
 
 
 def _more_than_one(count: Any) -> bool:

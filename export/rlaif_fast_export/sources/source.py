@@ -94,7 +94,7 @@ class Source:
         check_supported(config, self.name, unlisted=self.unlisted)
         if type(config).__module__.startswith("transformers."):
             with refused(f"{self.name}: config.json cannot be used"):
-                apply_keys(config, found, self.name)
+                apply_keys(config, mended, self.name)
         self.notes.extend(filter(None, [context_note(config)]))
         return config
 
