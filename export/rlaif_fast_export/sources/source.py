@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import re
 from contextlib import nullcontext
+from copy import deepcopy
 from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
@@ -88,7 +89,8 @@ class Source:
         mended = readable(found, self.name)
         if mended != written and mended["model_type"] in CONFIG_MAPPING:
             with refused(f"{self.name}: config.json cannot be loaded"):
-                config = CONFIG_MAPPING[mended["model_type"]].from_dict(mended)
+                # A copy, because transformers 5 writes into it.
+                config = CONFIG_MAPPING[mended["model_type"]].from_dict(deepcopy(mended))
         else:
             config = self._load(AutoConfig.from_pretrained, what="config.json ")
         check_supported(config, self.name, unlisted=self.unlisted)
