@@ -82,8 +82,12 @@ def instance(name: str, value: Any, kinds: type | tuple[type, ...], instead: str
 def items(name: str, values: Any, kind: type[T], instead: str) -> Iterator[T]:
     """The items of an iterable, which must be of ``kind``: the iterable itself is looked at now, each item in turn."""
     if isinstance(values, str | bytes | dict | kind) or not isinstance(values, Iterable):
-        raise ArgumentError(f"{name}: {_a(type(values))} is not an iterable of {kind.__name__}s; {instead}")
+        raise ArgumentError(f"{name}: {_a(type(values))} is not an iterable of {_several(kind)}; {instead}")
     return (instance(name, value, kind, instead) for value in values)
+
+
+def _several(kind: type) -> str:
+    return kind.__name__ if kind.__name__.endswith("s") else f"{kind.__name__}s"
 
 
 def texts(name: str, values: Any) -> tuple[str, ...]:
@@ -104,6 +108,15 @@ def columns(name: str, value: Any) -> Any:
             f"{name}: {_a(type(value))} has no columns; give a dict of lists, a batch of datasets or a data frame"
         )
     return value
+
+
+def column(name: str, values: Any) -> Any:
+    """``values``, which must be those of several rows; one row's text would be taken for its letters."""
+    if isinstance(values, str | bytes | dict) or not isinstance(values, Iterable):
+        raise ArgumentError(
+            f"column {name!r}: {_a(type(values))} is one row's; give columns: lists, or Dataset.map(…, batched=True)"
+        )
+    return values
 
 
 def _a(kind: type) -> str:

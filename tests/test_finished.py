@@ -157,3 +157,20 @@ def test_a_difference_in_words() -> None:
         ({"mark": True}, {"mark": False}, "with --mark, now without --mark"),
     ):  # fmt: skip
         assert difference(before, now) == said
+
+
+def test_another_prompt_is_no_other_bundle() -> None:
+    before, now = ({"template": name, "bundle": digit * 64} for name, digit in (("summary", "0"), ("helpful", "1")))
+    assert difference(before, now) == "with --template summary, now with --template helpful"
+
+
+def test_an_empty_output_is_written_whoever_left_it(llama: Path, here: Here) -> None:
+    """`mktemp` leaves one, and so does a run that kept nothing."""
+    Path("none.jsonl").write_text("")
+    empty = here("judge", "none.jsonl", "-b", llama, "-o", "nothing.jsonl")
+    assert (empty.status, os.stat("nothing.jsonl").st_size) == (0, 0), empty.err
+    assert "finished already" in here("judge", "none.jsonl", "-b", llama, "-o", "nothing.jsonl").err
+    Path("made.jsonl").touch()
+    for output in ("made.jsonl", "nothing.jsonl"):
+        done = here("judge", "pairs.jsonl", "-b", llama, "-o", output)
+        assert (done.status, Path(output).read_text().count("\n")) == (0, 4), done.err

@@ -16,7 +16,7 @@ import pandas as pd
 import pytest
 from transformers import GenerationConfig
 
-from rlaif_fast import BundleError, Judge, Pair, PairError
+from rlaif_fast import ArgumentError, BundleError, Judge, Pair, PairError
 from rlaif_fast.bundle.folder import read_manifest, write_manifest
 from rlaif_fast.integrations import Labeler, PairwiseJudge
 from rlaif_fast.runtime.engine_choice import Tried, Tuned, remember
@@ -197,6 +197,12 @@ def test_a_row_that_is_no_pair(llama: Path) -> None:
     with pytest.raises(PairError, match=r"^row 0: the prompt has"):
         label(long)
     assert Labeler(llama, on_long="truncate")(long)["truncated"] == [True]
+
+
+def test_one_row_is_not_taken_for_columns_of_letters(llama: Path) -> None:
+    """As ``Dataset.map`` gives it without ``batched=True``."""
+    with pytest.raises(ArgumentError, match=r"^column 'instruction': a str is one row's; give columns: lists, or"):
+        Labeler(llama)({"instruction": "why", "response_0": "abc", "response_1": "def"})  # type: ignore[arg-type]
 
 
 def test_columns_of_the_question_are_shown(llama: Path) -> None:

@@ -152,3 +152,22 @@ def test_judged_twice_it_follows_the_responses(kind: str, llama: Path, tmp_path:
     assert tables[0] == tables[1], "but for what the last line says was left out"
     assert "left out: 1 tie, 1 without a label;" in found[0].out.replace("\n", " ")
     assert json.loads((tmp_path / "e.json").read_text())["labels"] == {"made_by": "people", "ties": 0, "gaps": 2}
+
+
+def test_labels_that_are_none_are_counted_and_said(llama: Path, tmp_path: Path, rlaif_fast: Cli) -> None:
+    """A 2 means that they count from 1, where a 1 would be read as response_1."""
+    texts = {"instruction": "q", "response_0": "A fox.", "response_1": "A dog."}
+    rows = [texts | {"id": n, "label": label} for n, label in enumerate([1, 2, 0, "tie", None, 2])]
+    path = tmp_path / "p.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    done = rlaif_fast("judge", path, "-b", llama, "-o", tmp_path / "v.jsonl")
+    said = (
+        "warning: 2 labels are neither 0 nor 1 (as '2'): human_label_from_1 is null there; where labels count from 1,"
+        " --fields human_label_from_1=label reads them"
+    )
+    assert done.status == 0 and said in done.err.splitlines()
+    rows = [row for row in rows if row["label"] in (1, 2)]
+    write_rows(path, rows)
+    read = rlaif_fast("judge", path, "-b", llama, "--fields", "human_label_from_1=label")
+    assert "neither" not in read.err
+    assert [json.loads(line)["human_label_from_1"] for line in read.out.splitlines()] == [1, 2, 2]

@@ -88,6 +88,13 @@ def test_what_cannot_be_judged(bundle: Path, kind: Any) -> None:
         kind.load(bundle, template="none")
 
 
+def test_one_text_is_not_taken_for_its_letters(bundle: Path) -> None:
+    reward = RewardFunction.load(bundle)
+    for prompts, completions in (("why", "abc"), (["why"], "a")):
+        with pytest.raises(ArgumentError, match=r"^column '(prompts|completions)': a str is one row's; give columns"):
+            reward(prompts=prompts, completions=completions)
+
+
 def test_a_group_is_ranked_among_itself(bundle: Path) -> None:
     ranker = Ranker.load(bundle)
     first, second = (ranker.rank(PROMPTS[n], COMPLETIONS[n : n + 3]) for n in (0, 3))

@@ -110,6 +110,7 @@ def test_resumed(llama_judge: Judge, file: Path, tmp_path: Path, capfd: pytest.C
     assert _lines(output) == _rows(llama_judge.judge_many(_pairs(), window=WINDOW))
     # The figures are of all rows, the rate of those that this run judged.
     assert resumed.counts["judged"] == COUNT
+    assert resumed.closing().startswith(f"{COUNT} pairs, {COUNT} judged ({COUNT - 3 * WINDOW} now), same position ")
     (rate,) = re.findall(r"(\S+) pairs/s", resumed.closing())
     assert float(rate) == pytest.approx((COUNT - 3 * WINDOW) / resumed._watch.seconds, abs=0.006)  # two digits
 
@@ -212,7 +213,7 @@ def test_fewer_orders(llama_judge: Judge, file: Path, tmp_path: Path, capfd: pyt
     assert capfd.readouterr().err == f"{output}: resuming after 30 rows\n"
     assert _lines(output) == _rows(verdicts)
     closing, note = run.lines()
-    assert re.fullmatch(f"60 pairs, 60 judged, {RATE}", closing)
+    assert re.fullmatch(rf"60 pairs, 60 judged \(30 now\), {RATE}", closing)
     assert note == wanted.line(COUNT, once) and 0 < once < COUNT
     with open_pairs(file) as intake:  # a pipe's sample is its beginning
         piped = PairRun(RunInput(intake.pairs, restartable=False), llama_judge, orders="prior", sample=20)

@@ -149,6 +149,17 @@ def test_several_judges_on_several_files(
         assert (done.status, done.err) == (2, wanted)
 
 
+def test_a_file_is_not_taken_for_the_suites_name(tmp_path: Path, rlaif_fast: Cli) -> None:
+    files = [tmp_path / "a.jsonl", tmp_path / "b.jsonl"]
+    for file in files:
+        file.touch()
+    done = rlaif_fast("eval", "--suite", *files)
+    assert (
+        done.status == 2
+        and f"--suite takes the suite's name, and {files[0]} is a file; give --suite NAME FILE…" in done.err
+    )
+
+
 @pytest.mark.parametrize(("more", "what"), [(["b.jsonl"], "files"), (["-b", "x", "-b", "y"], "bundles")])
 def test_several_need_a_suite(more: list[str], what: str, rlaif_fast: Cli) -> None:
     done = rlaif_fast("eval", "a.jsonl", *more)

@@ -15,6 +15,7 @@ from rlaif_fast.bench.rate import MatrixRate
 from rlaif_fast.bundle.agreement import Agreement
 from rlaif_fast.reports.markdown import markdown
 from rlaif_fast.reports.tables import Table, margin_text
+from rlaif_fast.wording import counted
 
 SCHEMA = 1
 
@@ -118,7 +119,8 @@ class Report:
         of = self.machine
         return (
             f"{of['cpu']}, {of['threads']} threads of {of['cores']} cores, {of['system']} {of['architecture']};"
-            f" {versions}; {self.set['pairs']} pairs of {self.set['source']}, repeat {self.set['repeat']}; {self.date}"
+            f" {versions}; {counted(self.set['pairs'], 'pair')} of {self.set['source']}, repeat {self.set['repeat']};"
+            f" {self.date}"
         )
 
     def tables(self) -> list[Table]:

@@ -14,6 +14,7 @@ from rlaif_fast.evaluation.figures import Bin
 from rlaif_fast.evaluation.records import Sample
 from rlaif_fast.reports.plots import EDGE, MUTED, ONE, TWO, Plot, distributions, plot, scatter, square
 from rlaif_fast.reports.tables import percent
+from rlaif_fast.wording import counted
 
 _BARS = 40
 _POINTS = 200  # of a curve
@@ -83,7 +84,8 @@ def coverage_plot(figure: Plot, sample: Sample, longer: float | None, decided: S
     x, y = counts / len(sample), right[counts - 1] / counts
     if len(counts) <= _FEW:
         figure.name(axes.vlines(x, *spans.T, color=ONE, linewidth=1.5), "reach")
-        figure.dots(axes, x, y, [f"{k} pairs: right {percent(share)}" for k, share in zip(counts, y, strict=True)])
+        titles = [f"{counted(int(k), 'pair')}: right {percent(share)}" for k, share in zip(counts, y, strict=True)]
+        figure.dots(axes, x, y, titles)
     else:
         figure.name(axes.fill_between(x, *spans.T, color=ONE, alpha=0.15, linewidth=0), "band")
         (curve,) = axes.plot(x, y, color=ONE, linewidth=2)

@@ -64,7 +64,7 @@ def hub_name(path: str, revision: str | None) -> Name:
     """What ``hf://datasets/OWNER/NAME@REVISION`` names. Raises PairError for anything else."""
     found = _NAME.fullmatch(path)
     if found is None:
-        near = re.fullmatch(r"hf://(?:datasets/)?([\w.-]+/[\w.-]+)(/.+)?", path, re.ASCII)
+        near = re.fullmatch(r"hf://(?:datasets?/)?([\w.-]+/[\w.-]+)(/.+)?", path, re.ASCII)
         meant = f"hf://datasets/{near[1]}" if near else ""
         meant = meant if _NAME.fullmatch(meant) else "hf://datasets/OWNER/NAME"
         raise PairError(f"{path}: names no data set of the hub; write {meant}, with --split for one of its splits")

@@ -26,5 +26,5 @@ DECODER = json.JSONDecoder(parse_constant=_no_number, object_pairs_hook=_once)
 
 def reason(error: Exception) -> str:
     if isinstance(error, json.JSONDecodeError):
-        return f"{error.msg} at column {error.colno}"
+        return f"{error.msg.removesuffix(' at')} at column {error.colno}"
     return "nested too deeply" if isinstance(error, RecursionError) else str(error)

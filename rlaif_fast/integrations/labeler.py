@@ -93,6 +93,7 @@ def _pairs(batch: Columns, indices: Sequence[int] | None, columns: Collection[st
             raise PairError(
                 f"column {name!r} is missing (there is {', '.join(map(repr, names)) or 'none'}); rename one"
             )
+        arguments.column(name, batch[name])
     taken = {*TEXTS, *columns} - {"id"}
     kept = [name for name in names if name in taken or is_looked_at(name)]
     rows = zip(*(batch[name] for name in kept), strict=True)

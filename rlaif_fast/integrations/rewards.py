@@ -56,6 +56,8 @@ class _Rewards(ABC, Generic[S]):
             BundleError: the bundle at that place is another by now.
             JudgeError: the runtime failed.
         """
+        arguments.column("prompts", prompts)
+        arguments.column("completions", completions)
         if len(prompts) != len(completions):
             raise PairError(
                 f"{counted(len(prompts), 'prompt')} and {counted(len(completions), 'completion')}, give as many of each"

@@ -68,18 +68,20 @@ def found(output: Path, now: Callable[[], Finished]) -> Finished | None:
     Raises:
         PairError: another run made it, or it is not known what did.
     """
-    if not output.exists() or (output.stat().st_size == 0 and not _read(_record(output))):
+    if not output.exists():
         return None
-    runs = _read(_record(output))
+    runs, is_empty = _read(_record(output)), output.stat().st_size == 0  # which many runs leave, and mktemp
+    if is_empty and not runs:
+        return None
     if not runs:
         raise PairError(
             f"{output}: exists already, and not as a run on this machine left it; give another name, or --restart to"
             " replace it"
         )
     this = now()
-    for run in runs:
-        if not _how(run, this):
-            return run
+    hows = {_how(run, this): run for run in reversed(runs)}
+    if is_empty or "" in hows:
+        return hows.get("")
     raise PairError(
         f"{output}: finished already, {_how(runs[0], this)}; give another name, or --restart to judge again"
     )

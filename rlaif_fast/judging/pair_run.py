@@ -15,8 +15,10 @@ from rlaif_fast.judging.run_input import RunInput
 from rlaif_fast.judging.verdict import Calibration, Verdict
 from rlaif_fast.reports.terminal import say
 from rlaif_fast.rows.pairs import Pair
+from rlaif_fast.schemas.labels_from_1 import FROM_0, HUMAN_FROM_1, is_no_label
 from rlaif_fast.wording import counted
 
+_LABELS = ("label", *FROM_0)
 AnyOrders = Literal["both", "forward", "prior", "auto"]
 
 
@@ -53,7 +55,8 @@ class PairRun(Run[Pair, Verdict]):
             ValueError: ``exact`` with fewer orders than both, ``calibration`` with ``prior`` or ``auto``, which they do
                 not hold for.
         """
-        super().__init__(rows, {"both": 0, "same": 0, "sample": []}, sieve)
+        super().__init__(rows, {"both": 0, "same": 0, "sample": [], "no label": 0}, sieve)
+        self._no_label = ""  # the first of them
         arguments.one_of("orders", orders, get_args(AnyOrders))
         if exact and orders != "both":
             raise ValueError(f"exact is for both orders, not {orders}")
@@ -84,7 +87,8 @@ class PairRun(Run[Pair, Verdict]):
     def bound(self) -> Mapping[str, Any]:
         frugal = self.frugal
         return {
-            "bundle": self.judge.digest, "exact": self.exact.exact.digest if self.exact else None,
+            "template": self.judge.manifest.prompt.name, "bundle": self.judge.digest,
+            "exact": self.exact.exact.digest if self.exact else None,
             "orders": self.orders, "sample": frugal.digest if frugal else None,
             "disagreement": frugal.disagreement if frugal else None,
             "calibration": self.calibration.digest if self.calibration else None,
@@ -112,6 +116,19 @@ class PairRun(Run[Pair, Verdict]):
         if result.consistent is not None:
             self.counts["both"] += 1
             self.counts["same"] += not result.consistent
+        for value in (result.pair.carried[name] for name in _LABELS if name in result.pair.carried):
+            if is_no_label(value):
+                self.counts["no label"] += 1
+                self._no_label = self._no_label or f" (as {str(value)[:40]!r})"
+
+    def warnings(self) -> list[str]:
+        found = super().warnings()
+        if count := self.counts.get("no label", 0):
+            found.append(
+                f"{counted(count, 'label')} {'is' if count == 1 else 'are'} neither 0 nor 1{self._no_label}:"
+                f" {HUMAN_FROM_1} is null there; where labels count from 1, --fields {HUMAN_FROM_1}=label reads them"
+            )
+        return found
 
     def figures(self) -> list[str]:
         if not self.counts["judged"] == self.counts["both"] > 0:  # else those read twice are no fair share

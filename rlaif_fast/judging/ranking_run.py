@@ -44,7 +44,8 @@ class RankingRun(Run[Candidates, Ranking]):
     def bound(self) -> Mapping[str, Any]:
         exact = self.ranker.exact
         return {
-            "bundle": self.ranker.judge.digest, "exact": exact.judge.exact.digest if exact else None,
+            "template": self.ranker.judge.manifest.prompt.name, "bundle": self.ranker.judge.digest,
+            "exact": exact.judge.exact.digest if exact else None,
             "orders": self.orders,
             "calibration": self.ranker.calibration.digest if self.ranker.calibration else None,
             "on-long": "truncate" if self._shorten else "error", "limit": self.rows.limit,

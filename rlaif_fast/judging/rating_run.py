@@ -37,7 +37,8 @@ class RatingRun(Run[Sample, Rating | Reward]):
     @property
     def bound(self) -> Mapping[str, Any]:
         return {
-            "bundle": self.rater.digest, "on-long": "truncate" if self._shorten else "error",
+            "template": self.rater.manifest.prompt.name, "bundle": self.rater.digest,
+            "on-long": "truncate" if self._shorten else "error",
             "limit": self.rows.limit, "window": self.rows.window, "engine": self.rater.engine,
         }  # fmt: skip
 

@@ -170,6 +170,7 @@ class Run(ABC, Generic[I, R]):
         """The closing line; its rate and seconds are of judging alone."""
         parts = self._summary()
         if (now := self.counts[self.verb] - self._resumed) > 0:
+            parts[0] += f" ({now:,} now)" if self._resumed else ""
             seconds = self._watch.seconds
             parts += [f"{now / seconds:.2f} {self.unit}s/s", f"{self.verb} in {seconds:.1f} s"]
         return ", ".join(parts)

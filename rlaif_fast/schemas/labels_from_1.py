@@ -27,6 +27,15 @@ def counted_from_1(value: Any) -> int | None:
     return label + 1 if isinstance(label, int) else None
 
 
+def is_no_label(value: Any) -> bool:
+    """Whether :func:`counted_from_1` gives None because it does not understand the value, not because it is a tie."""
+    try:
+        read_label(value)
+    except ValueError:
+        return True
+    return False
+
+
 def read_from_1(value: Any, name: str = HUMAN_FROM_1) -> Label:
     """The label as :func:`read_label` gives it of one that counts from 1: 1 or 2, 1.5 a tie, in any spelling.
 

@@ -100,5 +100,5 @@ def read_profile(path: Path) -> Profile:
     except OSError as error:
         raise EvalError(f"{path}: cannot be read ({error.strerror})") from None
     except (ValueError, KeyError, TypeError, RecursionError) as error:
-        reason = f"{type(error).__name__}: {error}"[:200]
+        reason = f"no {error}" if isinstance(error, KeyError) else f"{type(error).__name__}: {error}"[:200]
         raise EvalError(f"{path}: no profile ({reason}); rlaif-fast select --profile writes one") from None
