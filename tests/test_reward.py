@@ -73,15 +73,20 @@ def bundle(folder: Callable[[str], Path], tmp_path_factory: pytest.TempPathFacto
     return of
 
 
+def _limit(bundle: Path) -> float:
+    """What a tiny model's int8 bundle is asked for, log-odds on texts like the calibration's; by its float32 one."""
+    spread = np.std([np.subtract(*one.reference) for one in read_manifest(bundle).prompt.probes])
+    return max(0.03, 0.03 * float(spread))
+
+
 @pytest.fixture(scope="module")
 def int8(folder: Callable[[str], Path], bundle: Callable[[str], Path]) -> Callable[[str], Path]:
     made: dict[str, Path] = {}
 
     def of(name: str) -> Path:
         if name not in made:
-            spread = np.std([np.subtract(*one.reference) for one in read_manifest(bundle(name)).prompt.probes])
             beside = bundle(name).with_name(f"{name}-int8")
-            made[name] = export(folder(name), beside, Int8Options(max_delta=max(0.03, 0.03 * float(spread))))
+            made[name] = export(folder(name), beside, Int8Options(max_delta=_limit(bundle(name))))
         return made[name]
 
     return of
@@ -205,20 +210,24 @@ def test_a_cap_of_logits_is_none_of_rewards(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["qwen3", "gemma2"])
-def test_int8(name: str, folder: Callable[[str], Path], int8: Callable[[str], Path]) -> None:
-    oracle, judge = Oracle(folder(name)), Judge.load(int8(name))
+def test_int8(
+    name: str, folder: Callable[[str], Path], bundle: Callable[[str], Path], int8: Callable[[str], Path]
+) -> None:
+    """On texts unlike the calibration's: twice what was asked for on texts like them, which the card is held to."""
+    oracle, judge, most = Oracle(folder(name)), Judge.load(int8(name)), _limit(bundle(name))
     card = judge.manifest.prompt.fidelity
-    assert card.prompts.endswith("held-out pairs") and judge.manifest.prompt.error_bound is not None
+    assert card.prompts.endswith("held-out pairs") and card.mean <= most
+    assert judge.manifest.prompt.error_bound is not None
     assert sum(count for kind, count in judge.manifest.passes.items() if kind in ("int8_static", "int8_rows")) > 0
     found = [judge.judge(Pair(*texts)).rewards or (0.0, 0.0) for texts in TEXTS]
     wanted = [(oracle(i, a), oracle(i, b)) for i, a, b in TEXTS]
     off = np.abs(np.subtract(found, wanted))
-    assert off.mean() < 5 * max(card.mean, 0.01) and off.max() > 1e-4
+    assert off.mean() < 2 * most and off.max() > 1e-4
     odds = np.abs(np.subtract(*np.transpose(found)) - np.subtract(*np.transpose(wanted)))
-    assert odds.mean() < 5 * max(card.mean, 0.01)
+    assert odds.mean() < 2 * most
     ranking = Ranker.load(int8(name)).rank(TEXTS[0][0], [text for _, *both in TEXTS for text in both])
     rewards = np.array([oracle(TEXTS[0][0], text) for text in ranking.candidates.responses])
-    assert np.abs(np.array(ranking.strengths) - (rewards - rewards.mean())).mean() < 5 * max(card.mean, 0.01)
+    assert np.abs(np.array(ranking.strengths) - (rewards - rewards.mean())).mean() < 2 * most
 
 
 def test_exact_is_float32(bundle: Callable[[str], Path], int8: Callable[[str], Path]) -> None:
