@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
+import subprocess
+import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -145,3 +150,28 @@ def test_what_rounds_is_faithful(default_bundles: dict[str, Path]) -> None:
             judge = Judge.load(default_bundles["fp32"], engine=variant.name)
             errors = [np.subtract(judge.answer(probe), probe.reference) for probe in judge.manifest.prompt.probes]
             assert np.abs(errors).mean() <= FAITHFUL, variant.name
+
+
+@pytest.mark.parametrize("told", ["both", "the judge alone"])
+def test_ctrl_c_while_the_default_judge_is_exported(told: str, tmp_path: Path) -> None:
+    """It ends in a line that says how it goes on; the export is not left behind, nor a half bundle under its name."""
+    home, said = tmp_path / "home", tmp_path / "err"
+    command = [sys.executable, "-m", "rlaif_fast", "judge", ROOT / "examples/pairs.jsonl", "-o", tmp_path / "v.jsonl"]
+    with said.open("wb") as err:
+        judge = subprocess.Popen(
+            command, stderr=err, cwd=ROOT, env={**os.environ, "RLAIF_FAST_HOME": str(home), "HF_HUB_OFFLINE": "1"},
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL), start_new_session=True,
+        )  # fmt: skip
+        for _ in range(600):
+            if b"this takes about" in said.read_bytes():
+                break
+            time.sleep(0.1)
+        (os.killpg if told == "both" else os.kill)(judge.pid, signal.SIGINT)
+        assert judge.wait(timeout=60) == 130
+    lines = said.read_text().splitlines()
+    assert [line for line in lines if line.startswith("error: the default judge")] == [
+        "error: the default judge is not exported yet; the same command begins anew"
+    ]
+    assert not (home / "bundles/smollm2-135m-instruct-fp32").exists() and not (tmp_path / "v.jsonl").exists()
+    with pytest.raises(ProcessLookupError):
+        os.killpg(judge.pid, 0)  # nobody of them is left
