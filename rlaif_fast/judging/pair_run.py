@@ -123,7 +123,7 @@ class PairRun(Run[Pair, Verdict]):
 
     def warnings(self) -> list[str]:
         found = super().warnings()
-        if count := self.counts.get("no label", 0):
+        if count := self.counts["no label"]:
             found.append(
                 f"{counted(count, 'label')} {'is' if count == 1 else 'are'} neither 0 nor 1{self._no_label}:"
                 f" {HUMAN_FROM_1} is null there; where labels count from 1, --fields {HUMAN_FROM_1}=label reads them"

@@ -54,10 +54,9 @@ class _Split:
         # By the value as traced: what holds its rows now, in one tensor or in two. One is made of the other once.
         self.whole: dict[ir.Value, ir.Value] = {named[name]: named[name] for name in ("input_ids", "position_ids")}
         self.streams: dict[ir.Value, Streams] = {}
-        self.over_rows = self._over_rows()
-        regions = _regions(self.over_rows)
-        doubled = {regions[leaf] for leaf in rounded if leaf in regions}
-        self.twice = [node for node in self.over_rows if regions[node] in doubled]
+        self.regions = _regions(self._over_rows())
+        doubled = {self.regions[leaf] for leaf in rounded if leaf in self.regions}
+        self.twice = {node for node, region in self.regions.items() if region in doubled}
 
     def _over_rows(self) -> list[ir.Node]:
         """The operators over all rows: not those that compute judged rows only."""
@@ -71,16 +70,15 @@ class _Split:
         return found
 
     def run(self) -> int:
-        twice, over_rows = set(self.twice), set(self.over_rows)
         for node in self.nodes:
-            if node not in twice:
-                self._once(node, node in over_rows)
+            if node not in self.twice:
+                self._once(node, node in self.regions)
             elif is_leaf(node, "Attention"):
                 self._attention(node)
             else:
                 self._twice(node)
         remove_dead(self.graph)
-        return len(twice)
+        return len(self.twice)
 
     def _whole(self, value: ir.Value, before: ir.Node) -> ir.Value:
         if value not in self.whole:

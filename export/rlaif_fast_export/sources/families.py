@@ -58,12 +58,14 @@ _RECURRENT = "its layers are recurrent: their state would have to be forked wher
 _SHARING = "its layers share keys and values: a later layer reads those of an earlier one, which the graph cannot hold"
 _EXPERTS = "it is a mixture of experts, whose products the graph cannot choose by token"
 _LATENT = "its attention keeps keys and values compressed (multi-head latent attention), which the runtime has not"
+_ALIBI = "its positions are a bias on the scores (ALiBi), which the runtime has not"
 _LACKING = {
     **dict.fromkeys((
         "bamba", "falcon_h1", "falcon_mamba", "jamba", "kimi_linear", "lfm2", "lfm2_moe", "mamba", "mamba2", "minimax",
         "nemotron_h", "qwen3_5", "qwen3_5_text", "qwen3_next", "recurrent_gemma", "rwkv", "xlstm", "zamba", "zamba2",
     ), _RECURRENT),
     **dict.fromkeys(("gemma3n", "gemma3n_text", "gemma4", "gemma4_text"), _SHARING),
+    **dict.fromkeys(("bloom", "mpt"), _ALIBI),
     **dict.fromkeys(("deepseek_v2", "deepseek_v3", "minicpm3"), _LATENT),
 }  # fmt: skip
 _KINDS_OF_LAYERS = {"full_attention", "sliding_attention", "attention"}
@@ -125,8 +127,8 @@ def _reasons(config: Any) -> Iterator[str]:
     size = _head_size(config)
     if size % 8:
         yield f"its heads have {size} features; the runtime's attention takes multiples of 8"
-    if getattr(config, "alibi", False) or kind in ("bloom", "mpt"):
-        yield "its positions are a bias on the scores (ALiBi), which the runtime has not"
+    if getattr(config, "alibi", False):
+        yield _ALIBI
     if not hasattr(config, "max_position_embeddings"):
         yield f"architecture {kind!r} says no max_position_embeddings, so its longest prompt is not known"
 
