@@ -20,7 +20,7 @@ from rlaif_fast.prompts.score_template import SCORE_TEMPLATES
 from rlaif_fast.rows.samples import Sample
 from rlaif_fast.runtime import pieces
 from rlaif_fast.runtime.cache_outputs import cache_outputs
-from rlaif_fast.runtime.engines import variants
+from rlaif_fast.runtime.engines import EngineOptions, variants
 from rlaif_fast.runtime.packing import pack
 from rlaif_fast_export.adding import add_prompts
 from rlaif_fast_export.sources.source import find_source
@@ -138,3 +138,6 @@ def test_a_score_is_the_same_alone_and_in_company(
     assert 2 <= len(asked) < 8
     for sample, rating in zip(samples, together, strict=True):
         assert Rater(Bundle(folder, template.name), beside=rater).rate(sample) == rating
+    many = [Sample(pair.instruction, pair.response_0) for pair in pairs(40)]
+    at_once = Rater(Bundle(folder, template.name), EngineOptions(threads=2))
+    assert list(at_once.rate_many(many, window=len(many))) == [rater.rate(sample) for sample in many]

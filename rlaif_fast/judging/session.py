@@ -25,6 +25,7 @@ from rlaif_fast.runtime import memory, selftest
 from rlaif_fast.runtime.engine_choice import AUTO, resolve
 from rlaif_fast.runtime.engines import DEFAULT, Engine, EngineOptions, variant
 from rlaif_fast.runtime.forward import ForwardPasses
+from rlaif_fast.runtime.side_by_side import OneThreadEngine
 from rlaif_fast.runtime.vocabulary import Vocabulary
 
 I = TypeVar("I", Pair, Sample)  # noqa: E741
@@ -42,6 +43,7 @@ class Session(ABC, Generic[I]):
     kinds: ClassVar[Kinds]
     engine: str
     _engine: Engine
+    _one_thread: OneThreadEngine | None
     _tokenizer: PromptTokenizer
     _alone: ClassVar[str]  # the responses, as the subject of a message
 
@@ -62,14 +64,16 @@ class Session(ABC, Generic[I]):
             memory.require(memory.of_bundle(bundle.manifest), str(bundle.folder))
             self._tokenizer = PromptTokenizer.from_bytes(bundle.tokenizer, str(bundle.folder / TOKENIZER))
             self.engine, self._engine = engine, variant(engine).load(bundle, options)
+            self._one_thread = OneThreadEngine(bundle, variant(engine), options) if self._engine.concurrent else None
         else:
             self._tokenizer, self.engine, self._engine = beside._tokenizer, beside.engine, beside._engine
+            self._one_thread = beside._one_thread
         self._vocabulary: Vocabulary | None = None if beside is None else beside._vocabulary
         of_all = isinstance(bundle.manifest.prompt.template, ScoreTemplate)
         if of_all and self._vocabulary is None:
             self._vocabulary = Vocabulary(bundle.head(), bundle.folder, options)
         vocabulary = self._vocabulary if of_all else None
-        self._passes = ForwardPasses(bundle, self._engine, variant(self.engine).rounds, vocabulary)
+        self._passes = ForwardPasses(bundle, self._engine, variant(self.engine).rounds, vocabulary, self._one_thread)
 
     @classmethod
     def load(
@@ -144,7 +148,7 @@ class Session(ABC, Generic[I]):
 
     def describe(self) -> str:
         """How the runtime was set up and why, a few lines for people."""
-        return self._engine.describe()
+        return "\n".join(filter(None, (self._engine.describe(), self._passes.describe())))
 
     @abstractmethod
     def answer(self, probe: Probe | Pair) -> tuple[float, ...]:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
-from typing import Protocol, TypeVar
+from itertools import chain
+from typing import NamedTuple, Protocol, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -19,9 +20,11 @@ from rlaif_fast.runtime.kv_cache import KeyValueCache
 from rlaif_fast.runtime.packing import canonical
 from rlaif_fast.runtime.pieces import Behind, Branch, branches, cut, tree_of
 from rlaif_fast.runtime.planning import alike, plan
+from rlaif_fast.runtime.side_by_side import LARGE, OneThreadEngine, in_order
 from rlaif_fast.runtime.vocabulary import Vocabulary
 
 _TREE_BYTES = 1_000_000_000  # of a pass, beside the weights, keys and values
+_SHARE = 4  # most items on one instruction that one of several threads computes; each computes its pass once more
 
 
 class Item(Protocol):
@@ -35,27 +38,43 @@ T = TypeVar("T", bound=Item)
 Prompts = Callable[[T], list[list[int]]]  # an item's token sequences
 
 
+class _Question(NamedTuple):
+    """An item as it is computed."""
+
+    place: int  # in its window
+    what: str  # the item, for messages
+    sequences: list[Sequence[int]]  # canonical
+    given: npt.NDArray[np.int64]  # where its prompts stand among them
+    head: Sequence[int]  # what all items on its instruction begin with
+
+
 class ForwardPasses:
     """A bundle's graph at work."""
 
     def __init__(
-        self, bundle: Bundle, engine: Engine, rounds: bool = False, vocabulary: Vocabulary | None = None
-    ) -> None:
+        self, bundle: Bundle, engine: Engine, rounds: bool = False, vocabulary: Vocabulary | None = None,
+        one_thread: OneThreadEngine | None = None,
+    ) -> None:  # fmt: skip
         """
         Args:
             rounds: the engine rounds more than the bundle does, see :class:`Variant`.
             vocabulary: with it, logits are natural log-probabilities among all tokens.
+            one_thread: the same engine, for several passes at once where it is quicker.
         """
-        self._bundle, self._engine, self._vocabulary = bundle, engine, vocabulary
+        self._bundle, self._engine, self._vocabulary, self._one_thread = bundle, engine, vocabulary, one_thread
         self._exact = bundle.manifest.precision == "fp32" and not rounds
         self._ending = bundle.manifest.prompt.ending
         self._baked = bundle.manifest.prompt.prefix_ids
         self._limit = largest_tree(bundle.manifest)
-        self._held = 0  # bytes the runtime keeps from its largest pass
+        self._held = 0  # bytes the runtime keeps from its largest pass; of those at once, from the largest of them
+
+    def describe(self) -> str:
+        """How passes are computed at once, for people, a line; empty where each comes after the other."""
+        return "" if self._exact or self._one_thread is None else self._one_thread.describe()
 
     def logits(self, sequences: Sequence[Sequence[int]]) -> npt.NDArray[np.float64]:
         """Label logits [n, L] behind token sequences, packed into one tree."""
-        return self._run([self._whole(sequences)], self._cache(), "the prompts")
+        return self._run([self._whole(sequences)], self._cache(), "the prompts", self._engine)
 
     def of_window(
         self, window: Sequence[T], prompts: Prompts[T], heads: Callable[[T], Sequence[int]], done: int = 0
@@ -70,19 +89,19 @@ class ForwardPasses:
         Raises:
             JudgeError: the runtime failed, or an item's pass would take more memory than there is.
         """
+        found: Iterable[tuple[int, npt.NDArray[np.float64]]]
         ready: dict[int, npt.NDArray[np.float64]] = {}
-        for places in alike(item.instruction for item in window):
-            if places[-1] < done:
-                continue
-            if self._exact:
-                found = self._in_trees(window, places, prompts, done)
-            else:
-                found = self._one_by_one(window, [place for place in places if place >= done], prompts, heads)
-            for place, logits in found:
-                ready[place] = logits
-                while done in ready:
-                    yield window[done], ready.pop(done)
-                    done += 1
+        groups = [places for places in alike(item.instruction for item in window) if places[-1] >= done]
+        if self._exact:
+            found = chain.from_iterable(self._in_trees(window, places, prompts, done) for places in groups)
+        else:
+            left = [[place for place in places if place >= done] for places in groups]
+            found = self._one_by_one(window, left, prompts, heads)
+        for place, logits in found:
+            ready[place] = logits
+            while done in ready:
+                yield window[done], ready.pop(done)
+                done += 1
 
     def _in_trees(
         self, window: Sequence[T], places: list[int], prompts: Prompts[T], done: int
@@ -95,26 +114,48 @@ class ForwardPasses:
             members = [places[member] for member in group.members]
             if members[-1] < done:
                 continue
-            logits = self._run(self._passes(group.prompts, cache.prefix), cache, str(window[members[0]]))
+            passes = self._passes(group.prompts, cache.prefix)
+            logits = self._run(passes, cache, str(window[members[0]]), self._engine)
             for member, found in zip(group.members, np.split(logits, len(members)), strict=True):
                 if places[member] >= done:
                     yield places[member], found[given[member]]
 
     def _one_by_one(
-        self, window: Sequence[T], places: list[int], prompts: Prompts[T], heads: Callable[[T], Sequence[int]]
+        self, window: Sequence[T], groups: list[list[int]], prompts: Prompts[T], heads: Callable[[T], Sequence[int]]
     ) -> Iterator[tuple[int, npt.NDArray[np.float64]]]:
         """Arithmetic that rounds: a pass an item, behind the keys and values of what its instruction begins with.
 
         The last bit of a float32 sum depends on what else is in the pass. Behind it, int8 or bfloat16 rounds some value
         the other way, and a few layers on that is as large as the rounding error itself. So nothing is in an item's
-        pass but the item, and the instruction's pass is the same whoever asks for it.
+        pass but the item, and the instruction's pass is the same whoever asks for it. How many threads compute it
+        changes no sum: each is one thread's.
         """
+
+        def questions(places: list[int]) -> Iterator[_Question]:
+            for place in places:
+                sequences, given = canonical(prompts(window[place]))
+                yield _Question(place, str(window[place]), sequences, given, heads(window[place]))
+
+        shares = [places[n : n + _SHARE] for places in groups for n in range(0, len(places), _SHARE)]
+        engine = None if self._one_thread is None else self._one_thread.for_passes(len(shares))
+        if self._one_thread is None or engine is None:
+            for places in groups:
+                yield from self._answers(questions(places), self._engine)
+            return
+
+        def answers(share: list[_Question]) -> list[tuple[int, npt.NDArray[np.float64]]]:
+            return [*self._answers(share, self._engine if _long(share) else engine)]
+
+        asked = ([*questions(places)] for places in shares)
+        for found in in_order(asked, answers, self._one_thread.at_once, alone=_long):
+            yield from found
+
+    def _answers(self, questions: Iterable[_Question], engine: Engine) -> Iterator[tuple[int, npt.NDArray[np.float64]]]:
+        """Of items on one instruction, whose pass is computed once."""
         cache = self._cache()
-        for place in places:
-            item = window[place]
-            sequences, given = canonical(prompts(item))
-            behind = self._instruction(sequences, heads(item)) if self._engine.keeps else cache.prefix
-            yield place, self._run(self._passes(sequences, behind), cache, str(item))[given]
+        for place, what, sequences, given, head in questions:
+            behind = self._instruction(sequences, head) if engine.keeps else cache.prefix
+            yield place, self._run(self._passes(sequences, behind), cache, what, engine)[given]
 
     def _instruction(self, sequences: Sequence[Sequence[int]], head: Sequence[int]) -> Behind:
         """What an item's prompts begin with, as far as its instruction decides, and is long enough to be shared.
@@ -144,13 +185,15 @@ class ForwardPasses:
     def _cache(self) -> KeyValueCache:
         return KeyValueCache(self._baked, self._bundle.arrays, self._ending)
 
-    def _run(self, passes: Iterable[Branch], cache: KeyValueCache, what: str) -> npt.NDArray[np.float64]:
+    def _run(
+        self, passes: Iterable[Branch], cache: KeyValueCache, what: str, engine: Engine
+    ) -> npt.NDArray[np.float64]:
         """The logits of all passes; ``what`` they are of, for messages."""
         logits = []
         for branch in passes:
             self._require(branch, cache, what)
-            cache.stand_behind(branch.behind, self._engine.keys_and_values)
-            found, hidden = self._engine.run(branch.tree.build(), cache.arrays)
+            cache.stand_behind(branch.behind, engine.keys_and_values)
+            found, hidden = engine.run(branch.tree.build(), cache.arrays)
             of_all = 0.0 if self._vocabulary is None else self._vocabulary.log_totals(hidden)[:, None]
             logits.append(found.astype(np.float64) - of_all)
         self._bundle.verified()
@@ -182,6 +225,11 @@ def _ordered(
         sequences, places = canonical(prompts(item))
         given.append(places)
         yield sequences
+
+
+def _long(questions: Sequence[_Question]) -> bool:
+    """Whether passes so large keep all threads busy, and take more memory than several threads should have each."""
+    return max(sum(map(len, question.sequences)) for question in questions) > LARGE
 
 
 def largest_tree(manifest: Manifest) -> int:

@@ -52,6 +52,7 @@ class Engine(ABC):
 
     name: str  # of the runtime, as messages have it
     keeps = False  # whether it gives the keys and values of a pass
+    concurrent = False  # whether several threads may run it at once
 
     def run(self, tree: PackedTree, prompt: Arrays) -> Output:
         """The judged positions of a tree over ``prompt``, which :class:`Bundle` has.

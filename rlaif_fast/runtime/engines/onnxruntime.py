@@ -31,7 +31,7 @@ class OnnxRuntimeEngine(Engine):
     """The bundle's graph in one onnxruntime session."""
 
     name = "onnxruntime"
-    keeps = True
+    keeps = concurrent = True
 
     def __init__(
         self, bundle: Bundle, options: EngineOptions = EngineOptions(), *, flash: bool = False, bfloat16: bool = False
