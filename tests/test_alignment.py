@@ -191,10 +191,11 @@ def test_no_rows_are_refused() -> None:
         sample_of([])
 
 
-def test_one_pair_has_no_interval() -> None:
+def test_one_pair_says_little() -> None:
     found = report([verdict_row(1, [0.75, 0.25], 0)])
     assert found.figures.accuracy.value == 0.0, "a tie is response_1's"
-    assert found.figures.accuracy.interval is None
+    assert found.figures.accuracy.interval == pytest.approx([0, 0.975])
+    assert found.figures.over_longer.interval is None and found.figures.ece.interval is None
     assert [bin_.interval for bin_ in found.by_margin[1:]] == [None] * 5
     assert "1 pair is few" in found.warnings[0]
 

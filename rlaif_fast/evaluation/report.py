@@ -8,12 +8,12 @@ from typing import Any
 
 import numpy as np
 
-from rlaif_fast.evaluation import bootstrap
 from rlaif_fast.evaluation.calibration import Calibration
 from rlaif_fast.evaluation.coverage import DISAGREEMENTS, ERROR, Decided, Point, coverage, decided
 from rlaif_fast.evaluation.figures import Bin, Figure, Figures, confidence_bins, figures_of, margin_bins
 from rlaif_fast.evaluation.records import Sample
 from rlaif_fast.evaluation.report_tables import tables_of
+from rlaif_fast.evaluation.share import METHOD, SAID
 from rlaif_fast.reports.markdown import markdown
 from rlaif_fast.reports.tables import Table
 from rlaif_fast.schemas.human_labels import LeftOut, Maker, labels_of, whose
@@ -111,7 +111,7 @@ class Report:
         left_out = self.labels.left_out
         return (
             f"{counted(self.figures.pairs, 'pair')}, {counted(self.figures.groups, 'instruction')};"
-            f" {left_out}{'; ' if left_out else ''}95 % intervals by {bootstrap.RESAMPLES:,} resamples of instructions"
+            f" {left_out}{'; ' if left_out else ''}{SAID}"
         )
 
     def tables(self) -> list[Table]:
@@ -135,7 +135,7 @@ def evaluate(
         figures = replace(figures, first_position_rate=Figure(None, None))
     tasks = dict.fromkeys(task for task in sample.task if task is not None)
     return Report(
-        source, command, judge, _method(), figures,
+        source, command, judge, METHOD | {"decided_error": ERROR}, figures,
         by_margin=margin_bins(sample),
         reliability=confidence_bins(sample),
         coverage=coverage(sample),
@@ -150,13 +150,6 @@ def evaluate(
             sample.longer.tolist(),
         ),
     )  # fmt: skip
-
-
-def _method() -> dict[str, Any]:
-    return {
-        "interval": "cluster bootstrap by instruction, percentiles", "level": bootstrap.LEVEL,
-        "resamples": bootstrap.RESAMPLES, "seed": bootstrap.SEED, "decided_error": ERROR,
-    }  # fmt: skip
 
 
 def _warnings(sample: Sample, figures: Figures, fit: Fit | None, in_orders: bool) -> list[str]:
