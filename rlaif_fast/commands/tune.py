@@ -144,14 +144,10 @@ def _say_missing(folder: Path) -> None:
 
 
 def _line(table: Tuned) -> str:
-    chosen = table.choice
-    rounding = [t.ratio for t in table.tried if t.precision != "fp32" and not t.refusal and t.ratio]
-    if chosen.precision == "fp32" and rounding and min(rounding) < (chosen.ratio or 0):
-        return f"chosen: {chosen.engine}, fp32: exact, and nearly as fast as int8 (rlaif-fast tune shows the table)"
-    if chosen.precision == "fp32" and all(t.refusal for t in table.tried if t.precision != "fp32"):
-        why = "" if table.tried[0].precision == "fp32" else ": nothing faster is faithful on this machine"
-        return f"chosen: {chosen.engine}, fp32{why} (rlaif-fast tune shows the table)"
-    return f"chosen: {chosen.engine} on the {chosen.precision} bundle (rlaif-fast tune shows the table)"
+    from rlaif_fast.bench.tuning import reason
+
+    why = reason(table)
+    return f"chosen: {table.choice.engine} on the {table.choice.precision} bundle{f': {why}' if why else ''}"
 
 
 def _print(table: Tuned) -> None:
@@ -164,7 +160,7 @@ def _print(table: Tuned) -> None:
         for number, one in enumerate(table.tried)
     ]
     console = stdout()
-    columns = ["bundle", "ms a pair", "of default", "mean error", "max error"]
+    columns = ["bundle", "ms a pair", "time / default", "mean error", "max error"]
     console.print(Table("engine", columns, rows).printed(), soft_wrap=True)
     for one in table.tried:
         if one.refusal:
