@@ -198,7 +198,20 @@ def test_the_command_shows_the_table_and_remembers(llama: Path, tmp_path: Path, 
     done = rlaif_fast("tune", llama, home=tmp_path)
     assert done.status == 0, done.err
     lines = done.out.splitlines()
-    assert lines[0].split() == ["engine", "bundle", "ms", "a", "pair", "time", "/", "default", "mean", "error", "max", "error"]
+    assert lines[0].split() == [
+        "engine",
+        "bundle",
+        "ms",
+        "a",
+        "pair",
+        "time",
+        "/",
+        "default",
+        "mean",
+        "error",
+        "max",
+        "error",
+    ]
     assert sum(" *" in line for line in lines) == 1
     assert re.fullmatch(r"chosen: onnxruntime\S* on the fp32 bundle(: it is .+)?|chosen: openvino on .+", lines[-1])
     times = [line.replace(" *", "").split() for line in lines[1:] if re.match(r"\S+( \*)? +fp32 ", line)]
@@ -322,7 +335,11 @@ def test_exactness_is_worth_a_tenth(ratios: dict[int, float], rounding: set[int]
         ((1.0, 0.8), 1, ""),
         ((1.0, 1.2), 0, ""),
         ((1.0, 0.95), 0, "it is the default, and another one is taken only where it takes 10 % less time"),
-        ((1.0, 0.8, 0.85), 2, "it is exact to float32's last digits, and takes at most 10 % more time than the fastest"),
+        (
+            (1.0, 0.8, 0.85),
+            2,
+            "it is exact to float32's last digits, and takes at most 10 % more time than the fastest",
+        ),
     ],
 )
 def test_a_row_that_is_not_the_fastest_is_explained(times: tuple[float, ...], chosen: int, why: str) -> None:
