@@ -153,11 +153,11 @@ def test_several_judges_on_several_files(
     write_rows(tmp_path / "v.jsonl", random_rows(1, 5))
     for arguments, said in {
         (one, tmp_path / "v.jsonl"): "--suite takes pairs or verdicts, and {v} holds verdicts: judge the others first",
-        (tmp_path / "v.jsonl", "-b", llama): "-b is of pairs, and {v} holds verdicts; leave it out",
+        (tmp_path / "v.jsonl", "-b", llama): "-b judges pairs, and {v} holds verdicts; leave it out",
         (one, one, "-b", llama): "{one} is given twice",
         (one, f"{one.parent}/./{one.name}", "-b", llama): "{one.parent}/./{one.name} is given twice",
         (one, "-b", llama, "-b", f"{llama}/."): "-b {llama}/. is given twice",
-        (one, "-b", llama, "--fit", tmp_path / "c.json"): "--fit is of one file and one bundle; leave --suite out",
+        (one, "-b", llama, "--fit", tmp_path / "c.json"): "--fit takes one file and one bundle; leave --suite out",
     }.items():
         done = rlaif_fast("eval", "--suite", "x", *arguments)
         wanted = f"error: {said.format(one=one, v=tmp_path / 'v.jsonl', llama=llama)} (see rlaif-fast eval --help)\n"

@@ -114,7 +114,7 @@ def _check_usage(files: tuple[str, ...], bundles: tuple[str, ...], suite: str | 
     if suite is None and len(bundles) > 1:
         raise click.UsageError("several bundles need --suite NAME, which puts them into one table")
     if suite is not None and fit_file is not None:
-        raise click.UsageError("--fit is of one file and one bundle; leave --suite out")
+        raise click.UsageError("--fit takes one file and one bundle; leave --suite out")
     if suite is not None and (not suite or Path(suite).exists()):
         what = f"{suite} is a file" if suite else "it is empty"
         raise click.UsageError(f"--suite takes the suite's name, and {what}; give --suite NAME FILE…")

@@ -24,7 +24,7 @@ def check_orders(given: Mapping[str, Any], orders: str) -> None:
     if given["only_consistent"] and orders != "both":
         raise click.UsageError("--only-consistent needs --orders both: one order cannot disagree")
     if given["exact"] and orders != "both":
-        raise click.UsageError("--exact takes --orders both: its bound is one of p1 averaged over both orders")
+        raise click.UsageError("--exact takes --orders both: its error bound holds for p1 averaged over both orders")
     if given["exact"] and given["engine"] not in ("auto", "onnxruntime"):
         raise click.UsageError("--exact needs an error bound, which was measured with onnxruntime: leave --engine out")
 
