@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from rlaif_fast.evaluation.figures import Figure
 from tests.conftest import Run
 from tests.verdicts import Row, report, verdict_row, write_rows
 
@@ -54,7 +55,7 @@ def test_no_interval_is_a_point(count: int) -> None:
     for rows in (rows_of(count, 0), [verdict_row(k, [0.9, 0.2], k % 2) for k in range(count)]):
         found = report(rows)
         of = vars(found.figures) | vars(found.figures.baselines)
-        spans = [figure.interval for figure in of.values() if getattr(figure, "interval", None)]
+        spans = [figure.interval for figure in of.values() if isinstance(figure, Figure) and figure.interval]
         spans += [one.interval for one in (*found.by_margin, *found.reliability, *found.coverage) if one.interval]
         assert len(spans) > 20 and all(low < high for low, high in spans)
 
