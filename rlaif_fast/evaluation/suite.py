@@ -180,7 +180,7 @@ def _overall(files: Sequence[Verdicts]) -> Overall:
         return [len(np.unique(sample.group[pairs & (file_of == number)])) for number in range(len(files))]
 
     values, spans = means(terms.sum(0)), bootstrap.intervals(terms, sample.group, means)
-    both: Bools = ~np.isnan(sample.by_order).any(1)
+    both = np.asarray(~np.isnan(sample.by_order).any(1))
     sizes = {name: in_each(both if name in metrics.OF_BOTH_ORDERS else np.ones_like(both)) for name in metrics.SHARES}
     return Overall(
         files[0].judge, _figures(records, files[0].in_orders),
