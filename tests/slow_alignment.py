@@ -57,12 +57,17 @@ def figures(pairs: list[Row]) -> dict[str, Any]:
             defined = sorted(one[name] for one in drawn if one[name] is not None)
             if len(defined) >= 1000:
                 spans[name] = [_percentile(defined, 0.025), _percentile(defined, 0.975)]
-            value = values[name]
-            if defined and value is not None and spans[name] and spans[name][0] == spans[name][1]:  # it knows nothing
-                spans[name] = _of_instructions(value, len(members)) if name in SHARES else None
-    found: dict[str, Any] = {
-        name: {"value": values[name], "interval": spans[name] if values[name] is not None else None} for name in NAMES
-    }
+    of_both = len({pair["instruction"] for pair in pairs if len(pair["by_order"]) == 2})
+    for name in NAMES:
+        value, span = values[name], spans[name]
+        count = of_both if name in ("same_position_rate", "consistency") else len(members)
+        if value is None:
+            spans[name] = None
+        elif name in SHARES and (_few(value, count) or span is None or span[0] == span[1]):
+            spans[name] = _of_instructions(value, count)
+        elif span and span[0] == span[1]:  # it knows nothing
+            spans[name] = None
+    found: dict[str, Any] = {name: {"value": values[name], "interval": spans[name]} for name in NAMES}
     found["baselines"] = {name: found.pop(name) for name in ("longer", "first")}
     return {"pairs": len(pairs), "groups": len(members), **found}
 
@@ -160,7 +165,7 @@ def _bin(low: float, high: float, inside: list[Row]) -> Row:
     n, right = len(inside), sum(one["right"] for one in inside)
     return {
         "low": low, "high": high, "pairs": n, "confidence": sum(one["confidence"] for one in inside) / n if n else None,
-        "accuracy": right / n if n else None, "interval": _exact_interval(right, n),
+        "accuracy": right / n if n else None, "interval": _of_share(inside),
     }  # fmt: skip
 
 
@@ -171,7 +176,7 @@ def _coverage(pairs: list[Row]) -> list[Row]:
         right = sum(one["right"] for one in kept)
         found.append({
             "threshold": threshold, "pairs": len(kept), "coverage": len(kept) / len(pairs),
-            "accuracy": right / len(kept), "interval": _exact_interval(right, len(kept)),
+            "accuracy": right / len(kept), "interval": _of_share(kept),
         })  # fmt: skip
     return found
 
@@ -221,11 +226,28 @@ def binomial_tail(most: int, trials: int, share: float) -> float:
     return total
 
 
-def _exact_interval(right: int, n: int) -> list[float] | None:
-    if not n:
+def _of_share(pairs: list[Row]) -> list[float] | None:
+    """The interval of the accuracy of some of the pairs, by themselves."""
+    import numpy as np
+
+    if not pairs:
         return None
-    low = 1 - _falls_to(lambda share: binomial_tail(n - right, n, share), 0.025)
-    return [low, _falls_to(lambda share: binomial_tail(right, n, share), 0.025)]
+    groups: dict[str, list[bool]] = {}
+    for pair in pairs:
+        groups.setdefault(pair["instruction"], []).append(pair["right"])
+    n, share = len(groups), sum(pair["right"] for pair in pairs) / len(pairs)
+    if _few(share, n):
+        return _of_instructions(share, n)
+    sums = [(sum(rights), len(rights)) for rights in groups.values()]
+    drawn = []
+    for draw in np.random.RandomState(0).randint(0, n, (2000, n), dtype=np.int64).tolist():
+        drawn.append(sum(sums[at][0] for at in draw) / sum(sums[at][1] for at in draw))
+    drawn.sort()
+    return [_percentile(drawn, 0.025), _percentile(drawn, 0.975)]
+
+
+def _few(share: float, n: int) -> bool:
+    return n < 50 or n * min(share, 1 - share) < 10
 
 
 def _falls_to(tail: Callable[[float], float], level: float) -> float:

@@ -25,7 +25,7 @@ def test_action(reached: bool, host: Host, llama: Path, tiny_folder: Callable[[s
     model = str(tiny_folder("llama"))
     given = {
         "bundle": str(llama), "pairs": "examples/pairs.jsonl", "reference": "" if reached else model,
-        "max-delta": "" if reached else "0", "arguments": "--limit 3 --repeat 1", "package": "rlaif-fast",
+        "max-worst-delta": "" if reached else "0", "arguments": "--limit 3 --repeat 1", "package": "rlaif-fast",
         "report": str(host.folder / "a report"),
     }  # fmt: skip
     inputs = {name: given.get(name, one.get("default")) for name, one in read(ACTION)["inputs"].items()}
@@ -38,7 +38,7 @@ def test_action(reached: bool, host: Host, llama: Path, tiny_folder: Callable[[s
     assert done.returncode == 0 and "digests match" in done.stdout, done.stderr
     done = host.run(bench, values)
     assert done.returncode == (0 if reached else 1), done.stderr
-    assert ("over --max-delta" in done.stderr) == (not reached)
+    assert ("over --max-worst-delta" in done.stderr) == (not reached)
     assert host.written("GITHUB_OUTPUT") == f"json={given['report']}/bench.json\n"
     assert json.loads(Path(given["report"], "bench.json").read_text())["set"]["pairs"] == 3
     assert show["if"] == "always()" and host.run(show, values).returncode == 0

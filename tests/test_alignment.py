@@ -191,10 +191,11 @@ def test_no_rows_are_refused() -> None:
         sample_of([])
 
 
-def test_one_pair_has_no_interval() -> None:
+def test_one_pair_says_little() -> None:
     found = report([verdict_row(1, [0.75, 0.25], 0)])
     assert found.figures.accuracy.value == 0.0, "a tie is response_1's"
-    assert found.figures.accuracy.interval is None
+    assert found.figures.accuracy.interval == pytest.approx([0, 0.975])
+    assert found.figures.over_longer.interval is None and found.figures.ece.interval is None
     assert [bin_.interval for bin_ in found.by_margin[1:]] == [None] * 5
     assert "1 pair is few" in found.warnings[0]
 
@@ -243,7 +244,9 @@ def test_warnings_are_about_what_is_there() -> None:
     said = " | ".join(report(biased).warnings)
     assert "both orders pick the same position: mostly position bias" in said
     assert "not shown to be better than picking the longer" in said
-    assert "in one order only" in " | ".join(report(random_rows(9, 150, one_order=0.5)).warnings)
+    assert "have one value in p1_by_order, and the rows do not say why" in " | ".join(
+        report(random_rows(9, 150, one_order=0.5)).warnings
+    )
     good = [row | {"chosen": "c" * 9, "rejected": "r" * 9} for row in random_rows(9, 300, lean=0.1, skill=5.0)]
     assert report(good).warnings == []
     against = [row | {"human_label": 1 - row["human_label"]} for row in good]

@@ -107,7 +107,7 @@ def test_plain_prompts_are_read_as_before_by_a_tokenizer_that_knows_control_toke
 
 
 def test_exemplars_are_text_of_the_message() -> None:
-    """Whatever a worked example contains, it is neither a place nor a turn."""
+    """Whatever a few-shot example contains, it is neither a place nor a turn."""
     from rlaif_fast.prompts.few_shot import with_exemplars, worked
 
     rows = [
@@ -212,7 +212,7 @@ def test_a_closed_thought_is_the_templates_own(opening: str) -> None:
 
 
 def test_a_thought_in_the_texts_is_not_the_templates() -> None:
-    """Nor is one that the prompt or a worked example speaks of."""
+    """Nor is one that the prompt or a few-shot example speaks of."""
     own = replace(SUMMARY, text="<think> about it.\n" + SUMMARY.text + "<think>")
     assert freeze(own, thinking(""), "tiny").text.count("<think>") == 2
 

@@ -287,5 +287,6 @@ def test_options_stand_under_headings(name: str) -> None:
     assert ("Speed" in headings) == (name != "export")
     options = [parameter for parameter in command.params if isinstance(parameter, click.Option)]
     for option in options:
-        assert len(re.findall(rf"^  (?:-\w, )?{option.opts[-1]}\b", text, re.MULTILINE)) == 1, option
+        shown = len(re.findall(rf"^  (?:-\w, )?{option.opts[-1]}\b", text, re.MULTILINE))
+        assert shown == (not option.hidden), option
     assert text[text.index("Other options:") :].count("\n") <= 3  # --verbose and --help

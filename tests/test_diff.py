@@ -112,7 +112,8 @@ def test_the_terminal_shows_who_changed(tmp_path: Path, rlaif_fast: Cli) -> None
     said = " ".join(done.out.split())
     assert f"B: {files[1]} against A: {files[0]}" in said
     for line in ("labels flipped 2 of 4 (50.0 %)", "to response_0, to response_1 0, 2", "right in A, wrong in B 2",
-                 "wrong in A, right in B 0", "agreement with the file's preferences 100.0 % 50.0 %",
+                 "wrong in A, right in B 0",
+                 "agreement with the file's preferences 100.0 % (2.5 to 100.0) 50.0 % (0.0 to 100.0)",
                  "flips by margin of A, |log-odds|", "0.5 and more 4 2 50.0 %"):  # fmt: skip
         assert line in said, line
     worst, next_, last = (done.out.index(f"\n{k}: p1 0.7000 -> ") for k in (1, 3, 2))

@@ -226,7 +226,14 @@ def test_a_fit_needs_both_orders_and_enough_pairs(work: Path, llama: Path, tmp_p
     assert one.status == 1 and "fitted to both orders; judge with --orders both" in one.err
     assert not (tmp_path / "c.json").exists()
     plain = rlaif_fast("eval", tmp_path / "f.jsonl")
-    assert plain.status == 0 and "warning: some pairs were judged in one order only" in plain.out
+    assert plain.status == 0 and (
+        "warning: all pairs have one value in p1_by_order, and the rows do not say why: judged in one order, position"
+        " bias is part of their labels; judged by a reward model, there is none. Give -b BUNDLE, the one that judged"
+        " them"
+    ) in " ".join(plain.out.split())
+    named = rlaif_fast("eval", tmp_path / "f.jsonl", "-b", llama)
+    said = "warning: all pairs were judged in one order only, so position bias is part of their labels"
+    assert named.status == 0 and said in " ".join(named.out.split())
 
 
 # What goes wrong

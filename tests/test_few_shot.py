@@ -1,4 +1,4 @@
-"""Worked examples: rows that people labelled, balanced in the answer."""
+"""Few-shot examples: rows that people labelled, balanced in the answer."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def test_ties_are_passed_over_and_said(tmp_path: Path) -> None:
     pairs = read_labelled(rows(tmp_path / "x.jsonl", "tie", 0.0, -1, 0.5, "1.0", 1), 2, left_out)
     assert [pair.instruction for pair in pairs] == ["t1", "t4"]
     wording = with_exemplars(BUILT_IN["summary"], worked(pairs))
-    assert "2 worked examples from x (left out: 2 ties, 1 without a label): " in balance_line(wording, "x", left_out)
+    assert "2 few-shot examples from x (left out: 2 ties, 1 without a label): " in balance_line(wording, "x", left_out)
 
 
 @pytest.mark.parametrize("label", [2, -2, True, 0.7, "2", [0]])

@@ -184,8 +184,14 @@ def test_the_command(llama: Path, tmp_path: Path, rlaif_fast: Cli) -> None:
 def test_wrong_usage(llama: Path, tmp_path: Path, rlaif_fast: Cli) -> None:
     pairs = _file(tmp_path / "pairs.jsonl", 3)
     for arguments, message in [
-        (("--orders", "auto", "--exact"), "--exact takes --orders both: its bound is one of p1 averaged over both"),
-        (("--orders", "forward", "--exact"), "--exact takes --orders both: its bound is one of p1 averaged over both"),
+        (
+            ("--orders", "auto", "--exact"),
+            "--exact takes --orders both: its error bound holds for p1 averaged over both",
+        ),
+        (
+            ("--orders", "forward", "--exact"),
+            "--exact takes --orders both: its error bound holds for p1 averaged over both",
+        ),
         (("--orders", "prior", "--calibration", pairs), "--calibration takes --orders both or forward"),
         (("--orders", "prior", "--disagreement", 0.1), "--disagreement needs --orders auto"),
         (("--sample", 50), "--sample needs --orders prior or auto"),

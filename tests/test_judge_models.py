@@ -48,7 +48,7 @@ def test_a_real_tokenizer_reads_prompt_and_labels_as_transformers_does(name: str
 
 
 def test_the_answer_begins_in_the_models_turn_or_behind_the_prompt(tmp_path: Path) -> None:
-    """Against PyTorch, on tokens that transformers makes by itself; worked examples show the beginning too."""
+    """Against PyTorch, on tokens that transformers makes by itself; few-shot examples show the beginning too."""
     fast = tiny_tokenizer("bytes", "chatml")
     source = find_source(str(save_tiny("llama", tmp_path / "model", chat="chatml")))
     template = template_of(with_exemplars(OWN, worked([Pair("Dog.", "jam", "jump", carried={"label": 0})])))

@@ -29,7 +29,7 @@ def of_eval(count: int) -> list[str]:
     longer = found.figures.baselines.longer.value
     return [
         reliability_plot(found.reliability), distribution_plot(of), orders_plot(of),
-        coverage_plot(of, longer, found.decided_within),
+        coverage_plot(of, longer, found.coverage, found.decided_within),
     ]  # fmt: skip
 
 

@@ -59,7 +59,7 @@ def _hold(judge: Judge, model: Any, tokens: Callable[[str, str, str], list[int]]
 
 @pytest.mark.parametrize("name", CHAT_OF)
 def test_own_template_and_two_shots(name: str, tiny_folder: Callable[[str], Path], tmp_path: Path) -> None:
-    """Labels A and B, and two worked examples in the baked head."""
+    """Labels A and B, and two few-shot examples in the baked head."""
     template = template_of(with_exemplars(OWN, worked(EXAMPLES)))
     judge = _bundle(tiny_folder(name), template, tmp_path / "bundle")
     fast = tiny_tokenizer()

@@ -249,7 +249,10 @@ def test_the_command(
 def test_wrong_usage(llama: Path, rlaif_fast: Cli) -> None:
     """The last one is said as `judge` says it."""
     for options, message in (
-        (("--orders", "forward"), "--exact takes --orders both: its bound is one of p1 averaged over both orders"),
+        (
+            ("--orders", "forward"),
+            "--exact takes --orders both: its error bound holds for p1 averaged over both orders",
+        ),
         (("--calibration", "c.json"), "--exact takes no --calibration: its bound is not one of calibrated p1s"),
         (("--engine", "openvino"), "--exact needs an error bound, which was measured with onnxruntime"),
     ):

@@ -88,7 +88,7 @@ def test_mcnemar_is_a_sign_test() -> None:
 
 
 def test_the_bootstrap_is_the_documented_draws() -> None:
-    rows = random_rows(3, 40, groups=13)
+    rows = random_rows(3, 200, groups=60)
     of = sample(rows)
     first, second = figures_of(of), figures_of(of)
     assert first == second

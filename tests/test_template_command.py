@@ -41,7 +41,7 @@ def test_show(rlaif_fast: Cli, chat_model: Path) -> None:
     assert "answered with '1' or '2'" in done.err
     with_examples = rlaif_fast("template", "show", "summary", "--exemplars", ROWS, "--shots", 2)
     assert with_examples.out.count("Preferred Summary=") == 3
-    assert "2 worked examples from" in with_examples.err and "the right answers are 1, 2;" in with_examples.err
+    assert "2 few-shot examples from" in with_examples.err and "the right answers are 1, 2;" in with_examples.err
     in_chat = rlaif_fast("template", "show", EXAMPLE, "--model", chat_model, "--chat", "auto")
     assert in_chat.out.startswith("<|im_start|>system\nYou help.<|im_end|>\n<|im_start|>user\nA good recipe")
     assert in_chat.out.endswith("Better recipe:<|im_end|>\n<|im_start|>assistant\n\n")
@@ -51,7 +51,7 @@ def test_show(rlaif_fast: Cli, chat_model: Path) -> None:
 def test_check(rlaif_fast: Cli, chat_model: Path, tmp_path: Path) -> None:
     done = rlaif_fast("template", "check", EXAMPLE)
     assert done.status == 0
-    assert done.out.startswith(f"{EXAMPLE}: a template, 2 worked examples, in bundles called recipes-")
+    assert done.out.startswith(f"{EXAMPLE}: a template, 2 few-shot examples, in bundles called recipes-")
     done = rlaif_fast("template", "check", EXAMPLE, "--model", chat_model, "--chat", "yes")
     assert done.status == 0, done.err
     assert (

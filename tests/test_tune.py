@@ -14,7 +14,7 @@ from safetensors.numpy import load, save
 
 from rlaif_fast import Judge
 from rlaif_fast.bench.first_trial import try_both, worthwhile
-from rlaif_fast.bench.tuning import candidates, choose, out_of_reach, tune
+from rlaif_fast.bench.tuning import candidates, choose, out_of_reach, reason, tune
 from rlaif_fast.bundle.folder import read_manifest, write_manifest
 from rlaif_fast.bundle.manifest import MANIFEST, Manifest
 from rlaif_fast.bundle.prompt import LABEL_OFFSET
@@ -198,9 +198,26 @@ def test_the_command_shows_the_table_and_remembers(llama: Path, tmp_path: Path, 
     done = rlaif_fast("tune", llama, home=tmp_path)
     assert done.status == 0, done.err
     lines = done.out.splitlines()
-    assert lines[0].split() == ["engine", "bundle", "ms", "a", "pair", "of", "default", "mean", "error", "max", "error"]
+    assert lines[0].split() == [
+        "engine",
+        "bundle",
+        "ms",
+        "a",
+        "pair",
+        "time",
+        "/",
+        "default",
+        "mean",
+        "error",
+        "max",
+        "error",
+    ]
     assert sum(" *" in line for line in lines) == 1
-    assert lines[-1].startswith("chosen: ")
+    assert re.fullmatch(r"chosen: onnxruntime\S* on the fp32 bundle(: it is .+)?|chosen: openvino on .+", lines[-1])
+    times = [line.replace(" *", "").split() for line in lines[1:] if re.match(r"\S+( \*)? +fp32 ", line)]
+    default = float(times[0][2])
+    for _, _, ms, ratio, *_ in times:
+        assert float(ms) == pytest.approx(default * float(ratio), rel=0.02, abs=0.06), "one scale for all rows"
     assert len(list((tmp_path / "engines").iterdir())) == 1
     shown = rlaif_fast("inspect", llama, "--verbose", home=tmp_path).out
     assert "of onnxruntime's time" in " ".join(shown.split()) and ", chosen" in shown
@@ -310,6 +327,25 @@ def test_an_engines_limit_is_the_promise(tiny_int8: Callable[[str], Path], llama
 )
 def test_exactness_is_worth_a_tenth(ratios: dict[int, float], rounding: set[int], best: int) -> None:
     assert choose(ratios, rounding) == best
+
+
+@pytest.mark.parametrize(
+    ("times", "chosen", "why"),
+    [
+        ((1.0, 0.8), 1, ""),
+        ((1.0, 1.2), 0, ""),
+        ((1.0, 0.95), 0, "it is the default, and another one is taken only where it takes 10 % less time"),
+        (
+            (1.0, 0.8, 0.85),
+            2,
+            "it is exact to float32's last digits, and takes at most 10 % more time than the fastest",
+        ),
+    ],
+)
+def test_a_row_that_is_not_the_fastest_is_explained(times: tuple[float, ...], chosen: int, why: str) -> None:
+    tried = tuple(Tried(f"e{n}", "", "int8", 100 * ratio, ratio, 0.0, 0.0, "") for n, ratio in enumerate(times))
+    refused = Tried("e9", "", "int8", 1.0, 0.01, 9.0, 9.0, "mean error 9")
+    assert reason(Tuned((*tried, refused), chosen, "", 0.03)) == why
 
 
 def test_a_run_is_not_taken_up_by_another_engine(llama: Path, tmp_path: Path, rlaif_fast: Callable[..., Run]) -> None:

@@ -82,7 +82,7 @@ if arguments[0] == "export" and "--help" not in arguments:
     assert arguments[:3] == ["export", "smollm2-135m-instruct", "--precision"] and arguments[4] == "-o"
     sys.exit(not shutil.copytree({bundle!r}, arguments[5]))
 if arguments[0] == "bench" and "--help" not in arguments:
-    for name in ("--reference", "--min-speedup", "--max-flips", "--max-delta"):
+    for name in ("--reference", "--min-speedup", "--max-flips", "--max-worst-delta"):
         if name in arguments:
             del arguments[arguments.index(name) : arguments.index(name) + 2]
     if "--max-regression" in arguments:

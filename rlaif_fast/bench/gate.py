@@ -44,7 +44,7 @@ class Thresholds:
 
     min_speedup: float | None = None
     max_flips: float | None = None  # share of the pairs
-    max_delta: float | None = None  # log-odds, the largest difference
+    max_worst_delta: float | None = None  # log-odds, the largest difference
     max_regression: float | None = None  # share by which a figure may be worse than the baseline's
     baseline: Baseline | None = None
 
@@ -85,8 +85,9 @@ def failures(report: Report, limits: Thresholds) -> list[str]:
     if limits.max_flips is not None and agreement is not None and not agreement.flip_share <= limits.max_flips:
         share = f"{agreement.flips} of {report.set['pairs']} labels flipped, a share of {agreement.flip_share:.4f}"
         found.append(f"{share}, over --max-flips {limits.max_flips:g}")
-    if limits.max_delta is not None and agreement is not None and not agreement.max <= limits.max_delta:
-        found.append(f"a log-odds differs by {agreement.max:.3g}, over --max-delta {limits.max_delta:g}")
+    worst = limits.max_worst_delta
+    if worst is not None and agreement is not None and not agreement.max <= worst:
+        found.append(f"a log-odds differs by {agreement.max:.3g}, over --max-worst-delta {worst:g}")
     if limits.baseline is not None and limits.max_regression is not None:
         found += _regressions(report, limits.baseline, limits.max_regression)
     return found

@@ -28,39 +28,63 @@ _SHARE = click.FloatRange(0, 1)
 @click.command(cls=Command)
 @click.argument("pairs", type=click.Path(allow_dash=True))
 @kind_option
-@option("Input", "--fields", help="Field mapping, as in judge.")
+@option("Input", "--fields", help="Field mapping, as in `judge`.")
 @columns
-@option("Input", "--limit", type=click.IntRange(min=1), help="Take the first N rows only.")
+@option("Input", "--limit", type=click.IntRange(min=1), help="Use the first N rows only.")
 @bundle_and_template
-@option("Judging", "--reference", metavar="MODEL", help="Judge with PyTorch as well, in turns; MODEL as in export.")
-@option("Judging", "--repeat", type=click.IntRange(min=1), default=1, show_default=True, help="Time each pair R times.")
+@option(
+    "Judging",
+    "--reference",
+    metavar="MODEL",
+    help="Also judge with PyTorch fp32, in turns, and compare. MODEL is as in `export`.",
+)
+@option(
+    "Judging",
+    "--repeat",
+    type=click.IntRange(min=1),
+    default=1,
+    show_default=True,
+    help="Times that each pair is judged and timed.",
+)
 @threads_option
 @engine_option
-@option("Output", "--json", "json_file", type=_FILE, help="Write every figure, and those of each pair.")
-@option("Output", "--markdown", "markdown_file", type=_FILE, help="Write the tables.")
-@option("Output", "--html", "html_file", type=_FILE, help="Write a report with plots, one file.")
-@option("Thresholds", "--min-speedup", type=click.FloatRange(min=0), help="Fail below this ratio to the reference.")
-@option("Thresholds", "--max-flips", type=_SHARE, help="Fail where a larger share of the labels differs.")
-@option("Thresholds", "--max-delta", type=click.FloatRange(min=0), help="Fail where a log-odds differs by more.")
-@option("Thresholds", "--baseline", type=_FILE, help="The --json of an older run.")
-@option("Thresholds", "--max-regression", type=click.FloatRange(min=0), help="Fail where speed or memory is worse than"
-        " the baseline's by a larger share.")  # fmt: skip
+@option("Output", "--json", "json_file", type=_FILE, help="Write all figures, and the data behind them, as JSON.")
+@option("Output", "--markdown", "markdown_file", type=_FILE, help="Write the tables as Markdown.")
+@option("Output", "--html", "html_file", type=_FILE, help="Write a report with plots as one HTML file.")
+@option(
+    "Thresholds",
+    "--min-speedup",
+    type=click.FloatRange(min=0),
+    help="Fail if the bundle is less than this many times as fast as the reference.",
+)
+@option("Thresholds", "--max-flips", type=_SHARE, help="Fail if a larger share of the labels differs: 0.01 is 1 %.")
+@option(
+    "Thresholds",
+    "--max-worst-delta",
+    type=click.FloatRange(min=0),
+    help="Fail if the largest |difference in log-odds| to the reference, of any prompt, is above this.",
+)
+@option("Thresholds", "--max-delta", "old_name", type=click.FloatRange(min=0), hidden=True)  # elsewhere it is a mean
+@option("Thresholds", "--baseline", type=_FILE, help="Report of an older run, written by --json.")
+@option("Thresholds", "--max-regression", type=click.FloatRange(min=0), help="Fail if speed or memory is worse than"
+        " the baseline's by a larger share: 0.15 is 15 %.")  # fmt: skip
 @click.pass_context
 def bench(
     context: click.Context, pairs: str, bundle: str | None, template: str | None, reference: str | None,
     limit: int | None, threads: int, engine: str, repeat: int, json_file: Path | None, markdown_file: Path | None,
-    html_file: Path | None, min_speedup: float | None, max_flips: float | None, max_delta: float | None,
-    baseline: Path | None, max_regression: float | None, kind: str | None, fields: str | None, split: str | None,
-    config: str | None, revision: str | None, carry: tuple[str, ...],
+    html_file: Path | None, min_speedup: float | None, max_flips: float | None, max_worst_delta: float | None,
+    old_name: float | None, baseline: Path | None, max_regression: float | None, kind: str | None,
+    fields: str | None, split: str | None, config: str | None, revision: str | None, carry: tuple[str, ...],
 ) -> None:  # fmt: skip
     """Measure a bundle on PAIRS: latency, throughput, start, memory.
 
-    With --reference also how far its verdicts are from PyTorch's in float32, and how much faster they come:
-    both judge each pair in turns, so the machine's drift cancels. A threshold that is missed is said on
-    standard error, and the exit status is 1.
+    With --reference MODEL, also measure agreement with PyTorch fp32, and the speedup over it. Both judge each pair in
+    turns, so that drift of the machine cancels. A missed threshold is one line on standard error and exit status 1.
     """
-    if reference is None and (min_speedup, max_flips, max_delta) != (None, None, None):
-        raise click.UsageError("--min-speedup, --max-flips and --max-delta compare: they need --reference MODEL")
+    if max_worst_delta is None:
+        max_worst_delta = old_name
+    if reference is None and (min_speedup, max_flips, max_worst_delta) != (None, None, None):
+        raise click.UsageError("--min-speedup, --max-flips and --max-worst-delta compare: they need --reference MODEL")
     if (baseline is None) != (max_regression is None):
         raise click.UsageError("--baseline and --max-regression need each other")
     from rlaif_fast.bench import gate
@@ -82,7 +106,7 @@ def bench(
     if html_file is not None:
         require_eval("bench --html", PLOTS)
     limits = gate.Thresholds(
-        min_speedup, max_flips, max_delta, max_regression, gate.read_baseline(baseline) if baseline else None
+        min_speedup, max_flips, max_worst_delta, max_regression, gate.read_baseline(baseline) if baseline else None
     )
     measured = read_set(pairs, limit, kind, fields, part=part_of(split, config, revision), carry=carry)
     folder = bundle_folder_of(bundle)

@@ -12,7 +12,7 @@ from rlaif_fast.commands.slips import Group
 
 @click.group(cls=Group)
 def cache() -> None:
-    """The cache folder: where it is, what it holds, taking things out of it."""
+    """Show the cache folder and its contents, and remove things from it."""
 
 
 @cache.command()
@@ -24,9 +24,9 @@ def path() -> None:
 
 
 @cache.command("list")
-@click.option("--json", "as_json", is_flag=True, help="As JSON: bytes, and seconds since 1970.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON; sizes are in bytes, times in seconds since 1970.")
 def list_(as_json: bool) -> None:
-    """What the cache folder holds, how large it is, when it was made and last read."""
+    """List the contents of the cache folder: name, size, time of creation, time of last use."""
     from rlaif_fast.bundle.cache import entries
     from rlaif_fast.reports.terminal import echo
 
@@ -45,12 +45,12 @@ def list_(as_json: bool) -> None:
 
 @cache.command()
 @click.argument("names", metavar="[NAME]...", nargs=-1)
-@click.option("--all", "everything", is_flag=True, help="Everything that `cache list` shows.")
+@click.option("--all", "everything", is_flag=True, help="Remove everything that `cache list` shows.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
 def remove(names: tuple[str, ...], everything: bool, yes: bool) -> None:
-    """Take what is called NAME out of the cache folder, as `cache list` calls it.
+    """Remove things from the cache folder, by the NAMEs that `cache list` shows.
 
-    Asks first. What a process has open is refused; a link is taken away, and what it leads to is left alone.
+    Asks first. Refuses what a process has open. Of a link only the link is removed, not what it points to.
     """
     from rlaif_fast.bundle import cache as folder
     from rlaif_fast.errors import BundleError, escaped

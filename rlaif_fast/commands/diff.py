@@ -17,10 +17,12 @@ _FILE = click.Path(dir_okay=False, path_type=Path)
 @click.argument("a", type=click.Path(allow_dash=True))
 @click.argument("b", type=click.Path(allow_dash=True))
 @click.option("--examples", type=click.IntRange(min=0), default=5, show_default=True,
-              help="Show the N worst: flips first, by the difference in log-odds.")  # fmt: skip
-@click.option("--max-flips", type=click.FloatRange(0, 1), help="Fail where a larger share of the labels differs.")
-@click.option("--json", "json_file", type=_FILE, help="Write every figure and the examples.")
-@click.option("--html", "html_file", type=_FILE, help="Write a report with plots and the examples, one file.")
+              help="Number of pairs to show: flipped labels first, then by difference in log-odds.")  # fmt: skip
+@click.option(
+    "--max-flips", type=click.FloatRange(0, 1), help="Fail if a larger share of the labels differs: 0.01 is 1 %."
+)
+@click.option("--json", "json_file", type=_FILE, help="Write all figures, and the data behind them, as JSON.")
+@click.option("--html", "html_file", type=_FILE, help="Write a report with plots as one HTML file.")
 @click.pass_context
 def diff(
     context: click.Context, a: str, b: str, examples: int, max_flips: float | None, json_file: Path | None,

@@ -18,12 +18,13 @@ _MARK = {"ok": ("ok", "green"), "warning": ("warning", "yellow"), "broken": ("BR
 
 @click.command()
 @bundle_option
-@click.option("--json", "as_json", is_flag=True, help="The findings as JSON.")
+@click.option("--json", "as_json", is_flag=True, help="Print the findings as JSON.")
 @click.pass_context
 def doctor(context: click.Context, bundle: str | None, as_json: bool) -> None:
-    """Look whether this machine can judge: processor, threads, memory, versions, cache folder, the bundle's self-test.
+    """Check that this machine can judge: processor, threads, memory, versions, cache folder, the bundle's self-test.
 
-    Exit status: 0 ready, 2 works with warnings, 1 broken.
+    The self-test judges the bundle's probe pairs and compares the answers with those stored at export. Exit status: 0
+    ready, 2 works with warnings, 1 broken.
     """
     try:
         from rlaif_fast.bench.doctor import examine, worst

@@ -22,23 +22,23 @@ _LEAST = 10  # pairs in each half of a fit
 
 @click.command("eval", cls=Command)
 @click.argument("labelled", nargs=-1, required=True, metavar="LABELLED...", type=click.Path(allow_dash=True))
-@option("Judging", "-b", "--bundle", "bundles", multiple=True, help="What judges pairs, or judged the verdicts: a"
-        " bundle's folder, an exported model's id, or a published bundle's owner/name. Repeatable with --suite."
-        " [default: the embedded default]")  # fmt: skip
+@option("Judging", "-b", "--bundle", "bundles", multiple=True, help="The bundle that judges the pairs, or that"
+        " judged the verdicts: its folder, the id of an exported model, or the owner/name of a published bundle."
+        " Repeatable with --suite. [default: the embedded default model's; for verdicts none]")  # fmt: skip
 @template_option
 @kind_option
-@option("Input", "--fields", help="Field mapping, as in judge; label, human_label_from_1 and task can be named too.")
+@option("Input", "--fields", help="Field mapping, as in `judge`; also of label, human_label_from_1 and task.")
 @columns
-@option("Input", "--limit", type=click.IntRange(min=1), help="Take the first N rows only, with --suite of each file.")
-@option("Input", "--suite", metavar="NAME", help="Evaluate several files, or several judges, in one table: each by"
-        " itself, and overall.")  # fmt: skip
+@option("Input", "--limit", type=click.IntRange(min=1), help="Use the first N rows only; with --suite, of each file.")
+@option("Input", "--suite", metavar="NAME", help="Evaluate several files, or several bundles, in one table, each and"
+        " overall. NAME is the table's title.")  # fmt: skip
 @long_option
 @threads_option
-@option("Output", "--fit", "fit_file", type=_FILE, help="Fit temperature and position offset on one half of the"
-        " instructions, report them on the other, and write them for `judge --calibration`.")  # fmt: skip
-@option("Output", "--json", "json_file", type=_FILE, help="Write every figure, and what they follow from.")
+@option("Output", "--fit", "fit_file", type=_FILE, help="Fit a calibration (temperature and position offset) on half"
+        " of the instructions, test it on the other half, and write it for `judge --calibration`.")  # fmt: skip
+@option("Output", "--json", "json_file", type=_FILE, help="Write all figures, and the data behind them, as JSON.")
 @option("Output", "--markdown", "markdown_file", type=_FILE, help="Write the tables as Markdown.")
-@option("Output", "--html", "html_file", type=_FILE, help="Write a report with plots, one file.")
+@option("Output", "--html", "html_file", type=_FILE, help="Write a report with plots as one HTML file.")
 @click.pass_context
 def evaluate(
     context: click.Context, labelled: tuple[str, ...], bundles: tuple[str, ...], template: str | None,
@@ -46,13 +46,13 @@ def evaluate(
     fit_file: Path | None, json_file: Path | None, markdown_file: Path | None, html_file: Path | None,
     split: str | None, config: str | None, revision: str | None, carry: tuple[str, ...],
 ) -> None:  # fmt: skip
-    """How good a judge is on LABELLED: its agreement with human labels, and how far p1 can be believed.
+    """Evaluate a judge on LABELLED: agreement with human labels, position bias and calibration of p1.
 
-    LABELLED is a file of pairs with people's choice in a field label (0 or 1, the index of the preferred response) or
-    human_label_from_1 (1 or 2), judged on the way; or verdicts that `judge` wrote of such pairs. Ties and empty labels
-    are counted and left out. For a long set judge first: an interrupted `judge -o` can be resumed.
+    LABELLED is a file of pairs with a human label, which are judged first, or of verdicts that `judge` wrote for such
+    pairs. The label is the field label (0 or 1, the index of the preferred response) or human_label_from_1 (1 or 2).
+    Ties and empty labels are counted and left out. Judge long files with `judge -o` first: it can be resumed.
 
-    With --suite NAME, LABELLED are several files, all of pairs or all of verdicts, and there may be several -b.
+    With --suite NAME there may be several LABELLED, all of pairs or all of verdicts, and several -b.
     """
     from rlaif_fast.commands.labelled import judged, loaded, read_labelled, said_of
     from rlaif_fast.commands.reports import INTERVALS, PLOTS, check_reports, command_line, require_eval, write_reports
@@ -114,7 +114,7 @@ def _check_usage(files: tuple[str, ...], bundles: tuple[str, ...], suite: str | 
     if suite is None and len(bundles) > 1:
         raise click.UsageError("several bundles need --suite NAME, which puts them into one table")
     if suite is not None and fit_file is not None:
-        raise click.UsageError("--fit is of one file and one bundle; leave --suite out")
+        raise click.UsageError("--fit takes one file and one bundle; leave --suite out")
     if suite is not None and (not suite or Path(suite).exists()):
         what = f"{suite} is a file" if suite else "it is empty"
         raise click.UsageError(f"--suite takes the suite's name, and {what}; give --suite NAME FILE…")

@@ -29,25 +29,25 @@ _CALIBRATION = 256  # pairs of a file: each takes a forward and a backward pass 
 @option("Input", "--revision", help="Branch, tag or commit of a hub model.")
 @exporter.TRUST
 @exporter.UNLISTED
-@option("Prompt", "--template", "names", multiple=True, metavar="NAME|FILE", help="A prompt the bundle is made for: a"
-        " built-in one, or a .toml file of your own. Repeatable; the first is taken where a command names none."
-        " [default: summary, and of the other built-in ones those that cost little]")  # fmt: skip
+@option("Prompt", "--template", "names", multiple=True, metavar="NAME|FILE", help="A prompt for the bundle: the"
+        " name of a built-in one, or your own .toml file. Repeatable; the first becomes the bundle's default. [default:"
+        " summary, and the other built-in prompts that add little time]")  # fmt: skip
 @prompt_options
 @CHAT
 @option("Precision", "--precision", type=click.Choice(["auto", "int8", "fp32"]), default="auto", show_default=True,
-        help="Of the products: int8, fp32 (exact), or auto: int8 where this machine gains a quarter by it, or lacks the"
-        " memory for fp32. A bundle for scores alone is fp32.")  # fmt: skip
+        help="Precision of the linear layers. fp32 is exact. auto: int8 if it is at least 1.25 times as fast on this"
+        " machine, or if memory is too small for fp32; fp32 for a bundle that only scores.")  # fmt: skip
 @option("Precision", "--quality", type=click.Choice(["auto", "best", "fast"]), default="auto", show_default=True,
-        help="Of int8. best: rounding and mix are fitted to texts; fast: rounded to the nearest, less faithful and"
-        " slower to judge with; auto: best where that takes 15 minutes at most.")  # fmt: skip
-@option("Precision", "--calibrate", type=click.Path(exists=True, dir_okay=False), help="Pairs to fit int8 to; means"
-        " --precision int8. [default: texts that come with the exporter]")  # fmt: skip
+        help="int8 quantisation. best: calibrated rounding (GPTQ) and mixed precision. fast: round to nearest, which is"
+        " less faithful and judges more slowly. auto: best if it takes 15 minutes at most, else fast.")  # fmt: skip
+@option("Precision", "--calibrate", type=click.Path(exists=True, dir_okay=False), help="Calibration pairs for int8;"
+        " implies --precision int8. [default: texts that come with the exporter]")  # fmt: skip
 @option("Precision", "--max-delta", type=click.FloatRange(min=0, min_open=True), help="Largest mean |difference in"
-        " log-odds| to PyTorch fp32 that an int8 bundle may have; means --precision int8. [default: 0.03]")  # fmt: skip
-@option("Output", "-o", "--output", type=click.Path(path_type=Path), help="The bundle's folder. [default: in the cache"
-        " folder]")  # fmt: skip
-@option("Output", "--force", is_flag=True, help="Replace the output folder where it exists.")
-@option("Other options", "-v", "--verbose", is_flag=True, help="Name every tensor of MODEL's files that is not used.")
+        " log-odds| to PyTorch fp32 allowed for an int8 bundle; implies --precision int8. [default: 0.03]")  # fmt: skip
+@option("Output", "-o", "--output", type=click.Path(path_type=Path), help="Folder for the bundle. [default: one in the"
+        " cache folder]")  # fmt: skip
+@option("Output", "--force", is_flag=True, help="Replace the output folder if it exists.")
+@option("Other options", "-v", "--verbose", is_flag=True, help="List the tensors of MODEL's files that are not used.")
 def export(
     model: str, output: Path | None, precision: str, quality: str, calibrate: str | None, max_delta: float | None,
     names: tuple[str, ...], exemplars: str | None, shots: int | None, chat: str, revision: str | None,
@@ -56,9 +56,9 @@ def export(
     """Convert MODEL, once, into a bundle that judges without PyTorch.
 
     MODEL is a Hugging Face hub id (microsoft/phi-1_5), a model folder, a .gguf file, or smollm2-135m-instruct, the
-    embedded default. It may be a reward model, a classifier with one label, which needs no prompt. Hub models are read
-    through huggingface_hub: its token, cache and environment variables apply. The bundle is verified against PyTorch
-    before it is kept, and its path is the last line on standard output.
+    embedded default. A reward model (a sequence classifier with one label) needs no prompt. Hub models are read through
+    huggingface_hub: its token, cache and environment variables apply. The bundle is verified against PyTorch before it
+    is kept. Its path is the last line on standard output.
     """
     from rlaif_fast.bundle.home import bundle_folder
     from rlaif_fast.errors import FidelityError

@@ -23,13 +23,20 @@ if TYPE_CHECKING:
 @click.command()
 @click.argument("bundle", required=False)
 @template_option
-@click.option("--check", is_flag=True, help="Judge the prompt's probes here and compare with its stored answers.")
-@click.option("-v", "--verbose", is_flag=True, help="Show the labels' tokens, the graph, engines and versions too.")
-@click.option("--json", "as_json", is_flag=True, help="The manifest as JSON, and each prompt's cost of a pair.")
+@click.option(
+    "--check",
+    is_flag=True,
+    help="Judge the bundle's probe pairs on this machine, and compare with the answers stored at export.",
+)
+@click.option(
+    "-v", "--verbose", is_flag=True, help="Also show the label tokens, the graph, the engines and the versions."
+)
+@click.option("--json", "as_json", is_flag=True, help="Print the manifest as JSON, with each prompt's cost per pair.")
 def inspect(bundle: str | None, template: str | None, check: bool, verbose: bool, as_json: bool) -> None:
-    """Show what BUNDLE is: model and size, how faithful and how fast it is, and its prompts. Checks its files.
+    """Show what BUNDLE is: model, size, difference from PyTorch fp32, speed and prompts. Verifies its files.
 
-    Without BUNDLE it is the embedded default's. How faithful it is, and what a pair costs, is of one prompt.
+    Difference and cost per pair are shown for one prompt, the one that --template names. BUNDLE is a folder or a name,
+    as -b of the other commands takes it. [default: the embedded default model's]
     """
     from rlaif_fast.bundle.folder import Bundle
     from rlaif_fast.bundle.home import DEFAULT_MODEL, default_bundle, find_bundle

@@ -37,26 +37,32 @@ _SAMPLED = ("prior", "auto")
 @reading
 @bundle_and_template
 @option("Judging", "--orders", type=click.Choice(["both", "forward", *_SAMPLED]), default="both", show_default=True,
-        help="Both orders, averaged; response_0 first only; the same corrected by a sample's label prior; or the"
-        " second order only where it could change the label.")  # fmt: skip
-@option("Judging", "--sample", type=click.IntRange(min=8), help="Pairs that prior and auto read in both orders first."
-        " [default: 200 for prior, for auto as few as can promise its disagreement: 399 for 0.01]")  # fmt: skip
-@option("Judging", "--disagreement", type=click.FloatRange(0, 1, min_open=True, max_open=True), help="Share of labels"
-        " that may differ from both orders' with auto, with 95 % confidence. [default: 0.01]")  # fmt: skip
-@option("Judging", "--exact", is_flag=True, help="Labels equal to float32's: pairs too close for int8 are judged again"
-        " by the fp32 bundle of the same model.")  # fmt: skip
+        help="both: both orders, averaged. forward: response_0 first only. prior: forward, corrected by the position"
+        " bias measured on a sample. auto: the second order only for pairs whose label it could change.")  # fmt: skip
+@option("Judging", "--sample", type=click.IntRange(min=8), help="Pairs that prior and auto judge in both orders first."
+        " [default: prior 200; auto the smallest number that can bound --disagreement, 399 for 0.01]")  # fmt: skip
+@option("Judging", "--disagreement", type=click.FloatRange(0, 1, min_open=True, max_open=True), help="For --orders"
+        " auto: largest share of labels that may differ from those of --orders both, with 95 % confidence. [default:"
+        " 0.01]")  # fmt: skip
+@option("Judging", "--exact", is_flag=True, help="Same labels as float32: pairs near a tie, which int8 might decide"
+        " otherwise, are judged again by the model's fp32 bundle.")  # fmt: skip
 @calibration_option
-@option("Judging", "--profile", "profile_file", type=click.Path(dir_okay=False, path_type=Path), help="Judge as"
-        " `select` recommended: its bundle, prompt, orders and calibration.")  # fmt: skip
+@option("Judging", "--profile", "profile_file", type=click.Path(dir_okay=False, path_type=Path), help="Use the"
+        " bundle, prompt, orders and calibration that `select --profile` wrote.")  # fmt: skip
 @running
-@option("Speed", "--window", type=click.IntRange(min=1), help="Pairs read ahead; with fp32, those on one instruction"
-        " share a forward pass. [default: 1024 of a file, 32 of a pipe]")  # fmt: skip
+@option("Speed", "--window", type=click.IntRange(min=1), help="Pairs read ahead. With fp32, pairs on one instruction"
+        " in this window share a forward pass. [default: 1024 for a file, 32 for a pipe]")  # fmt: skip
 @option("Output", "--to", type=click.Choice(["rows", "trl"]), default="rows", show_default=True,
-        help="Verdict rows, or a preference file for TRL's trainers.")  # fmt: skip
+        help="Output rows: verdicts, or preference pairs for TRL's trainers.")  # fmt: skip
 @option("Output", "--min-margin", type=click.FloatRange(0, 1), default=0.0, help="Drop verdicts with |p1 - p2| below"
         " this.")  # fmt: skip
 @option("Output", "--only-consistent", is_flag=True, help="Drop verdicts whose two orders disagree.")
-@option("Output", "--mark", is_flag=True, help="With the two above: keep such rows, and write kept: false.")
+@option(
+    "Output",
+    "--mark",
+    is_flag=True,
+    help="With --min-margin or --only-consistent: keep the rows they would drop, with kept: false.",
+)
 @table_option
 @click.pass_context
 def judge(

@@ -45,7 +45,7 @@ class Listed:
 
 
 @click.command("list")
-@click.option("--json", "as_json", is_flag=True, help="As JSON: sizes in bytes.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON; sizes are in bytes.")
 def list_(as_json: bool) -> None:
     """The bundles at hand, as -b takes them: kind, precision, size on disk, engine chosen, prompts.
 

@@ -20,10 +20,10 @@ _POLITE = 5  # nice level on a machine in use
 
 kind_option = option("Input", "--from", "kind", type=click.Choice(["jsonl", "json", "csv", "tsv", "parquet", "arrow"]),
                      help="Input format. [default: detected from content and file name]")  # fmt: skip
-bundle_option = option("Judging", "-b", "--bundle", help="A bundle's folder, an exported model's id, or a published"
-                       " bundle's owner/name. [default: the embedded default]")  # fmt: skip
-template_option = option("Judging", "--template", metavar="NAME", help="A prompt of the bundle, by its name. [default:"
-                         " its first]")  # fmt: skip
+bundle_option = option("Judging", "-b", "--bundle", help="The bundle: its folder, the id of an exported model, or the"
+                       " owner/name of a published bundle. [default: the embedded default model's]")  # fmt: skip
+template_option = option("Judging", "--template", metavar="NAME", help="Name of the bundle's prompt to use; see `prompt"
+                         " list`. [default: the first]")  # fmt: skip
 
 
 def bundle_and_template(command: F) -> F:
@@ -32,32 +32,33 @@ def bundle_and_template(command: F) -> F:
 
 
 long_option = option("Prompt", "--on-long", type=click.Choice(["error", "truncate"]), default="error",
-                     show_default=True, help="A prompt longer than the model's context: an error, or truncate the"
-                     " instruction.")  # fmt: skip
+                     show_default=True, help="What to do with a prompt longer than the model's context: stop with an"
+                     " error, or truncate the instruction.")  # fmt: skip
 threads_option = option("Speed", "--threads", type=click.IntRange(min=0), default=0,
-                        help="[default: the usable physical cores]")  # fmt: skip
+                        help="Threads of the engine, 0 for the default. [default: one per usable physical core]"
+                        )  # fmt: skip
 engine_option = option("Speed", "--engine", default="auto", envvar="RLAIF_FAST_ENGINE", metavar="NAME",
-                       help="The engine (docs/engines.md), or auto: the fastest that keeps the verdicts, see"
-                       " `tune`. [default: auto]")  # fmt: skip
-nice_option = option("Speed", "--nice", type=click.IntRange(0, 19), help="Process priority: 0 normal, 19 lowest."
-                     f" [default: {_POLITE} on a machine in use, else 0]")  # fmt: skip
+                       help="Inference engine (docs/engines.md). auto: the one that `tune` chose, else"
+                       " onnxruntime. [default: auto]")  # fmt: skip
+nice_option = option("Speed", "--nice", type=click.IntRange(0, 19), help="Nice level of the process: 0 normal, 19"
+                     f" lowest priority. [default: {_POLITE} if other processes are busy, else 0]")  # fmt: skip
 _COLUMNS = (
-    option("Input", "--split", help="Split of a data set that holds several: train, test, …"),
-    option("Input", "--config", metavar="NAME", help="Configuration of a data set of the hub that holds several."),
-    option("Input", "--revision", metavar="REV", help="Branch, tag or commit of a data set of the hub."
+    option("Input", "--split", help="Split of the data set, if it has several: train, test, …"),
+    option("Input", "--config", metavar="NAME", help="Configuration of the hub data set, if it has several."),
+    option("Input", "--revision", metavar="REV", help="Branch, tag or commit of the hub data set."
            " [default: main]"),
-    option("Input", "--carry", multiple=True, metavar="COLUMN", help="Carry a column along that would be taken for a"
-           " part of the question. Repeatable."),
+    option("Input", "--carry", multiple=True, metavar="COLUMN", help="Copy this column to the output instead of"
+           " showing it to the judge. Repeatable."),
 )  # fmt: skip
 _READING = (
     kind_option,
     *_COLUMNS,
-    option("Input", "--limit", type=click.IntRange(min=0), help="Take the first N rows only."),
+    option("Input", "--limit", type=click.IntRange(min=0), help="Use the first N rows only."),
     option("Input", "--on-error", type=click.Choice(["stop", "skip"]), default="stop", show_default=True,
-           help="A bad row: stop before judging begins, or set it aside in OUTPUT.errors.jsonl."),
+           help="What to do with a bad row: stop before judging begins, or write it to OUTPUT.errors.jsonl and go on."),
     long_option,
     option("Prompt", "--show", type=click.IntRange(min=1), metavar="N", help="Print the prompts of the first N rows,"
-           " and which columns were used, carried and ignored; judge nothing."),
+           " and which columns are used, carried along and ignored. Judges nothing."),
 )  # fmt: skip
 _RUNNING = (
     threads_option,
@@ -65,7 +66,7 @@ _RUNNING = (
     nice_option,
     option("Output", "-o", "--output", type=click.Path(path_type=Path), help="Output file: .jsonl, .json, .csv, .tsv"
            " or .parquet, optionally with .gz or .zst appended. [default: standard output]"),
-    option("Output", "--restart", is_flag=True, help="Begin anew: discard an interrupted run of this output, replace a"
+    option("Output", "--restart", is_flag=True, help="Start over: discard an interrupted run of this output, replace a"
            " finished one."),
     option("Other options", "-v", "--verbose", is_flag=True, help="Show how the runtime was set up, and how long"
            " loading took."),

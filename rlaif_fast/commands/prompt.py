@@ -25,14 +25,14 @@ if TYPE_CHECKING:
 
 @click.group(cls=Group)
 def prompt() -> None:
-    """The prompts of a bundle: list them, add some, take some out. Its graph and its weights stay as they are."""
+    """List, add or remove the prompts of a bundle. Its graph and weights stay as they are."""
 
 
 @prompt.command("list")
 @click.argument("bundle")
-@click.option("--json", "as_json", is_flag=True, help="As JSON: sizes in bytes.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON; sizes are in bytes.")
 def list_(bundle: str, as_json: bool) -> None:
-    """What BUNDLE can judge or score with, and how faithful it is through each prompt."""
+    """List the prompts of BUNDLE: for pairs or for scores, size, and difference from PyTorch fp32."""
     from rlaif_fast.bundle.folder import read_manifest
     from rlaif_fast.bundle.home import find_bundle
     from rlaif_fast.bundle.manifest import TOKENIZER
@@ -86,18 +86,24 @@ def _figures(manifest: Manifest, costs: Mapping[str, PairCost]) -> list[dict[str
 
 @prompt.command(cls=Command)
 @click.argument("bundle")
-@option("Input", "--model", help="What BUNDLE was made of, as export takes it. [default: what BUNDLE says]")
-@option("Input", "--revision", help="Branch, tag or commit of a hub model. [default: the one BUNDLE was made of]")
+@option(
+    "Input",
+    "--model",
+    help="MODEL that BUNDLE was exported from, as `export` takes it. [default: the one BUNDLE names]",
+)
+@option(
+    "Input", "--revision", help="Branch, tag or commit of a hub model. [default: the commit BUNDLE was exported from]"
+)
 @exporter.TRUST
-@option("Prompt", "--template", "names", multiple=True, required=True, metavar="NAME|FILE", help="A built-in prompt, or"
-        " a .toml file of your own. Repeatable.")  # fmt: skip
+@option("Prompt", "--template", "names", multiple=True, required=True, metavar="NAME|FILE", help="The name of"
+        " a built-in prompt, or your own .toml file. Repeatable.")  # fmt: skip
 @prompt_options
 @CHAT
 @option("Precision", "--max-delta", type=click.FloatRange(min=0, min_open=True), help="Largest mean |difference in"
-        " log-odds| to PyTorch fp32 that an int8 bundle may have. [default: 0.03]")  # fmt: skip
-@option("Output", "--force", is_flag=True, help="Replace prompts of the same names.")
+        " log-odds| to PyTorch fp32 allowed for an int8 bundle. [default: 0.03]")  # fmt: skip
+@option("Output", "--force", is_flag=True, help="Replace prompts that have the same name.")
 @option("Output", "--on-error", type=click.Choice(["stop", "skip"]), default="stop", show_default=True,
-        help="A prompt that cannot be added: add none, or leave it out and add the others.")  # fmt: skip
+        help="What to do if a prompt cannot be added: add none, or skip it and add the others.")  # fmt: skip
 @click.pass_context
 def add(
     context: click.Context, bundle: str, model: str | None, revision: str | None, trust_remote_code: bool,
@@ -158,7 +164,7 @@ def _source(folder: Path, manifest: Manifest, model: str | None, revision: str |
 @click.argument("bundle")
 @click.argument("names", metavar="NAME...", nargs=-1, required=True)
 def remove(bundle: str, names: tuple[str, ...]) -> None:
-    """Take the prompts called NAME out of BUNDLE, as `prompt list` calls them. One stays at least."""
+    """Remove prompts from BUNDLE, by the NAMEs that `prompt list` shows. At least one must remain."""
     from rlaif_fast.bundle.editing import remove_prompts
     from rlaif_fast.bundle.home import find_bundle
     from rlaif_fast.reports.terminal import say

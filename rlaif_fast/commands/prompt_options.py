@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from rlaif_fast.prompts.template_file import TemplateSource
 
 F = TypeVar("F", bound=Callable[..., Any])
-_MOST = 64  # worked examples: far beyond what helps
+_MOST = 64  # few-shot examples: far beyond what helps
 
 CHAT = option(
     "Prompt",
@@ -28,18 +28,19 @@ CHAT = option(
     type=click.Choice(["auto", "yes", "no"]),
     default="no",
     show_default=True,
-    help="Put the prompt into the model's own chat template; auto: where it has one.",
+    help="Wrap the prompt in the model's chat template. auto: if the model has one.",
 )
 
 
 def prompt_options(command: F) -> F:
     """``--exemplars`` and ``--shots``."""
-    command = option("Prompt", "--shots", type=click.IntRange(1, _MOST), help="Number of exemplars.")(command)
+    command = option("Prompt", "--shots", type=click.IntRange(1, _MOST), help="Number of few-shot examples; goes"
+                     " with --exemplars.")(command)  # fmt: skip
     return option(
         "Prompt",
         "--exemplars",
         type=click.Path(exists=True, dir_okay=False),
-        help="Rows with a human label, the first of which the judge is shown as few-shot examples.",
+        help="File of labelled pairs. The prompt shows the first --shots of them as few-shot examples.",
     )(command)
 
 
@@ -66,7 +67,7 @@ def guard_named(name: str, exemplars: str | None, shots: int | None) -> Guard | 
 def chosen_template(
     name_or_file: str, exemplars: str | None, shots: int | None, tell: Callable[[str], None] = say
 ) -> tuple[TemplateSource, Template]:
-    """What was named, with its worked examples, which are announced.
+    """What was named, with its few-shot examples, which are announced.
 
     Raises:
         TemplateError, PairError: naming file and line.
@@ -123,7 +124,7 @@ class Named:
 
 
 def named_templates(names: Sequence[str], exemplars: str | None, shots: int | None, chat: str) -> Named:
-    """What ``--template``, given several times, names. Worked examples are shown in every prompt for pairs.
+    """What ``--template``, given several times, names. Few-shot examples are shown in every prompt for pairs.
 
     Raises:
         TemplateError, PairError: naming file and line.

@@ -43,19 +43,24 @@ class _To(click.Choice):  # type: ignore[type-arg]  # generic in some versions o
 @reading
 @bundle_and_template
 @option("Judging", "--orders", type=click.Choice(["both", "forward"]), default="both", show_default=True,
-        help="Each pair in both orders, averaged; or the earlier response first only.")  # fmt: skip
-@option("Judging", "--exact", is_flag=True, help="Rankings, and labels of pairs, equal to float32's: rows too close"
-        " for int8 are judged again by the fp32 bundle of the same model.")  # fmt: skip
+        help="both: each pair in both orders, averaged. forward: the earlier response first only.")  # fmt: skip
+@option("Judging", "--exact", is_flag=True, help="Same rankings as float32, and same labels of pairs: rows near a"
+        " tie, which int8 might decide otherwise, are judged again by the model's fp32 bundle.")  # fmt: skip
 @calibration_option
 @running
 @option("Output", "--to", type=_To(["rows", "trl"]), default="rows", show_default=True,
-        help="Rankings, or a preference file for TRL's trainers.")  # fmt: skip
+        help="Output rows: rankings, or preference pairs for TRL's trainers.")  # fmt: skip
 @option("Output", "--pairs", "which", type=click.Choice(["best-worst", "all"]),
-        help="With --to trl: a row's best and worst, or every two. [default: best-worst]")  # fmt: skip
+        help="With --to trl: best against worst response of a row, or every two. [default: best-worst]")  # fmt: skip
 @option("Output", "--min-margin", type=click.FloatRange(0, 1), default=0.0, help="With --to trl: drop pairs with"
         " |p1 - p2| below this.")  # fmt: skip
 @option("Output", "--only-consistent", is_flag=True, help="With --to trl: drop pairs whose two orders disagree.")
-@option("Output", "--mark", is_flag=True, help="With the two above: keep such pairs, and write kept: false.")
+@option(
+    "Output",
+    "--mark",
+    is_flag=True,
+    help="With --min-margin or --only-consistent: keep the pairs they would drop, with kept: false.",
+)
 @table_option
 @click.pass_context
 def rank(

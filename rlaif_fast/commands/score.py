@@ -28,7 +28,7 @@ from rlaif_fast.commands.table import check_table, print_scores, table_option
 @bundle_and_template
 @running
 @option("Output", "--min-mass", type=click.FloatRange(0, 1), default=0.0, help="Drop scores whose mass is below this.")
-@option("Output", "--mark", is_flag=True, help="With --min-mass: keep such rows, and write kept: false.")
+@option("Output", "--mark", is_flag=True, help="With --min-mass: keep the rows it would drop, with kept: false.")
 @table_option
 @click.pass_context
 def score(

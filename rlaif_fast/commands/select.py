@@ -50,28 +50,33 @@ class _Shots(click.ParamType):  # type: ignore[type-arg]  # generic in some vers
 @click.command(cls=Command)
 @click.argument("labelled", type=click.Path(allow_dash=True))
 @bundle_option
-@option("Judging", "--against", metavar="NAME", help="The prompt of the bundle that is to be beaten. [default: its"
+@option("Judging", "--against", metavar="NAME", help="The bundle's prompt to compare with. [default: the"
         " first]")  # fmt: skip
-@option("Prompt", "--template", "templates", multiple=True, metavar="NAME|FILE", help="Try these: built-in ones, or"
-        " .toml files of your own. Repeatable. [default: the built-in ones and what the bundle has]")  # fmt: skip
+@option("Prompt", "--template", "templates", multiple=True, metavar="NAME|FILE", help="A prompt to try: the"
+        " name of a built-in one, or your own .toml file. Repeatable. [default: the built-in ones and the bundle's]"
+        )  # fmt: skip
 @option("Prompt", "--chat", type=click.Choice(["both", "yes", "no"]), default="both", show_default=True,
-        help="Try each in the model's own chat template as well, only so, or never.")  # fmt: skip
+        help="Wrap the prompts in the model's chat template. both: try each with and without.")  # fmt: skip
 @option("Prompt", "--shots", type=_Shots(), default="0,2,4,8", show_default=True,
-        help="Numbers of rows of LABELLED that the best one is tried with as few-shot examples.")  # fmt: skip
+        help="Numbers of few-shot examples, taken from LABELLED, to try with the best prompt.")  # fmt: skip
 @long_option
-@option("Input", "--model", help="What the bundle was made of, as export takes it. [default: what the bundle says]")
+@option(
+    "Input",
+    "--model",
+    help="MODEL that the bundle was exported from, as `export` takes it. [default: the one the bundle names]",
+)
 @option("Input", "--trust-remote-code", is_flag=True, help="Run Python code that comes with the model; it can do what"
         " you can.")  # fmt: skip
-@option("Input", "--fields", help="Field mapping, as in judge.")
+@option("Input", "--fields", help="Field mapping, as in `judge`.")
 @kind_option
 @columns
-@option("Input", "--limit", type=click.IntRange(min=1), help="Take the first N rows only.")
+@option("Input", "--limit", type=click.IntRange(min=1), help="Use the first N rows only.")
 @threads_option
 @nice_option
-@option("Output", "--profile", "profile_file", type=_FILE, help="Write what is recommended, for `judge --profile`;"
-        " nothing where nothing is.")  # fmt: skip
-@option("Output", "--json", "json_file", type=_FILE, help="Write every figure, and what they follow from.")
-@option("Output", "--html", "html_file", type=_FILE, help="Write a report with a plot, one file.")
+@option("Output", "--profile", "profile_file", type=_FILE, help="Write the recommendation as a file for"
+        " `judge --profile`. Without a recommendation no file is written.")  # fmt: skip
+@option("Output", "--json", "json_file", type=_FILE, help="Write all figures, and the data behind them, as JSON.")
+@option("Output", "--html", "html_file", type=_FILE, help="Write a report with plots as one HTML file.")
 @click.pass_context
 def select(
     context: click.Context, labelled: str, bundle: str | None, against: str | None, templates: tuple[str, ...],
@@ -82,13 +87,13 @@ def select(
 ) -> None:  # fmt: skip
     """Find the prompt that agrees best with people on LABELLED, your own pairs.
 
-    LABELLED is as in `eval`. It is divided by instruction. On one half the built-in prompts (or those you name), with
-    the model's chat template and without, with some of your rows as examples and without, in both orders or one, are
-    held against the bundle's prompt pair by pair; those that are behind are dropped early. The best one is then tested,
-    once, on the other half. It is recommended only if it is better on both, corrected for how many were tried, and is
-    put into the bundle then. Prompts that the bundle lacks are made with the exporter, where that is installed.
+    LABELLED is as in `eval`. Its instructions are split into a selection set and a test set. On the selection set the
+    candidates are compared with the bundle's prompt, pair by pair: built-in prompts (or those you name), with and
+    without chat template, with and without few-shot examples, in both orders or one. Clearly worse ones are dropped
+    early. The best one is tested once on the test set. It is recommended, and added to the bundle, only if it is better
+    on both sets, corrected for the number of candidates. Prompts that the bundle lacks need the exporter.
 
-    What was read is kept: the same command goes on where it was stopped.
+    Answers are kept in the cache folder: an interrupted run resumes with the same command.
     """
     from rlaif_fast.commands.default import bundle_folder_of
     from rlaif_fast.commands.reports import INTERVALS, PLOTS, check_reports, command_line, require_eval, write_reports

@@ -20,35 +20,36 @@ J = TypeVar("J", "Judge", "Rater")
 
 @click.command(cls=Command)
 @bundle_option
-@option("Judging", "--template", "templates", metavar="NAME", multiple=True, help="A prompt of the bundle to serve."
-        " Repeatable: a request chooses. [default: its first for pairs, and its first for scores]")  # fmt: skip
-@option("Network", "--host", default="127.0.0.1", show_default=True, help="Address to listen on. One that other"
-        " machines reach needs a token.")  # fmt: skip
-@option("Network", "--port", type=click.IntRange(0, 65535), default=8737, show_default=True, help="0 for any that is"
-        " free.")  # fmt: skip
-@option("Network", "--token", envvar="RLAIF_FAST_TOKEN", show_envvar=True, help="What a request must send. Better in"
-        " the variable: other users see a command line.")  # fmt: skip
+@option("Judging", "--template", "templates", metavar="NAME", multiple=True, help="Name of a prompt to serve."
+        " Repeatable; a request names one. [default: the bundle's first for pairs and first for scores]")  # fmt: skip
+@option("Network", "--host", default="127.0.0.1", show_default=True, help="Address to listen on. An address that"
+        " other machines can reach needs --token.")  # fmt: skip
+@option("Network", "--port", type=click.IntRange(0, 65535), default=8737, show_default=True, help="Port to listen on; 0"
+        " for any free one.")  # fmt: skip
+@option("Network", "--token", envvar="RLAIF_FAST_TOKEN", show_envvar=True, help="Bearer token that requests must send."
+        " Prefer the environment variable: other users can see the command line.")  # fmt: skip
 @option("Network", "--timeout", type=click.FloatRange(min=0, min_open=True), default=300.0, show_default=True,
-        metavar="SECONDS", help="From a request to its answer.")  # fmt: skip
-@option("Network", "--queue", type=click.IntRange(min=1), default=4096, show_default=True, help="Pairs and responses"
-        " that may wait; 429 behind that.")  # fmt: skip
-@option("Network", "--max-body", type=click.IntRange(min=1), default=4, show_default=True, metavar="MB", help="Of a"
-        " request; 413 above that.")  # fmt: skip
+        metavar="SECONDS", help="Longest time from a request to its answer.")  # fmt: skip
+@option("Network", "--queue", type=click.IntRange(min=1), default=4096, show_default=True, help="Most pairs and"
+        " responses that may wait; more are answered with status 429.")  # fmt: skip
+@option("Network", "--max-body", type=click.IntRange(min=1), default=4, show_default=True, metavar="MB", help="Largest"
+        " request; a larger one is answered with status 413.")  # fmt: skip
 @threads_option
 @engine_option
 @nice_option
-@option("Speed", "--window", type=click.IntRange(min=1), default=32, show_default=True, help="Pairs of all requests"
-        " judged together; with fp32, those on one instruction share a forward pass.")  # fmt: skip
+@option("Speed", "--window", type=click.IntRange(min=1), default=32, show_default=True, help="Most waiting pairs, of"
+        " all requests, that are judged together. With fp32, pairs on one instruction in this window share a forward"
+        " pass.")  # fmt: skip
 @option("Other options", "-v", "--verbose", is_flag=True, help="Show how the runtime was set up.")
 def serve(
     bundle: str | None, templates: tuple[str, ...], host: str, port: int, token: str | None, timeout: float,
     queue: int, max_body: int, threads: int, engine: str, nice: int | None, window: int, verbose: bool,
 ) -> None:  # fmt: skip
-    """Serve a bundle over HTTP: judge, score and rank, rows in and rows out.
+    """Serve a bundle over HTTP: judge, score and rank.
 
-    POST /judge, /score and /rank take one row or a list, and answer with what the commands write. /get_reward has the
-    form of OpenRLHF's remote reward models. GET /health, /metrics (Prometheus) and /openapi.json. SIGTERM and Ctrl-C
-    answer what was accepted, then end.
+    POST /judge, /score and /rank take one row or a list of rows, and return the rows that the commands of these names
+    write. POST /get_reward follows OpenRLHF's remote reward models. There are GET /health, /metrics (Prometheus) and
+    /openapi.json. On SIGTERM or Ctrl-C the server answers the requests it has accepted, then stops.
     """
     from rlaif_fast.commands.default import bundle_folder_of
     from rlaif_fast.commands.extra import require

@@ -37,8 +37,8 @@ def report_on_suite(
             f"--suite takes pairs or verdicts, and {given[0]} holds verdicts: judge the others first"
         )
     if given and (bundles or template):
-        what = "-b" if bundles else "--template"
-        raise click.UsageError(f"{what} is of pairs, and {given[0]} holds verdicts; leave it out")
+        what, does = ("-b", "judges pairs") if bundles else ("--template", "is a prompt to judge pairs with")
+        raise click.UsageError(f"{what} {does}, and {given[0]} holds verdicts; leave it out")
     folders = [bundle_folder_of(bundle).resolve() for bundle in bundles]
     for number, folder in enumerate(folders):
         if folder in folders[:number]:

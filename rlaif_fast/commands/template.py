@@ -23,19 +23,22 @@ if TYPE_CHECKING:
 
 _PAIR = ("<the instruction>", "<the response shown first>", "<the response shown second>")
 _SAMPLE = ("<the instruction>", "<the response>")
-_MODEL = click.option("--model", help="As export takes it: its tokenizer is asked, and its chat template with --chat.")
+_MODEL = click.option(
+    "--model", help="MODEL, as `export` takes it, whose tokenizer (and with --chat its chat template) is used."
+)
 
 
 @click.group(cls=Group)
 def template() -> None:
-    """The prompts a judge can be made for: list them, show one, check a file of your own."""
+    """List the built-in prompt templates, show one, or check your own template file."""
 
 
 @template.command("list")
 def list_() -> None:
-    """The built-in templates and the first line of each; those that begin with score- rate a single response.
+    """List the built-in templates, each with its first line. Those named score-… rate a single response.
 
-    Behind them those for models that were trained to judge, with the models, and last the questions to safety models.
+    Then follow the templates for models that were trained to judge, with the models, and the questions for safety
+    models.
     """
     from rlaif_fast.prompts.built_in import BUILT_IN
     from rlaif_fast.prompts.guards import GUARDS
@@ -59,7 +62,7 @@ def list_() -> None:
 @_MODEL
 @CHAT
 def show(name: str, exemplars: str | None, shots: int | None, model: str | None, chat: str) -> None:
-    """Print the prompt of a template with marks where a row's texts go."""
+    """Print a template's prompt, with placeholders for a row's texts."""
     from rlaif_fast.prompts.judge_models import JUDGE_MODELS
 
     _chat_needs_model(chat, model)
@@ -87,7 +90,7 @@ def show(name: str, exemplars: str | None, shots: int | None, model: str | None,
 @_MODEL
 @CHAT
 def check(name: str, exemplars: str | None, shots: int | None, model: str | None, chat: str) -> None:
-    """Check a template: its file, and with --model its labels, its length and a pair's cost."""
+    """Check a template's file, and with --model its label tokens, its length in tokens and the cost per pair."""
     _chat_needs_model(chat, model)
     guard, score, read = guard_named(name, exemplars, shots), score_template(name, exemplars, shots, chat), None
     chosen: Askable
@@ -97,7 +100,7 @@ def check(name: str, exemplars: str | None, shots: int | None, model: str | None
         what, chosen = "a score template", score
     else:
         read, chosen = chosen_template(name, exemplars, shots)
-        what = f"a template, {counted(len(read.wording.exemplars), 'worked example')}"
+        what = f"a template, {counted(len(read.wording.exemplars), 'few-shot example')}"
     source = None if model is None else _source(model)
     fitted = None if source is None else _fitted(read, chosen, source, chat)
     echo(f"{name}: {what}, in bundles called {(fitted.template if fitted else chosen).name}")

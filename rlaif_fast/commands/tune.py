@@ -21,17 +21,18 @@ J = TypeVar("J", "Judge", "Rater")
 
 @click.command()
 @click.argument("bundle", required=False)
-@click.option("--max-delta", type=click.FloatRange(min=0, min_open=True), help="Allow a mean difference to PyTorch fp32"
-              " of this much in log-odds. [default: the bundle's own limit; a float32 bundle stays exact]")  # fmt: skip
+@click.option("--max-delta", type=click.FloatRange(min=0, min_open=True), help="Largest mean |difference in log-odds|"
+              " to PyTorch fp32 that an engine may have. [default: int8 bundles 0.03, or the limit set at export; fp32"
+              " bundles none, they stay exact]")  # fmt: skip
 @threads_option
 def tune(bundle: str | None, max_delta: float | None, threads: int) -> None:
-    """Find the fastest engine for BUNDLE on this machine that keeps its verdicts, once.
+    """Find the fastest faithful engine for BUNDLE on this machine, and remember it for --engine auto.
 
-    Each engine and variant that is installed and fits the machine judges the bundle's probe pairs: timed in turns with
-    onnxruntime, and its error to PyTorch measured. That takes seconds each, and what each needs to start. An int8
-    bundle may be judged by the float32 bundle of the same model, where that is there and faster on this machine. What
-    is chosen is what --engine auto, the default, takes from then on, through each of the bundle's prompts; without
-    BUNDLE it is the embedded default's.
+    Every engine that is installed and suits this machine judges the bundle's probe pairs. It is timed in turns with the
+    default engine, onnxruntime, and compared with PyTorch's answers. That takes a few seconds each, plus the time to
+    load. For an int8 bundle the engines are also tried on the model's fp32 bundle, if there is one. The choice holds
+    for all prompts of the bundle. BUNDLE is a folder or a name, as -b of the other commands takes it. [default: the
+    embedded default model's]
     """
     from rlaif_fast.bench.tuning import tune as try_all
     from rlaif_fast.commands.default import bundle_folder_of
@@ -144,14 +145,10 @@ def _say_missing(folder: Path) -> None:
 
 
 def _line(table: Tuned) -> str:
-    chosen = table.choice
-    rounding = [t.ratio for t in table.tried if t.precision != "fp32" and not t.refusal and t.ratio]
-    if chosen.precision == "fp32" and rounding and min(rounding) < (chosen.ratio or 0):
-        return f"chosen: {chosen.engine}, fp32: exact, and nearly as fast as int8 (rlaif-fast tune shows the table)"
-    if chosen.precision == "fp32" and all(t.refusal for t in table.tried if t.precision != "fp32"):
-        why = "" if table.tried[0].precision == "fp32" else ": nothing faster is faithful on this machine"
-        return f"chosen: {chosen.engine}, fp32{why} (rlaif-fast tune shows the table)"
-    return f"chosen: {chosen.engine} on the {chosen.precision} bundle (rlaif-fast tune shows the table)"
+    from rlaif_fast.bench.tuning import reason
+
+    why = reason(table)
+    return f"chosen: {table.choice.engine} on the {table.choice.precision} bundle{f': {why}' if why else ''}"
 
 
 def _print(table: Tuned) -> None:
@@ -164,7 +161,7 @@ def _print(table: Tuned) -> None:
         for number, one in enumerate(table.tried)
     ]
     console = stdout()
-    columns = ["bundle", "ms a pair", "of default", "mean error", "max error"]
+    columns = ["bundle", "ms a pair", "time / default", "mean error", "max error"]
     console.print(Table("engine", columns, rows).printed(), soft_wrap=True)
     for one in table.tried:
         if one.refusal:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from rlaif_fast.judging.judge import Judge
 
 calibration_option = option("Judging", "--calibration", type=click.Path(dir_okay=False, path_type=Path), help="Apply"
-                            " what `eval --fit` wrote for this bundle.")  # fmt: skip
+                            " the calibration that `eval --fit` wrote for this bundle.")  # fmt: skip
 
 
 def check_orders(given: Mapping[str, Any], orders: str) -> None:
@@ -24,7 +24,7 @@ def check_orders(given: Mapping[str, Any], orders: str) -> None:
     if given["only_consistent"] and orders != "both":
         raise click.UsageError("--only-consistent needs --orders both: one order cannot disagree")
     if given["exact"] and orders != "both":
-        raise click.UsageError("--exact takes --orders both: its bound is one of p1 averaged over both orders")
+        raise click.UsageError("--exact takes --orders both: its error bound holds for p1 averaged over both orders")
     if given["exact"] and given["engine"] not in ("auto", "onnxruntime"):
         raise click.UsageError("--exact needs an error bound, which was measured with onnxruntime: leave --engine out")
 
@@ -49,7 +49,7 @@ def opened_judge(
     by_rewards = fast.manifest.prompt.template
     if only_consistent and isinstance(by_rewards, RewardTemplate):
         raise click.UsageError(
-            f"--only-consistent is of two orders, {fast.manifest.name} is {by_rewards.called}: it reads no order"
+            f"--only-consistent compares two orders, and {fast.manifest.name} is {by_rewards.called}, which has none"
         )
     if not exact or fast.manifest.prompt.error_bound is None:
         return fast, None

@@ -10,7 +10,7 @@ def p_value(successes: int, trials: int, share: float) -> float:
     return float(bdtr(successes, trials, share))
 
 
-def upper_bound(successes: float, trials: int, error: float) -> float:
+def upper_bound(successes: float, trials: float, error: float) -> float:
     """Clopper and Pearson's one-sided bound: the share at which so few successes have probability ``error``.
 
     It is a quantile of a beta distribution.
@@ -20,7 +20,7 @@ def upper_bound(successes: float, trials: int, error: float) -> float:
     return 1.0 if successes >= trials else float(betaincinv(successes + 1, trials - successes, 1 - error))
 
 
-def interval(successes: float, trials: int, level: float = 0.95) -> list[float] | None:
+def interval(successes: float, trials: float, level: float = 0.95) -> list[float] | None:
     """Clopper and Pearson's two-sided interval of a share; None of no trials. Half a success counts for half."""
     if not trials:
         return None

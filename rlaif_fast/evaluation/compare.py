@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 import numpy as np
+import numpy.typing as npt
 
 from rlaif_fast.bundle.agreement import EDGES, MarginBin, correlation
 from rlaif_fast.errors import EvalError
 from rlaif_fast.evaluation.binomial import mcnemar
 from rlaif_fast.evaluation.comparison import TEXTS, Comparison, Direction, Example, Human, PairArrays, Side
-from rlaif_fast.evaluation.records import Bools, Floats, Record, by_order_of, log_odds_of
+from rlaif_fast.evaluation.records import Bools, Floats, Record, by_appearance, by_order_of, log_odds_of
 from rlaif_fast.evaluation.report import Labels
+from rlaif_fast.evaluation.share import interval_of
 from rlaif_fast.schemas.human_labels import Label, LeftOut, maker
 
 
@@ -46,10 +48,11 @@ def compare(
     said = [one.made_by for one in (*ours, *theirs)]
     made_by = maker(labels, said) if asked.any() else "people"
     people_0 = np.array([label == 0 for label in labels])
+    group = by_appearance([one.instruction for one in ours])[asked]
     return Comparison(
         command,
-        _side(names[0], a, first.keys() - second.keys(), first, ours, (picks_a == people_0)[asked]),
-        _side(names[1], b, second.keys() - first.keys(), second, theirs, (picks_b == people_0)[asked]),
+        _side(names[0], a, first.keys() - second.keys(), first, ours, (picks_a == people_0)[asked], group),
+        _side(names[1], b, second.keys() - first.keys(), second, theirs, (picks_b == people_0)[asked], group),
         pairs=len(keys), same_orders=same_orders, prompts=int((~np.isnan(odds_b - odds_a)).sum()),
         flips=int(flips.sum()), flip_share=float(flips.mean()),
         mean=float(error.mean()), p99=float(np.quantile(error, 0.99)), max=float(error.max()),
@@ -85,7 +88,7 @@ def _check_same(a: Record, b: Record, names: tuple[str, str]) -> None:
 
 def _side(
     name: str, rows: Sequence[Record], lacking: set[str], by_key: Mapping[str, Record], compared: Sequence[Record],
-    right: Bools,
+    right: Bools, group: npt.NDArray[np.int64],
 ) -> Side:  # fmt: skip
     orders = by_order_of(compared)
     both = ~np.isnan(orders).any(1)
@@ -95,7 +98,7 @@ def _side(
     return Side(
         name, len(rows), [one.id for key, one in by_key.items() if key in lacking], same,
         None if same is None else 1 - same, first / (len(orders) + int(both.sum())),
-        float(right.mean()) if len(right) else None,
+        float(right.mean()) if len(right) else None, interval_of(right, group),
     )  # fmt: skip
 
 

@@ -9,7 +9,7 @@ from typing import Any
 from rlaif_fast.bundle.agreement import MarginBin
 from rlaif_fast.errors import escaped
 from rlaif_fast.evaluation.report import Labels
-from rlaif_fast.reports.tables import Table, margin_text, number, percent
+from rlaif_fast.reports.tables import Table, margin_text, number, percent, with_span
 from rlaif_fast.schemas.human_labels import Label
 from rlaif_fast.wording import counted
 
@@ -30,6 +30,7 @@ class Side:
     consistency: float | None
     first_position_rate: float
     accuracy: float | None  # against the labels, where they are there
+    accuracy_interval: list[float] | None  # 95 %, as `eval` has it
 
 
 @dataclass(frozen=True)
@@ -152,9 +153,11 @@ class Comparison:
             [name, percent(getattr(self.a, key)), percent(getattr(self.b, key))]
             for name, key in (
                 ("same position in both orders", "same_position_rate"), ("consistent", "consistency"),
-                ("first position picked", "first_position_rate"), (self.labels.agreement, "accuracy"),
+                ("first position picked", "first_position_rate"),
             )
         ]  # fmt: skip
+        right = [with_span(side.accuracy, side.accuracy_interval) for side in (self.a, self.b)]
+        sides.append([self.labels.agreement, *right])
         margins = [
             [margin_text(bin_.low, bin_.high), str(bin_.pairs), str(bin_.flips),
              percent(bin_.flips / bin_.pairs if bin_.pairs else None)]

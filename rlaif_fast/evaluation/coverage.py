@@ -11,8 +11,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from rlaif_fast.evaluation.binomial import interval, p_value, upper_bound
+from rlaif_fast.evaluation.binomial import p_value, upper_bound
 from rlaif_fast.evaluation.records import Bools, Floats, Sample
+from rlaif_fast.evaluation.share import interval_of
 
 LEVELS = 20  # 5 %, 10 %, …, 100 % of the pairs
 STARTS = (2, 5, 10, 15)  # of these, where a sequence of tests begins
@@ -28,7 +29,7 @@ class Point:
     pairs: int
     coverage: float
     accuracy: float
-    interval: list[float] | None  # exact binomial, pairs taken as independent
+    interval: list[float] | None  # of the accuracy
 
 
 @dataclass(frozen=True)
@@ -49,8 +50,8 @@ def coverage(sample: Sample) -> list[Point]:
     points = []
     for threshold in thresholds(margin):
         kept = margin >= threshold
-        pairs, good = int(kept.sum()), int(right[kept].sum())
-        points.append(Point(float(threshold), pairs, pairs / len(margin), good / pairs, interval(good, pairs)))
+        pairs, span = int(kept.sum()), interval_of(right[kept], sample.group[kept])
+        points.append(Point(float(threshold), pairs, pairs / len(margin), float(right[kept].mean()), span))
     return points
 
 

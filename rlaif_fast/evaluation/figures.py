@@ -7,7 +7,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from rlaif_fast.evaluation import binomial, bootstrap, metrics
+from rlaif_fast.evaluation import bootstrap, metrics, share
 from rlaif_fast.evaluation.records import Bools, Sample
 
 
@@ -54,7 +54,7 @@ class Bin:
     pairs: int
     confidence: float | None  # mean of max(p1, p2)
     accuracy: float | None
-    interval: list[float] | None  # exact binomial
+    interval: list[float] | None  # of the accuracy
 
 
 def figures_of(sample: Sample) -> Figures:
@@ -70,14 +70,17 @@ def figures_of(sample: Sample) -> Figures:
 
 
 def _figure(name: str, value: float, span: list[float] | None, sample: Sample) -> Figure:
-    """A figure with an interval that is possible.
+    """A figure with an interval that is possible: a share's by the rule of shares, another's none if it is a point."""
+    if name in metrics.SHARES:
+        return Figure(value, share.interval(value, _instructions(name, sample), span))
+    return Figure(value, span if span is not None and span[0] < span[1] else None)
 
-    Where all resamples give the same figure the bootstrap knows nothing of what else could be: a share gets the exact
-    binomial interval of as many trials as there are instructions, and another figure none.
-    """
-    if span is None or span[0] < span[1]:
-        return Figure(value, span)
-    return Figure(value, binomial.interval(value * sample.groups, sample.groups) if name in metrics.SHARES else None)
+
+def _instructions(name: str, sample: Sample) -> int:
+    """How many instructions a share is of."""
+    if name not in metrics.OF_BOTH_ORDERS:
+        return sample.groups
+    return len(np.unique(sample.group[~np.isnan(sample.by_order).any(1)]))
 
 
 def margin_bins(sample: Sample) -> list[Bin]:
@@ -94,6 +97,7 @@ def confidence_bins(sample: Sample) -> list[Bin]:
 
 
 def _bin(sample: Sample, inside: Bools, low: float, high: float) -> Bin:
-    pairs, right = int(inside.sum()), int(sample.right[inside].sum())
+    pairs, right = int(inside.sum()), sample.right[inside]
     confidence = float(sample.confidence[inside].mean()) if pairs else None
-    return Bin(low, high, pairs, confidence, right / pairs if pairs else None, binomial.interval(right, pairs))
+    accuracy = float(right.mean()) if pairs else None
+    return Bin(low, high, pairs, confidence, accuracy, share.interval_of(right, sample.group[inside]))

@@ -45,7 +45,7 @@ def _tile(what: str, of: Figure, form: Callable[[float | None], str] = percent) 
 def _figures(report: Report, sample: Sample) -> Iterator[str]:
     yield figure(
         "Reliability diagram", reliability_plot(report.reliability),
-        "Accuracy by confidence, with exact 95 % intervals; the numbers above are the pairs in each bin. On the dashed"
+        "Accuracy by confidence, with 95 % intervals; the numbers above are the pairs in each bin. On the dashed"
         " diagonal p1 can be read as a probability; below it the judge is overconfident.",
     )  # fmt: skip
     yield figure(
@@ -61,7 +61,7 @@ def _figures(report: Report, sample: Sample) -> Iterator[str]:
         )  # fmt: skip
     longer = report.figures.baselines.longer.value
     yield figure(
-        "Accuracy by coverage", coverage_plot(sample, longer, report.decided_within),
-        "Accuracy on the pairs with the largest margins |p1 - p2|, by the share of pairs that is kept; with the exact"
-        " 95 % interval of each point by itself.",
+        "Accuracy by coverage", coverage_plot(sample, longer, report.coverage, report.decided_within),
+        "Accuracy on the pairs with the largest margins |p1 - p2|, by the share of pairs that is kept; with the 95 %"
+        " interval of each point by itself.",
     )  # fmt: skip

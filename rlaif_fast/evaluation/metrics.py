@@ -14,6 +14,7 @@ FIGURES = (
     "longer", "first", "over_longer",
 )  # fmt: skip
 SHARES = {"accuracy", "same_position_rate", "consistency", "first_position_rate", "longer", "first"}  # of those
+OF_BOTH_ORDERS = {"same_position_rate", "consistency"}  # of those, shares of the pairs judged in both orders
 _PLAIN = 12  # columns of :func:`terms` before those of the bins
 _TINY = 2.0**-53
 

@@ -8,10 +8,10 @@ from collections.abc import Sequence
 import numpy as np
 from matplotlib.ticker import PercentFormatter
 
-from rlaif_fast.evaluation.binomial import interval
-from rlaif_fast.evaluation.coverage import Decided
+from rlaif_fast.evaluation.coverage import Decided, Point
 from rlaif_fast.evaluation.figures import Bin
 from rlaif_fast.evaluation.records import Sample
+from rlaif_fast.evaluation.share import interval_of
 from rlaif_fast.reports.plots import EDGE, MUTED, ONE, TWO, Plot, distributions, plot, scatter, square
 from rlaif_fast.reports.tables import percent
 from rlaif_fast.wording import counted
@@ -72,22 +72,26 @@ def orders_plot(figure: Plot, sample: Sample) -> None:
 
 
 @plot("Accuracy by coverage", height=330)
-def coverage_plot(figure: Plot, sample: Sample, longer: float | None, decided: Sequence[Decided]) -> None:
-    """Accuracy on the pairs of the largest margins, with exact binomial intervals: a band, or a line each for a few."""
+def coverage_plot(
+    figure: Plot, sample: Sample, longer: float | None, points: Sequence[Point], decided: Sequence[Decided]
+) -> None:
+    """Accuracy on the pairs of the largest margins, with intervals: a band through ``points``, or lines for a few."""
     order = np.argsort(-sample.margin, kind="stable")
     right = np.cumsum(sample.right[order])
     margin = sample.margin[order]
     last = np.flatnonzero(np.append(margin[1:] != margin[:-1], True)) + 1  # of each margin
     counts = np.unique(last[np.linspace(0, len(last) - 1, min(len(last), _POINTS)).round().astype(int)])
-    spans = np.array([interval(int(right[k - 1]), int(k)) for k in counts])
     axes = figure.subplots()
     x, y = counts / len(sample), right[counts - 1] / counts
     if len(counts) <= _FEW:
+        spans = np.array([interval_of(sample.right[order[:k]], sample.group[order[:k]]) for k in counts])
         figure.name(axes.vlines(x, *spans.T, color=ONE, linewidth=1.5), "reach")
         titles = [f"{counted(int(k), 'pair')}: right {percent(share)}" for k, share in zip(counts, y, strict=True)]
         figure.dots(axes, x, y, titles)
     else:
-        figure.name(axes.fill_between(x, *spans.T, color=ONE, alpha=0.15, linewidth=0), "band")
+        spans = np.array([one.interval for one in points])
+        reached = [one.coverage for one in points]
+        figure.name(axes.fill_between(reached, *spans.T, color=ONE, alpha=0.15, linewidth=0), "band")
         (curve,) = axes.plot(x, y, color=ONE, linewidth=2)
         figure.name(curve, "curve")
     if longer is not None:

@@ -8,12 +8,12 @@ from typing import Any
 
 import numpy as np
 
-from rlaif_fast.evaluation import bootstrap
 from rlaif_fast.evaluation.calibration import Calibration
 from rlaif_fast.evaluation.coverage import DISAGREEMENTS, ERROR, Decided, Point, coverage, decided
 from rlaif_fast.evaluation.figures import Bin, Figure, Figures, confidence_bins, figures_of, margin_bins
 from rlaif_fast.evaluation.records import Sample
 from rlaif_fast.evaluation.report_tables import tables_of
+from rlaif_fast.evaluation.share import METHOD, SAID
 from rlaif_fast.reports.markdown import markdown
 from rlaif_fast.reports.tables import Table
 from rlaif_fast.schemas.human_labels import LeftOut, Maker, labels_of, whose
@@ -111,7 +111,7 @@ class Report:
         left_out = self.labels.left_out
         return (
             f"{counted(self.figures.pairs, 'pair')}, {counted(self.figures.groups, 'instruction')};"
-            f" {left_out}{'; ' if left_out else ''}95 % intervals by {bootstrap.RESAMPLES:,} resamples of instructions"
+            f" {left_out}{'; ' if left_out else ''}{SAID}"
         )
 
     def tables(self) -> list[Table]:
@@ -135,7 +135,7 @@ def evaluate(
         figures = replace(figures, first_position_rate=Figure(None, None))
     tasks = dict.fromkeys(task for task in sample.task if task is not None)
     return Report(
-        source, command, judge, _method(), figures,
+        source, command, judge, METHOD | {"decided_error": ERROR}, figures,
         by_margin=margin_bins(sample),
         reliability=confidence_bins(sample),
         coverage=coverage(sample),
@@ -143,7 +143,7 @@ def evaluate(
         by_task={task: figures_of(sample.where(np.array([t == task for t in sample.task]))) for task in tasks},
         fit=fit,
         labels=Labels(sample.made_by, left_out.ties, left_out.gaps),
-        warnings=_warnings(sample, figures, fit, in_orders),
+        warnings=_warnings(sample, figures, fit, in_orders, judge is not None),
         pairs=PairArrays(
             list(sample.id), sample.group.tolist(), list(sample.task), np.where(sample.human_0, 0, 1).tolist(),
             sample.p1.tolist(), [[p for p in row if p == p] for row in sample.by_order.tolist()],
@@ -152,14 +152,18 @@ def evaluate(
     )  # fmt: skip
 
 
-def _method() -> dict[str, Any]:
-    return {
-        "interval": "cluster bootstrap by instruction, percentiles", "level": bootstrap.LEVEL,
-        "resamples": bootstrap.RESAMPLES, "seed": bootstrap.SEED, "decided_error": ERROR,
-    }  # fmt: skip
+def _one_order(sample: Sample, named: bool) -> str:
+    single = int(np.isnan(sample.by_order).any(1).sum())
+    pairs = "all pairs" if single == len(sample) else f"{single} of {len(sample)} pairs"
+    if named:
+        return f"{pairs} were judged in one order only, so position bias is part of their labels"
+    return (
+        f"{pairs} have one value in p1_by_order, and the rows do not say why: judged in one order, position bias is"
+        " part of their labels; judged by a reward model, there is none. Give -b BUNDLE, the one that judged them"
+    )
 
 
-def _warnings(sample: Sample, figures: Figures, fit: Fit | None, in_orders: bool) -> list[str]:
+def _warnings(sample: Sample, figures: Figures, fit: Fit | None, in_orders: bool, named: bool) -> list[str]:
     found = []
     if len(sample) < _FEW:
         few = f"{counted(len(sample), 'pair')} {'is' if len(sample) == 1 else 'are'} few"
@@ -171,10 +175,7 @@ def _warnings(sample: Sample, figures: Figures, fit: Fit | None, in_orders: bool
             " kappa and the baseline of always response_0 say nothing"
         )
     if in_orders and np.isnan(sample.by_order).any():
-        found.append(
-            "some pairs were judged in one order only: position bias is part of their labels (not of those of a reward"
-            " model, which -b names)"
-        )
+        found.append(_one_order(sample, named))
     rate = figures.same_position_rate.value
     if rate is not None and rate > 0.5:
         found.append(f"in {100 * rate:.0f} % of the pairs both orders pick the same position: mostly position bias")

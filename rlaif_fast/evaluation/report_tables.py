@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from rlaif_fast.evaluation.coverage import Decided, Point
 from rlaif_fast.evaluation.figures import Bin, Figure, Figures
-from rlaif_fast.reports.tables import INTERVAL, Table, margin_text, number, percent, span_text
+from rlaif_fast.reports.tables import INTERVAL, Table, margin_text, number, percent, span_text, with_span
 
 if TYPE_CHECKING:
     from rlaif_fast.evaluation.report import Fit, Report
@@ -74,17 +74,17 @@ def _decided_table(found: Sequence[Decided]) -> Table:
 
 
 def _fit_table(fit: Fit) -> Table:
-    of = fit.calibration
+    found = fit.calibration
     pairs = (
-        ("accuracy", "accuracy", percent), ("same position in both orders", "same_position_rate", percent),
+        ("same position in both orders", "same_position_rate", percent),
         ("expected calibration error", "ece", number), ("Brier score", "brier", number),
         ("log loss", "log_loss", number),
     )  # fmt: skip
-    rows = [
-        [name, form(getattr(fit.before, key).value), form(getattr(fit.after, key).value)] for name, key, form in pairs
-    ]
+    sides = fit.before, fit.after
+    rows = [["accuracy", *(with_span(of.accuracy.value, of.accuracy.interval) for of in sides)]]
+    rows += [[name, *(form(getattr(of, key).value) for of in sides)] for name, key, form in pairs]
     rows.append([f"fitted on {fit.pairs} pairs, tested on", str(fit.before.pairs), str(fit.after.pairs)])
-    title = f"calibration: temperature {1 / of.a:.4g}, position offset {of.b:+.4g}"
+    title = f"calibration: temperature {1 / found.a:.4g}, position offset {found.b:+.4g}"
     return Table(title, ["before", "after"], rows)
 
 

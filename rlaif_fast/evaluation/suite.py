@@ -9,12 +9,12 @@ from typing import Any
 
 import numpy as np
 
-from rlaif_fast.evaluation import bootstrap, metrics
+from rlaif_fast.evaluation import bootstrap, metrics, share
 from rlaif_fast.evaluation.figures import Figure, Figures, figures_of
-from rlaif_fast.evaluation.records import Floats, Record, sample_of
+from rlaif_fast.evaluation.records import Bools, Floats, Record, sample_of
 from rlaif_fast.evaluation.report import Labels
 from rlaif_fast.reports.markdown import markdown
-from rlaif_fast.reports.tables import INTERVAL, Table, number, percent, span_text
+from rlaif_fast.reports.tables import INTERVAL, Table, number, percent, short_span
 from rlaif_fast.schemas.human_labels import LeftOut
 from rlaif_fast.wording import counted
 
@@ -75,11 +75,8 @@ class SuiteReport:
 
     def to_json(self) -> str:
         files = [asdict(entry) for entry in self.entries]
-        method = {
-            "interval": "cluster bootstrap by instruction, percentiles", "level": bootstrap.LEVEL,
-            "resamples": bootstrap.RESAMPLES, "seed": bootstrap.SEED,
-            "overall": {"pairs": "every pair counts the same", "files": "every file counts the same"},
-        }  # fmt: skip
+        overall = {"pairs": "every pair counts the same", "files": "every file counts the same"}
+        method = share.METHOD | {"overall": overall}
         raw = {"schema": SCHEMA, "suite": self.name, "command": self.command, "method": method, "judges": self.judges,
                "files": files, "overall": [asdict(one) for one in self.overall]}  # fmt: skip
         return json.dumps(raw, allow_nan=False) + "\n"
@@ -102,8 +99,8 @@ class SuiteReport:
         of = self.overall[0].pairs
         return (
             f"{counted(len(first), 'file')}, {counted(of.pairs, 'pair')}, {counted(of.groups, 'instruction')}{more};"
-            f" 95 % intervals by {bootstrap.RESAMPLES:,} resamples of instructions, over all files together. All pairs:"
-            " every pair counts the same; mean of files: every file counts the same"
+            f" {share.SAID}. All pairs: every pair counts the same; mean of files: every file counts the same;"
+            " instructions are resampled over all files together"
         )
 
     @property
@@ -130,15 +127,18 @@ class SuiteReport:
 
     def tables(self) -> list[Table]:
         """What people read: the same on the terminal, in Markdown and in HTML."""
-        several = len(self.overall) > 1
         columns = ["pairs", "accuracy", INTERVAL, "pick the longer", "same position", "ECE"]
-        rows = [
-            _row(entry.file, entry.judge, several, entry.figures.pairs, _of(entry.figures)) for entry in self.entries
-        ]
+        rows = [_row(entry.file, entry.judge, entry.figures.pairs, _of(entry.figures)) for entry in self.entries]
         for one in self.overall:
-            rows.append(_row(_ALL, one.judge, several, one.pairs.pairs, _of(one.pairs)))
-            rows.append(_row(_MEAN, one.judge, several, one.pairs.pairs, one.files))
-        return [Table("file", ["judge", *columns] if several else columns, rows)]
+            rows.append(_row(_ALL, one.judge, one.pairs.pairs, _of(one.pairs)))
+            rows.append(_row(_MEAN, one.judge, one.pairs.pairs, one.files))
+        if len(self.overall) == 1:
+            return [Table("file", columns, [[name, *cells] for name, _, *cells in rows])]
+        numbers = {one.judge or "-": str(number) for number, one in enumerate(self.overall, 1)}  # names are long
+        return [
+            Table("judge", ["number"], [list(named) for named in numbers.items()]),
+            Table("file", ["judge", *columns], [[name, numbers[judge], *cells] for name, judge, *cells in rows]),
+        ]
 
 
 def evaluate_suite(
@@ -176,17 +176,30 @@ def _overall(files: Sequence[Verdicts]) -> Overall:
         found = metrics.figures(sums.reshape(*sums.shape[:-1], len(files), -1))
         return {name: values.mean(-1) for name, values in found.items()}
 
+    def in_each(pairs: Bools) -> list[int]:
+        return [len(np.unique(sample.group[pairs & (file_of == number)])) for number in range(len(files))]
+
     values, spans = means(terms.sum(0)), bootstrap.intervals(terms, sample.group, means)
+    both = np.asarray(~np.isnan(sample.by_order).any(1))
+    sizes = {name: in_each(both if name in metrics.OF_BOTH_ORDERS else np.ones_like(both)) for name in metrics.SHARES}
     return Overall(
         files[0].judge, _figures(records, files[0].in_orders),
-        {name: _mean(float(values[name]), spans[name]) for name in metrics.FIGURES},
+        {name: _mean(float(values[name]), spans[name], sizes.get(name), sample.groups) for name in metrics.FIGURES},
     )  # fmt: skip
 
 
-def _mean(value: float, span: list[float] | None) -> Figure:
-    """A figure; without an interval where all resamples give the same one, which does not tell what else could be."""
+def _mean(value: float, span: list[float] | None, sizes: Sequence[int] | None, distinct: int) -> Figure:
+    """A mean of files.
+
+    Args:
+        sizes: of a share, the instructions of each file. Its mean over files that share none varies as much as a share
+            of F² / sum(1 / size) instructions.
+        distinct: instructions of all files, which may share some.
+    """
     if np.isnan(value):
         return Figure(None, None)
+    if sizes is not None:
+        return Figure(value, share.interval(value, min(distinct, len(sizes) ** 2 / sum(1 / n for n in sizes)), span))
     return Figure(value, span if span is not None and span[0] < span[1] else None)
 
 
@@ -197,9 +210,9 @@ def _of(figures: Figures) -> dict[str, Figure]:
     }  # fmt: skip
 
 
-def _row(name: str, judge: str | None, several: bool, pairs: int, of: dict[str, Figure]) -> list[str]:
+def _row(name: str, judge: str | None, pairs: int, of: dict[str, Figure]) -> list[str]:
     accuracy = of["accuracy"]
     return [
-        name, *([judge or "-"] if several else []), str(pairs), percent(accuracy.value), span_text(accuracy.interval),
+        name, judge or "-", str(pairs), percent(accuracy.value), short_span(accuracy.interval, percent) or "-",
         percent(of["longer"].value), percent(of["same_position_rate"].value), number(of["ece"].value),
     ]  # fmt: skip

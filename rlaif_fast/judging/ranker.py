@@ -87,7 +87,9 @@ class Ranker:
         if self.exact is None:
             return (ranking_by(self.judge, row, orders, self.calibration) for row in islice(many, done, None))
         if orders != "both":
-            raise ArgumentError(f"orders: {orders!r} is not for an ExactJudge, whose bound is one of both orders' mean")
+            raise ArgumentError(
+                f"orders: {orders!r} is not for an ExactJudge, whose error bound holds for both orders' mean"
+            )
         return self.exact.rank_many(many, done=done)
 
     def check(self, candidates: Candidates, orders: Orders = "both") -> None:

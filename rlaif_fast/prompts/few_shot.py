@@ -1,4 +1,4 @@
-"""Worked examples for a template's head, from rows whose answer is known."""
+"""Few-shot examples for a template's head, from rows whose answer is known."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def _label(pair: Pair) -> Label:
 
 
 def worked(pairs: Sequence[Pair]) -> tuple[Exemplar, ...]:
-    """The pairs as worked examples, each in the order that makes the first and the second label right in turn.
+    """The pairs as few-shot examples, each in the order that makes the first and the second label right in turn.
 
     Small models answer the label they saw more often, or last: an unbalanced head would decide for them.
     Raises PairError for a pair without a label, or whose ``rationale`` is no text.
@@ -70,7 +70,7 @@ def balance_line(wording: Wording, source: str, left_out: LeftOut | None = None)
     rights = [wording.labels[exemplar.right] for exemplar in wording.exemplars]
     more = f" ({left_out})" if left_out and str(left_out) else ""
     return (
-        f"{counted(len(rights), 'worked example')} from {source}{more}: shown so that the right answers are"
+        f"{counted(len(rights), 'few-shot example')} from {source}{more}: shown so that the right answers are"
         f" {', '.join(rights)}; do not judge these rows with this bundle"
     )
 

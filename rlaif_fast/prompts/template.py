@@ -140,7 +140,7 @@ def written(prompt: Prompt, part: re.Pattern[str] = _PART) -> str:
 
 @dataclass(frozen=True)
 class Exemplar:
-    """A worked example: a pair in the order it is shown, and which of its responses is right."""
+    """A few-shot example: a pair in the order it is shown, and which of its responses is right."""
 
     instruction: str
     first: str
@@ -151,11 +151,11 @@ class Exemplar:
 
 @dataclass(frozen=True)
 class Wording:
-    """A template as its author writes it: preamble, worked examples, sample, ending (arXiv 2309.00267, section 2.1).
+    """A template as its author writes it: preamble, few-shot examples, sample, ending (arXiv 2309.00267, section 2.1).
 
     Attributes:
         head: text before everything else, without places.
-        body: the sample, with the three places; worked examples are written in it too.
+        body: the sample, with the three places; few-shot examples are written in it too.
         ending: what the label follows.
         reply: see :class:`Template`.
     """

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from textwrap import wrap
 from typing import TYPE_CHECKING, NamedTuple
 
 from rlaif_fast.reports.terminal import cell
@@ -13,6 +14,9 @@ if TYPE_CHECKING:
 
 
 INTERVAL = "95 % interval"  # the column behind that of a value
+_GAP = 2  # characters between columns on a terminal
+_HEADING = 8  # characters of a line of a heading that is wrapped, at least
+_NAME = 6  # characters of a row's name that are left to it at least
 
 
 class Table(NamedTuple):
@@ -27,14 +31,25 @@ class Table(NamedTuple):
         rule = ["---", *["---:"] * len(self.columns)]
         return [_row([self.title, *self.columns]), _row(rule), *map(_row, self.rows), ""]
 
-    def printed(self) -> Printed:
-        """For a terminal."""
+    def printed(self, width: int | None = None) -> Printed:
+        """For a terminal. Where ``width`` is too small, headings and names go over several lines, and no figure does.
+
+        Args:
+            width: characters of a line.
+        """
         from rich.table import Table as Printed
 
-        printed = Printed(box=None, pad_edge=False, padding=(0, 2, 0, 0))
-        printed.add_column(self.title)
-        for column in self.columns:
-            printed.add_column(column, justify="right")
+        widths = [max(map(len, cells)) for cells in zip(*self.rows, strict=True)] or [0] * (1 + len(self.columns))
+        fits = (
+            width is None or sum(map(max, widths, map(len, (self.title, *self.columns)))) + _GAP * len(widths) <= width
+        )
+        title, *columns = [self.title, *self.columns] if fits else _wrapped([self.title, *self.columns], widths)
+        needed = [max(cell, *map(len, heading.split("\n"))) for cell, heading in zip(widths[1:], columns, strict=True)]
+        room = (width or 0) - sum(needed) - _GAP * len(widths)
+        printed = Printed(box=None, pad_edge=False, padding=(0, _GAP, 0, 0))
+        printed.add_column(title, overflow="fold")
+        for column in columns:
+            printed.add_column(column, justify="right", no_wrap=not fits and room >= _NAME)
         for row in self.rows:
             printed.add_row(*map(cell, row))
         return printed
@@ -48,11 +63,21 @@ def print_tables(title: str, tables: Iterable[Table], warnings: Iterable[str], w
     console.print(cell(title), style="bold")
     for table in tables:
         console.print()
-        console.print(table.printed())
+        console.print(table.printed(console.width))
     console.print()
     for warning in warnings:
         console.print(f"warning: {cell(warning)}", style="yellow")
     console.print(cell(where), style="dim")
+
+
+def _wrapped(headings: Sequence[str], widths: Sequence[int]) -> list[str]:
+    """Headings over several lines, each as narrow as its column, all ending on the same line."""
+    lines = [
+        wrap(heading, max(width, _HEADING, *map(len, heading.split())))
+        for heading, width in zip(headings, widths, strict=True)
+    ]
+    most = max(map(len, lines))
+    return ["\n".join([""] * (most - len(one)) + one) for one in lines]
 
 
 def listing(rows: Iterable[Sequence[str | Text]]) -> Printed:
@@ -106,6 +131,14 @@ def number(value: float | None) -> str:
 def span_text(interval: list[float] | None, form: Callable[[float], str] = percent) -> str:
     """An interval; ``form`` writes one of its ends."""
     return "-" if interval is None else " to ".join(map(form, interval))
+
+
+def with_span(value: float | None, interval: list[float] | None, signed: bool = False) -> str:
+    """A share and its interval in one cell."""
+    if value is None:
+        return "-"
+    span = "-" if interval is None else " to ".join(f"{100 * end:{'+' * signed}.1f}" for end in interval)
+    return f"{percent(value, signed)} ({span})"
 
 
 def short_span(interval: list[float] | None, form: Callable[[float], str]) -> str:

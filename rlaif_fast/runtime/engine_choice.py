@@ -23,7 +23,7 @@ class Tried:
     engine: str
     folder: str  # the bundle's, absolute
     precision: str
-    ms: float | None  # a probe pair, median; None where it was not timed
+    ms: float | None  # a probe pair: the default's median times the ratio; None where it was not timed
     ratio: float | None  # its time over the default's, measured in turns
     mean: float | None  # |difference to PyTorch fp32| on the probes, log-odds
     max: float | None

@@ -12,7 +12,7 @@ import numpy as np
 from rlaif_fast.evaluation import bootstrap
 from rlaif_fast.evaluation.figures import Figure, figures_of
 from rlaif_fast.evaluation.report import Labels
-from rlaif_fast.reports.tables import INTERVAL, Table, number, percent
+from rlaif_fast.reports.tables import INTERVAL, Table, number, percent, with_span
 from rlaif_fast.selection.comparison import LEVEL
 from rlaif_fast.selection.decision import Tested, Tried
 from rlaif_fast.wording import counted
@@ -202,10 +202,7 @@ def _accuracy(sample: Any) -> float:
 
 
 def _with_span(figure: Figure, signed: bool = False) -> str:
-    if figure.value is None:
-        return "-"
-    span = "-" if figure.interval is None else " to ".join(f"{100 * end:{'+' * signed}.1f}" for end in figure.interval)
-    return f"{percent(figure.value, signed)} ({span})"
+    return with_span(figure.value, figure.interval, signed)
 
 
 def _span(interval: list[float] | None, *, signed: bool = False) -> str:

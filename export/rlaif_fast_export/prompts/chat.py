@@ -1,6 +1,6 @@
 """A model's own chat template, frozen: what it writes around a user's message becomes part of the prompt's text.
 
-The judge's whole prompt, worked examples and ending included, is one message of the user; the answer, of which
+The judge's whole prompt, few-shot examples and ending included, is one message of the user; the answer, of which
 the first token is judged, is the assistant's. Templates that can think aloud are asked not to: there is one token to
 answer with, and behind an opened thought it would be the thought's first, no label.
 """
@@ -66,7 +66,7 @@ def freeze(template: Template, tokenizer: Any, model: str) -> Template:
     if template.head.controls or template.render("", "", "").controls:
         raise ExportError(f"template {template.name}: names control tokens itself, it cannot be put into a chat")
     names = control_names(tokenizer)
-    # Held to transformers without the names a worked example may spell out: it would read them as control tokens.
+    # Held to transformers without the names a few-shot example may spell out: it would read them as control tokens.
     innocent = replace(template, text=names.sub("-", template.text), reply="")
     switch = _not_thinking(innocent, tokenizer, model)
     _check(innocent, _put_into_chat(innocent, tokenizer, names, model, switch), tokenizer, model, switch)
