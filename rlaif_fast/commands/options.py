@@ -36,11 +36,23 @@ long_option = option("Prompt", "--on-long", type=click.Choice(["error", "truncat
                      " instruction.")  # fmt: skip
 threads_option = option("Speed", "--threads", type=click.IntRange(min=0), default=0,
                         help="[default: the usable physical cores]")  # fmt: skip
+
+
+def _engine(_: click.Context, __: click.Parameter, name: str) -> str:
+    """``name``, if there is such an engine: said before a bundle is made or loaded. Raises JudgeError."""
+    if name != "auto":
+        from rlaif_fast.runtime.engines import variant
+
+        variant(name)
+    return name
+
+
 engine_option = option("Speed", "--engine", default="auto", envvar="RLAIF_FAST_ENGINE", metavar="NAME",
-                       help="The engine (docs/engines.md), or auto: the fastest that keeps the verdicts, see"
-                       " `tune`. [default: auto]")  # fmt: skip
+                       callback=_engine, help="The engine (docs/engines.md), or auto: the fastest that keeps the"
+                       " verdicts, see `tune`. [default: auto]")  # fmt: skip
 nice_option = option("Speed", "--nice", type=click.IntRange(0, 19), help="Process priority: 0 normal, 19 lowest."
                      f" [default: {_POLITE} on a machine in use, else 0]")  # fmt: skip
+limit_option = option("Input", "--limit", type=click.IntRange(min=1), help="Take the first N rows only.")
 _COLUMNS = (
     option("Input", "--split", help="Split of a data set that holds several: train, test, …"),
     option("Input", "--config", metavar="NAME", help="Configuration of a data set of the hub that holds several."),
@@ -52,7 +64,7 @@ _COLUMNS = (
 _READING = (
     kind_option,
     *_COLUMNS,
-    option("Input", "--limit", type=click.IntRange(min=0), help="Take the first N rows only."),
+    limit_option,
     option("Input", "--on-error", type=click.Choice(["stop", "skip"]), default="stop", show_default=True,
            help="A bad row: stop before judging begins, or set it aside in OUTPUT.errors.jsonl."),
     long_option,
