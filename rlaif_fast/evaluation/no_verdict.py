@@ -15,7 +15,7 @@ def no_verdict(row: Mapping[str, Any], missing: str) -> str:
     """What is said of a row that lacks a field of a verdict."""
     if is_judged(row):
         return f"written with --to trl, which leaves p1 out; {_GIVE} without --to"
-    if "p1" not in row:
+    if "p1" not in row and "p1_by_order" not in row:
         for command, own in (("rank", ("ranking", "strengths")), ("score", ("response", "score"))):
             if all(name in row for name in own):
                 return f"written by `rlaif-fast {command}`; {_GIVE}"
