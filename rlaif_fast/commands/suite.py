@@ -40,8 +40,8 @@ def report_on_suite(
     if given and (bundles or template):
         what = "-b" if bundles else "--template"
         raise click.UsageError(f"{what} is of pairs, and {given[0]} holds verdicts; leave it out")
-    for bundle in bundles:  # all of them, before the first judges
-        require_bundle(bundle, template, Judge.kinds)
+    for wanted in bundles:  # all of them, before the first judges
+        require_bundle(wanted, template, Judge.kinds)
     folders = [bundle_folder_of(bundle).resolve() for bundle in bundles]
     for number, folder in enumerate(folders):
         if folder in folders[:number]:
