@@ -325,7 +325,7 @@ def test_what_cannot_be_measured_is_said_before_anything_is(
 
     empty = tmp_path / "empty.jsonl"
     empty.write_text("\n")
-    assert "there are no pairs" in refused(str(empty))
+    assert refused(str(empty)) == f"{empty}: no rows; give pairs to measure"
     assert "no does not exist, make it" in refused(str(EXAMPLES), "--json", str(tmp_path / "no" / "x.json"))
     assert "no folder, no .gguf file" in refused(str(EXAMPLES), "--reference", "no such model")
     monkeypatch.setitem(sys.modules, "rlaif_fast_export.sources.source", None)

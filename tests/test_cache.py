@@ -53,8 +53,12 @@ def test_removal_asks_and_follows_no_link(held: Path, rlaif_fast: Cli) -> None:
     before = sorted(held.rglob("*"))
     for answer in (b"", b"n\n"):
         refused = rlaif_fast("cache", "remove", "mine", home=held, stdin=answer)
-        said = "error: nothing was removed: nobody said yes; --yes removes without asking"
-        assert refused.status == 2 and said in refused.err
+        asked, said = refused.err.splitlines()
+        assert refused.status == 2 and asked.startswith("remove mine (") and asked.endswith(" [y/N]: ")
+        assert said == (
+            "error: nothing was removed: nobody said yes; --yes removes without asking (see rlaif-fast cache remove"
+            " --help)"
+        )
         assert sorted(held.rglob("*")) == before
     assert rlaif_fast("cache", "remove", "mine", home=held, stdin=b"y\n").status == 0
     assert not (held / "bundles/mine").exists()
@@ -74,6 +78,16 @@ def test_only_what_is_listed_can_be_removed(held: Path, rlaif_fast: Cli, name: s
     assert sorted(held.rglob("*")) == before
     assert rlaif_fast("cache", "remove", "--yes", home=held).status == 2
     assert rlaif_fast("cache", "remove", "mine", "--all", "--yes", home=held).status == 2
+
+
+def test_a_name_that_is_near_is_suggested(held: Path, rlaif_fast: Cli) -> None:
+    for name, said in (
+        ("Mine", "did you mean mine? (`rlaif-fast cache list` shows what there is)"),
+        ("chekced", "did you mean checked? (`rlaif-fast cache list` shows what there is)"),
+        ("phi", "`rlaif-fast cache list` shows what there is"),
+    ):
+        done = rlaif_fast("cache", "remove", name, home=held)
+        assert (done.status, done.err) == (1, f"error: no {name!r} in the cache folder; {said}\n")
 
 
 def test_a_folder_that_is_a_link_is_left_alone(held: Path, rlaif_fast: Cli) -> None:

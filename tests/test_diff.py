@@ -212,7 +212,7 @@ WRONG: dict[str, tuple[list[Any], list[Any], str]] = {
     "another human label": ([A], [A | {"human_label": 1}], "id 'x': human_label is not the same in {a} and {b}"),
     "no verdict": ([A], [A, {"id": "z", "instruction": "i"}], "{b}, line 2, id 'z': field 'chosen' is missing"),
     "no number": ([A | {"p1": None}], [A], "{a}, line 1, id 'x': p1 is None, it must be a number"),
-    "an empty file": ([A], [], "{a} and {b} have no id in common"),
+    "an empty file": ([A], [], "{b}: no rows; give rows written by `rlaif-fast judge`\n"),
 }  # fmt: skip
 
 

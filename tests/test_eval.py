@@ -250,7 +250,7 @@ WRONG: dict[str, tuple[list[Any], str]] = {
                     ", line 2, id 'z': field 'response_0' is missing"),
     "no human label": ([VERDICT, verdict_row("z", [0.6, 0.5])],
                        ", line 2, id 'z': the verdict has no human_label; judge pairs with a field label (0 or 1)"),
-    "no verdict": ([VERDICT, PAIR], ", line 2, id 'x': field 'chosen' is missing; give rows written by"),
+    "no verdict": ([VERDICT, PAIR], ", line 2, id 'x': a pair that is not judged yet; judge it, and give rows"),
     "p1 over 1": ([VERDICT, VERDICT | {"p1": 2}], ", line 2, id 'y': p1 is 2.0, it must be within 0 and 1"),
     "another label": ([VERDICT | {"label": 2}], ", line 1, id 'y': label 2 does not follow from p1 0.55"),
     "an array": ([VERDICT, [1]], ", line 2: a row is a JSON object"),
@@ -274,7 +274,7 @@ def test_a_wrong_row_is_said_with_its_place(kind: str, llama: Path, tmp_path: Pa
 @pytest.mark.parametrize(
     ("data", "reason"),
     [
-        (b"", "there are no labelled pairs to evaluate"),
+        (b"", ": no rows; give pairs or verdicts whose label is 0 or 1\n"),
         (json.dumps(VERDICT).encode() + b"\n{oops\n", ", line 2: not JSON ("),
         (b"{oops\n", ", line 1: not JSON ("),
         (json.dumps(VERDICT).replace("0.55", "NaN", 1).encode(), ", line 1, id 'y': p1 is None, it must be a number"),

@@ -113,8 +113,17 @@ def test_a_bundle_is_found_by_the_name_that_the_cache_lists() -> None:
         ("smollm2-135m-instuct", "no such bundle; did you mean smollm2-135m-instruct? (`rlaif-fast list` shows"
          " what there is)"),
         ("smollm2-135m-instruct", "not exported yet; `rlaif-fast export smollm2-135m-instruct` makes the bundle"),
-        ("microsoft/phi-2", "no folder, not exported yet (`rlaif-fast export microsoft/phi-2` makes the bundle), not"
-         " downloaded yet, and HF_HUB_OFFLINE is set"),
+        ("microsoft/phi-2", "no folder, not downloaded yet, and HF_HUB_OFFLINE is set; it is not exported yet;"
+         " `rlaif-fast export microsoft/phi-2` makes the bundle"),
+        ("microsoft-phi-1_5-fp32", "not exported yet; `rlaif-fast export microsoft/phi-1_5 --precision fp32` makes the"
+         " bundle (or did you mean microsoft-phi-1_5-int8?)"),
+        ("microsoft/phi-1_5-fp32", "no folder, not downloaded yet, and HF_HUB_OFFLINE is set; it is not exported yet;"
+         " `rlaif-fast export microsoft/phi-1_5 --precision fp32` makes the bundle (or did you mean"
+         " microsoft-phi-1_5-int8?)"),
+        ("Microsoft-Phi-1_5-INT8", "no such bundle; did you mean microsoft-phi-1_5-int8? (`rlaif-fast list` shows what"
+         " there is)"),
+        ("smollm2-135m-instruct-int8", "not exported yet; `rlaif-fast export smollm2-135m-instruct --precision int8`"
+         " makes the bundle"),
         ("nowhere", "no such folder; give a bundle, `rlaif-fast export MODEL` makes one"),
     ],
 )  # fmt: skip

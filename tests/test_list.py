@@ -88,3 +88,24 @@ def test_what_is_at_hand(
     assert found[f"{DEFAULT_MODEL}-fp32"]["prompts"] == {"pairs": ["summary", "helpful"], "scores": ["score-helpful"]}
     assert [one["default"] for one in found.values()] == [False, False, True]
     assert Judge.load("me-llama-int8").engine == found["me-llama-int8"]["engine"] == "onnxruntime-flash"
+
+
+def test_a_bundle_that_lacks_a_file_is_incomplete(
+    home: Path, llama: Path, capfd: pytest.CaptureFixture[str]
+) -> None:  # fmt: skip
+    cut, without = (Path(shutil.copytree(llama, home / "bundles" / name)) for name in ("cut-fp32", "without-fp32"))
+    (without / "model.onnx.data").unlink()
+    size = (cut / "tokenizer.json").stat().st_size
+    (cut / "tokenizer.json").write_bytes(b"{}")
+    shown, _ = _printed(capfd)
+    assert [line.split(" fp32 ")[1].split(" ", 1)[1] for line in shown[1:3]] == [
+        f"incomplete: tokenizer.json has 2 of {size:,} bytes summary",
+        "incomplete: model.onnx.data is missing summary",
+    ]
+    assert shown[3:] == ["incomplete: cannot judge; export or download it again after `rlaif-fast cache remove BUNDLE`"]
+    (line,), _ = _printed(capfd, "--json")
+    assert [one["lacking"] for one in json.loads(line)] == [
+        [f"tokenizer.json has 2 of {size:,} bytes"], ["model.onnx.data is missing"],
+    ]  # fmt: skip
+    assert _run(["cache", "list"], debug=False) == 0
+    assert "without-fp32: incomplete, " in capfd.readouterr().out

@@ -241,7 +241,7 @@ def test_what_is_no_bundle_or_not_there(
     one_line(
         rlaif_fast("inspect", "someone/none"),
         "the hub has no such repository",
-        "it is no folder, and not exported yet (`rlaif-fast export someone/none` makes the bundle)",
+        "it is no folder, and not exported yet; `rlaif-fast export someone/none` makes the bundle",
     )
     one_line(rlaif_fast("inspect", "someone/phi@none"), "no such branch, tag or commit")
     asked = len(hub.seen)

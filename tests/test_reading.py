@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import bz2
 import gzip
 import io
 import json
+import lzma
 import math
 import os
+import re
 import sys
 import threading
 from collections.abc import Callable
@@ -365,8 +368,11 @@ def test_a_folder_of_shards_in_order(tmp_path: Path) -> None:
     assert [row.value for row in read(tmp_path)] == VALUES
     assert read(tmp_path)[2].where == f"{tmp_path}/part-2.jsonl, line 1" and read(tmp_path)[2].place == 3
     (tmp_path / "all.parquet").write_bytes(parquet(VALUES[:1]))
-    with pytest.raises(PairError, match="holds 2 splits, give one of them"):
+    with pytest.raises(PairError) as caught:
         read(tmp_path)
+    assert str(caught.value) == (
+        f"{tmp_path}: holds 4 files of rows, give one of them: {tmp_path}/all.parquet or --split part (3 files)"
+    )
 
 
 def _write(folder: Path, *names: str) -> Path:
@@ -416,9 +422,14 @@ def test_a_folders_splits_are_told_apart(names: list[str], splits: dict[str, lis
     _write(tmp_path, *names)
     with pytest.raises(PairError) as caught:
         _numbers(tmp_path)
-    said = str(caught.value)
-    assert said.startswith(f"{tmp_path}: holds {len(splits)} splits, give one of them: ")
-    assert all(f"--split {split}" in said.replace("--split T", "--split t") for split in splits)
+    said, usual = str(caught.value), all(re.search("train|^test|dev|validation", split) for split in splits)
+    what = f"{len(splits)} splits" if usual else f"{len(names)} files of rows"
+    assert said.startswith(f"{tmp_path}: holds {what}, give one of them: ")
+    assert all(
+        f"--split {split}" in said.replace("--split T", "--split t")
+        or (not usual and len(places) == 1 and str(tmp_path / names[places[0]]) in said)
+        for split, places in splits.items()
+    )
     assert {split: _numbers(tmp_path, split) for split in splits} == splits
     with pytest.raises(PairError, match="has no split other \\("):
         _numbers(tmp_path, "other")
@@ -500,9 +511,80 @@ def test_a_broken_folder_is_said(name: str, text: str, tmp_path: Path) -> None:
         read(tmp_path)
 
 
+def _refused(path: str | Path) -> str:
+    with pytest.raises(PairError) as caught, open_rows(str(path)):
+        pass
+    return str(caught.value)
+
+
+def test_a_folder_of_several_files_or_none_says_what_it_holds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    nothing = (
+        ".: a folder without a saved data set or files of rows (.parquet, .arrow, .jsonl, .ndjson, .csv, .tsv, .json)"
+    )
+    assert _refused(".") == f"{nothing}; it is empty, give a file of pairs"
+    for name in ("d.txt", "c.xlsx", "b.md", ".hidden"):
+        (tmp_path / name).write_text("x")
+    assert _refused(".") == f"{nothing}; it holds b.md, c.xlsx, d.txt, give a file of pairs"
+    (tmp_path / "a").mkdir()
+    assert _refused(".") == f"{nothing}; it holds a, b.md, c.xlsx and 1 more, give a file of pairs"
+    _write(tmp_path, "v.jsonl", "v.json", "p.jsonl")
+    found = ".: holds 3 files of rows, give one of them: p.jsonl or v.json or v.jsonl"
+    assert _refused(".") == found
+    _write(tmp_path, *(f"w{letter}.csv" for letter in "abcdefg"))
+    assert _refused(".").endswith(" or v.json or v.jsonl or wa.csv or wb.csv or wc.csv or wd.csv or we.csv, or 2 more")
+
+
+SHEET = "a spreadsheet, which is not read; save it as CSV (UTF-8), with the columns' names in its first row"
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "said"),
+    [
+        ("p.xlsx", b"PK\x03\x04 whatever", SHEET),
+        ("p.ods", b"PK\x03\x04mimetypeapplication/vnd.oasis", SHEET),
+        ("p.xls", b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", SHEET),
+        ("p", b"PK\x03\x04\x14\0[Content_Types].xml", SHEET),
+        ("p.zip", b"PK\x03\x04 whatever", "a ZIP archive, which is not read; unpack it (JSON Lines, JSON, CSV, TSV,"
+         " Parquet and Arrow are read, also packed with gzip or zstd)"),
+        ("p.jsonl.bz2", bz2.compress(b"{}"), "packed with bzip2, which is not read; unpack it, or pack it with gzip or"
+         " zstd"),
+        ("p.jsonl.xz", lzma.compress(b"{}"), "packed with xz, which is not read; unpack it, or pack it with gzip or"
+         " zstd"),
+    ],
+)  # fmt: skip
+def test_what_holds_no_rows_says_how_it_is_converted(name: str, data: bytes, said: str, tmp_path: Path) -> None:
+    (tmp_path / name).write_bytes(data)
+    assert _refused(tmp_path / name) == f"{tmp_path / name}: is {said}"
+    with pytest.raises(PairError, match="which is not read"), open_rows(str(tmp_path / name), "csv"):
+        pass
+
+
+@pytest.mark.parametrize(
+    ("given", "meant"),
+    [
+        ("https://huggingface.co/datasets/owner/name", "hf://datasets/owner/name"),
+        ("huggingface.co/datasets/owner/name/viewer/default/train?row=3", "hf://datasets/owner/name"),
+        ("https://huggingface.co/datasets/owner/na.me/tree/main", "hf://datasets/owner/na.me"),
+        ("https://huggingface.co/datasets/owner/name/blob/v2/data/a.jsonl", "hf://datasets/owner/name@v2"),
+        ("https://hf.co/datasets/owner/name/", "hf://datasets/owner/name"),
+        ("owner/name", "hf://datasets/owner/name"),
+        ("datasets/owner/name", "hf://datasets/owner/name"),
+    ],
+)
+def test_a_data_set_of_the_hub_is_recognised(given: str, meant: str) -> None:
+    assert _refused(given) == f"{given}: no such file; if a data set of the hub is meant, give {meant}"
+
+
 def test_what_cannot_be_opened_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(PairError, match="a folder without a saved data set"):
-        read(tmp_path)
+    for name in ("owner/pairs.jsonl", "tests/none", "a/b/c", "/owner/name"):
+        assert (
+            _refused(name) == f"{name}: cannot be read (No such file or directory), give a file of pairs or - for stdin"
+        )
+    for address in ("https://huggingface.co/owner/name", "s3://bucket/pairs.jsonl"):
+        assert _refused(address) == (
+            f"{address}: addresses are not read; download the file and give its path, or - for stdin"
+        )
     with pytest.raises(PairError, match="cannot be read \\(No such file or directory\\), give a file of pairs"):
         read(tmp_path / "none")
     if Path("/proc/self/mem").exists():

@@ -31,6 +31,7 @@ from rlaif_fast.judging.verdict import Verdict
 from rlaif_fast.reports.terminal import say
 from rlaif_fast.rows.pairs import Pair
 from rlaif_fast.rows.reader import open_pairs
+from rlaif_fast.runtime import processor
 from rlaif_fast.runtime.cpu import usable_cores
 from rlaif_fast.runtime.engine_choice import resolve
 from rlaif_fast.runtime.engines import DEFAULT, EngineOptions, variant
@@ -64,11 +65,11 @@ class Plan:
     folder: Path  # the bundle's
     template: str  # name of its prompt
     reference: str | None
+    source: Source | None  # the reference's files, as :func:`checked_source` found them
     threads: int  # 0: the usable physical cores
     repeat: int
     command: str
     engine: str  # a variant, auto is looked up
-    baseline: Baseline | None = None
 
 
 def read_set(
@@ -80,17 +81,29 @@ def read_set(
         name = intake.name
         pairs = list(islice(intake.pairs(), limit))
     if not pairs:
-        raise BenchError(f"{name}: there are no pairs to measure")
+        raise BenchError(f"{name}: no rows; give pairs to measure")
     return PairSet(Path(name).name, pairs)
+
+
+def checked_source(pairs: PairSet, reference: str | None, threads: int, baseline: Baseline | None) -> Source | None:
+    """Where the reference's files are, None without one: to be asked before a bundle is exported, tried or measured.
+
+    Args:
+        threads: 0 for the usable physical cores.
+        baseline: an older run that this one is to be held against.
+
+    Raises RlaifFastError where the baseline is of something else, the exporter is not installed, or there is no such
+    model.
+    """
+    if baseline is not None:
+        baseline.require_comparable(processor.name(), threads or usable_cores(), pairs.sha256, reference is not None)
+    return None if reference is None else _source(reference)
 
 
 def run(plan: Plan, progress: Progress) -> Report:
     """Measure. Raises RlaifFastError of every kind."""
     threads = plan.threads or usable_cores()
     host = machine(threads)
-    if plan.baseline is not None:
-        plan.baseline.require_comparable(str(host["cpu"]), threads, plan.set.sha256, plan.reference is not None)
-    source = _source(plan.reference)
     host["omp_wait_policy"] = os.environ.get("OMP_WAIT_POLICY")
     pairs = plan.set.pairs
     folder, engine = resolve(plan.folder, plan.engine, plan.template)
@@ -108,9 +121,9 @@ def run(plan: Plan, progress: Progress) -> Report:
         progress("starting a fresh PyTorch", 0)
         beside = fresh_reference(plan.reference, folder, plan.template, pairs[0], longest, threads)
     sides: list[Side] = [lambda pair: judge.judge(pair).log_odds_by_order]
-    if source is not None:
+    if plan.source is not None:
         progress("loading the reference", 0)
-        sides.append(_seed_way(source, manifest, threads))
+        sides.append(_seed_way(plan.source, manifest, threads))
 
     progress("measuring the machine's matrix rate", 0)
     rows = int(np.median(packed))
@@ -156,10 +169,7 @@ def run(plan: Plan, progress: Progress) -> Report:
     )
 
 
-def _source(reference: str | None) -> Source | None:
-    """Where the reference's files are; the missing extra and a wrong name are said before anything is measured."""
-    if reference is None:
-        return None
+def _source(reference: str) -> Source:
     # On a busy machine the threads of torch's OpenMP burn their time spinning for one another: 40 times
     # slower was measured, which would pass for a speedup. It is read when torch is loaded; a user's own wins.
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
@@ -171,7 +181,9 @@ def _source(reference: str | None) -> Source | None:
             f"--reference needs the exporter ({error.name} is missing); pip install 'rlaif-fast[export]'"
         ) from error
     quiet_libraries()
-    return find_source(reference, unlisted=True)
+    found = find_source(reference, unlisted=True)
+    found.config()  # read now: whether the hub has a model of that name shows only here
+    return found
 
 
 def _seed_way(source: Source, manifest: Manifest, threads: int) -> SeedWay:

@@ -10,7 +10,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from rlaif_fast.bundle.folder import read_manifest
+from rlaif_fast.bundle.folder import lacking, read_manifest
 from rlaif_fast.bundle.home import BUNDLES, CHECKED, ENGINES, FINISHED, READINGS, home
 from rlaif_fast.bundle.hub import downloads, forget_empty
 from rlaif_fast.errors import BundleError
@@ -25,7 +25,7 @@ class Entry:
         kind: ``bundle``, ``download`` (a published bundle), ``self-tests`` (which bundles passed on this machine),
             ``readings`` (what ``select`` read), ``finished`` (what made the files of finished runs), ``engines``
             (what was measured of them), ``leftover`` of a stopped export or download, ``damaged`` (no readable
-            manifest) or ``link``.
+            manifest), ``incomplete`` (a bundle's file is missing or cut off) or ``link``.
         what: a few words for people.
         bytes: of its files; a link has none.
         made: when it was written, seconds since 1970.
@@ -87,6 +87,8 @@ def _bundle(path: Path, name: str | None = None) -> Entry:
         manifest = read_manifest(path)
     except BundleError as error:
         return _entry(path, "damaged", str(error), name)
+    if faults := lacking(path, manifest):
+        return _entry(path, "incomplete", f"{manifest.name}: {', '.join(faults)}", name)
     return _entry(path, "download" if name else "bundle", manifest.name, name)
 
 

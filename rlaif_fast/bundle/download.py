@@ -16,6 +16,7 @@ from filelock import FileLock
 from rlaif_fast.bundle.folder import LARGEST, read_manifest
 from rlaif_fast.bundle.hub import Published, asked
 from rlaif_fast.bundle.manifest import MANIFEST
+from rlaif_fast.bundle.names import not_exported
 from rlaif_fast.bundle.plain_file import digest_of, open_plain
 from rlaif_fast.bundle.prompt import FileEntry
 from rlaif_fast.errors import BundleError
@@ -42,8 +43,8 @@ def downloaded(published: Published, say: Say) -> Path:
         if (kept := published.kept(offline=True)) is not None:
             return kept
         raise BundleError(
-            f"{published}: no folder, not exported yet (`rlaif-fast export {published.repository}` makes the bundle),"
-            " not downloaded yet, and HF_HUB_OFFLINE is set"
+            f"{published}: no folder, not downloaded yet, and HF_HUB_OFFLINE is set; it is"
+            f" {not_exported(published.repository)}"
         )
     commit, sizes = _look_up(published)
     folder = published.at(commit)
@@ -59,7 +60,7 @@ def _look_up(published: Published) -> tuple[str, dict[str, int]]:
     """The commit that is meant, and bytes of its files by name."""
     from huggingface_hub import HfApi
 
-    advice = f"; it is no folder, and not exported yet (`rlaif-fast export {published.repository}` makes the bundle)"
+    advice = f"; it is no folder, and {not_exported(published.repository)}"
     with asked(published, advice):
         found = HfApi().model_info(published.repository, revision=published.revision or MAIN, files_metadata=True)
     sizes = {file.rfilename: file.size for file in found.siblings or () if file.size is not None}

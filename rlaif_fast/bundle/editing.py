@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from rlaif_fast.bundle.folder import read_manifest, write_manifest
-from rlaif_fast.bundle.home import DOWNLOADS, home
+from rlaif_fast.bundle.home import DOWNLOADS, home, name_of
 from rlaif_fast.bundle.manifest import HEAD, HEADS
+from rlaif_fast.bundle.names import no_prompt_called
 from rlaif_fast.bundle.prompt import BundlePrompt, FileEntry
 from rlaif_fast.errors import BundleError
 from rlaif_fast.prompts.score_template import ScoreTemplate
@@ -33,7 +34,7 @@ def put_prompts(folder: Path, prompts: Sequence[BundlePrompt], files: Mapping[st
     _remove_files(folder, {prompt.path for prompt in manifest.prompts} - {prompt.path for prompt in found.prompts})
 
 
-def remove_prompts(folder: Path, names: Iterable[str]) -> None:
+def remove_prompts(folder: Path, names: Collection[str]) -> None:
     """Take the prompts called ``names`` out of the bundle.
 
     Raises:
@@ -41,7 +42,10 @@ def remove_prompts(folder: Path, names: Iterable[str]) -> None:
     """
     require_own(folder)
     manifest = read_manifest(folder)
-    gone = [manifest.through(name).prompt for name in dict.fromkeys(names)]
+    by_name = {prompt.name: prompt for prompt in manifest.prompts}
+    if unknown := [name for name in names if name not in by_name]:
+        raise BundleError(f"{name_of(folder)}: {no_prompt_called(unknown[0], list(by_name))}")
+    gone = [by_name[name] for name in dict.fromkeys(names)]
     kept = tuple(prompt for prompt in manifest.prompts if prompt not in gone)
     if not kept:
         raise BundleError(f"{folder}: a bundle keeps one prompt at least; `rlaif-fast cache remove` removes a bundle")

@@ -167,6 +167,18 @@ class Bundle:
             raise BundleError(f"{path}: changed since it was exported (sha256 differs); export the model again")
 
 
+def lacking(folder: Path, manifest: Manifest) -> list[str]:
+    """What is not there of the bundle in ``folder``, or not whole, by the files' sizes: ``model.onnx is missing``."""
+    found = []
+    for name, listed in manifest.all_files.items():
+        path = folder / name
+        if not path.is_file():
+            found.append(f"{name} is missing")
+        elif (size := path.stat().st_size) != listed.bytes:
+            found.append(f"{name} has {size:,} of {listed.bytes:,} bytes")
+    return found
+
+
 def read_manifest(folder: Path) -> Manifest:
     """The manifest of the bundle in ``folder``. Raises BundleError."""
     path = folder / MANIFEST

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from shlex import quote
 
-from rlaif_fast.bundle.home import BUNDLES, DEFAULT_MODEL, home
+from rlaif_fast.bundle.home import BUNDLES, DEFAULT_MODEL, PRECISIONS, home
 from rlaif_fast.errors import BundleError
 from rlaif_fast.prompts.built_in import BUILT_IN
 from rlaif_fast.prompts.guards import GUARDS
@@ -16,12 +16,17 @@ from rlaif_fast.prompts.judge_models import JUDGE_MODELS
 from rlaif_fast.prompts.score_template import SCORE_TEMPLATES
 from rlaif_fast.wording import near
 
+_PRECISION = re.compile(rf"-({'|'.join(PRECISIONS)})$", re.IGNORECASE)
 _HUB_ID = re.compile(r"[\w][\w.-]*/[\w][\w.-]*")
 
 
 def no_such_bundle(path: Path) -> str:
-    """One line on a path where there is no folder: what is at hand under a similar name, or how to make the bundle."""
+    """One line on a path that is no folder: what is at hand under a similar name, or how to make the bundle."""
     name = str(path)
+    if path.is_file():
+        return f"{name}: a file, and a bundle is a folder; `rlaif-fast list` shows the bundles at hand"
+    if (model := _model_of(name)) is not None:
+        return f"{name}: {not_exported(name, model)}"
     meant = nearest(name, (one for one in at_hand() if one != name))
     is_id = name == DEFAULT_MODEL or (_HUB_ID.fullmatch(name) and not path.parent.is_dir())
     if is_id and (meant is None or _plain(meant) != _plain(name)):  # models of one family have names alike
@@ -32,11 +37,43 @@ def no_such_bundle(path: Path) -> str:
     return f"{name}: no such folder; give a bundle, `rlaif-fast export MODEL` makes one"
 
 
-def no_such_prompt(name: str, there: Sequence[str], bundle: str) -> str:
-    """What is said of a prompt's name that a bundle does not have: how it is added, or the one that was meant.
+def not_exported(name: str, model: str | None = None) -> str:
+    """How a bundle called ``name`` is made of its model, and the one at hand that differs in its precision alone.
 
     Args:
-        there: the names it has.
+        model: the model's id; None: the name itself, without a precision at its end.
+    """
+    asked = _PRECISION.search(name)
+    precision = f" --precision {asked[1].lower()}" if asked else ""
+    other = next((one for one in at_hand() if _PRECISION.search(one) and _bare(one) == _bare(name)), None)
+    hint = f" (or did you mean {other}?)" if other else ""
+    return (
+        f"not exported yet; `rlaif-fast export {model or _PRECISION.sub('', name)}{precision}` makes the bundle{hint}"
+    )
+
+
+def _model_of(name: str) -> str | None:
+    """The id of a model at hand of which ``name`` would be a bundle of a precision that is not there."""
+    there = at_hand()
+    if not _PRECISION.search(name) or any(_plain(one) == _plain(name) for one in there):
+        return None
+    return next((one for one in there if not _PRECISION.search(one) and _bare(one) == _bare(name)), None)
+
+
+def no_prompt_called(name: str, there: Sequence[str]) -> str:
+    """What is said of a prompt's name that a bundle does not have, and is not wanted in it either.
+
+    ``there``: the names it has.
+    """
+    has = f"no prompt {name!r} in this bundle, there is: {', '.join(there)}"
+    return f"{has}; did you mean {meant}?" if (meant := near(name, there)) else has
+
+
+def no_such_prompt(name: str, there: Sequence[str], bundle: str) -> str:
+    """What is said of the name of a prompt that is needed: how it is added, or the one that was meant.
+
+    Args:
+        there: the names the bundle has.
         bundle: what the command takes for it.
     """
     has = f"no prompt {name!r} in this bundle, there is: {', '.join(there)}"
@@ -44,8 +81,8 @@ def no_such_prompt(name: str, there: Sequence[str], bundle: str) -> str:
     if template in {**BUILT_IN, **SCORE_TEMPLATES, **JUDGE_MODELS, **GUARDS}:
         chat = " --chat yes" if template != name else ""
         return f"{has}; to add it: rlaif-fast prompt add {quote(bundle)} --template {template}{chat}"
-    if meant := near(name, there):
-        return f"{has}; did you mean {meant}?"
+    if near(name, there):
+        return no_prompt_called(name, there)
     return f"{has}; to add one of your own: rlaif-fast prompt add {quote(bundle)} --template FILE.toml"
 
 
@@ -78,3 +115,8 @@ def at_hand() -> list[str]:
 
 def _plain(name: str) -> str:
     return re.sub(r"[^a-z0-9/]+", "", name.lower())
+
+
+def _bare(name: str) -> str:
+    """A model's name as its bundles' folders have it, without the precision, whatever its case and dashes."""
+    return _plain(_PRECISION.sub("", name).replace("/", ""))

@@ -14,6 +14,7 @@ from rlaif_fast.commands.options import (
     columns,
     engine_option,
     kind_option,
+    limit_option,
     part_of,
     threads_option,
 )
@@ -30,7 +31,7 @@ _SHARE = click.FloatRange(0, 1)
 @kind_option
 @option("Input", "--fields", help="Field mapping, as in `judge`.")
 @columns
-@option("Input", "--limit", type=click.IntRange(min=1), help="Use the first N rows only.")
+@limit_option
 @bundle_and_template
 @option(
     "Judging",
@@ -89,8 +90,8 @@ def bench(
         raise click.UsageError("--baseline and --max-regression need each other")
     from rlaif_fast.bench import gate
     from rlaif_fast.bench.report import Report
-    from rlaif_fast.bench.run import Plan, read_set, run
-    from rlaif_fast.commands.default import bundle_folder_of
+    from rlaif_fast.bench.run import Plan, checked_source, read_set, run
+    from rlaif_fast.commands.default import bundle_folder_of, require_bundle
     from rlaif_fast.commands.reports import PLOTS, check_reports, command_line, require_eval, write_reports
     from rlaif_fast.commands.tune import prompt_name, settled
     from rlaif_fast.prompts.template import Template
@@ -100,19 +101,20 @@ def bench(
     from rlaif_fast.runtime.cpu import busy
 
     wanted = ((json_file, Report.to_json), (markdown_file, Report.to_markdown), (html_file, _html))
-    check_reports(
-        (path for path, _ in wanted), [pairs, *([str(baseline)] if baseline else [])]
-    )  # said before minutes of measuring
+    files = {"--json": json_file, "--markdown": markdown_file, "--html": html_file}
+    check_reports(files, [pairs, *([str(baseline)] if baseline else [])])  # said before minutes of measuring
     if html_file is not None:
         require_eval("bench --html", PLOTS)
     limits = gate.Thresholds(
         min_speedup, max_flips, max_worst_delta, max_regression, gate.read_baseline(baseline) if baseline else None
     )
     measured = read_set(pairs, limit, kind, fields, part=part_of(split, config, revision), carry=carry)
-    folder = bundle_folder_of(bundle)
+    require_bundle(bundle, template, (Template,))
+    source = checked_source(measured, reference, threads, limits.baseline)
+    folder = bundle_folder_of(bundle, template)
     name = prompt_name(folder, template, (Template,))
     folder, engine = settled(folder, engine, threads, name, spin=not busy())
-    plan = Plan(measured, folder, name, reference, threads, repeat, command_line(context), engine, limits.baseline)
+    plan = Plan(measured, folder, name, reference, source, threads, repeat, command_line(context), engine)
     with Steps().shown() as steps:
         report = run(plan, steps)
     write_reports((path, partial(render, report)) for path, render in wanted)

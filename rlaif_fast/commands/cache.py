@@ -53,6 +53,7 @@ def remove(names: tuple[str, ...], everything: bool, yes: bool) -> None:
     Asks first. Refuses what a process has open. Of a link only the link is removed, not what it points to.
     """
     from rlaif_fast.bundle import cache as folder
+    from rlaif_fast.bundle.names import nearest
     from rlaif_fast.errors import BundleError, escaped
     from rlaif_fast.reports.terminal import fitting, say
 
@@ -61,7 +62,11 @@ def remove(names: tuple[str, ...], everything: bool, yes: bool) -> None:
     there = {entry.name: entry for entry in folder.entries()}
     unknown = [name for name in names if name not in there]
     if unknown:
-        raise BundleError(f"no {unknown[0]!r} in the cache folder; `rlaif-fast cache list` shows what there is")
+        meant = nearest(unknown[0], there)
+        more = "`rlaif-fast cache list` shows what there is"
+        raise BundleError(
+            f"no {unknown[0]!r} in the cache folder; {f'did you mean {meant}? ({more})' if meant else more}"
+        )
     chosen = list(there.values()) if everything else [there[name] for name in dict.fromkeys(names)]
     if not chosen:
         say("the cache folder is empty")
@@ -71,6 +76,7 @@ def remove(names: tuple[str, ...], everything: bool, yes: bool) -> None:
         try:
             click.confirm(fitting(escaped(f"remove {listed}?"), sys.stderr), abort=True, err=True)
         except click.Abort as error:
+            say("")  # the question's line has no end yet
             if sys.stdin is None or not sys.stdin.isatty():
                 raise click.UsageError("nothing was removed: nobody said yes; --yes removes without asking") from error
             raise

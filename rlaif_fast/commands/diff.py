@@ -40,7 +40,7 @@ def diff(
 
     if a == b == "-":
         raise click.UsageError("one of the two can be standard input")
-    check_reports([json_file, html_file], [a, b])
+    check_reports({"--json": json_file, "--html": html_file}, [a, b])
     if html_file is not None:
         require_eval("diff --html", PLOTS)
     first, second = _records(a), _records(b)
@@ -64,8 +64,12 @@ def diff(
 
 
 def _records(path: str) -> list[Record]:
+    from rlaif_fast.errors import EvalError
     from rlaif_fast.evaluation.records import record_of
     from rlaif_fast.files.opening import open_rows
 
     with open_rows(path) as source:
-        return [record_of(row) for row in source.rows()]
+        found = [record_of(row) for row in source.rows()]
+    if not found:
+        raise EvalError(f"{source.name}: no rows; give rows written by `rlaif-fast judge`")
+    return found

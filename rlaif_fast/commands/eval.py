@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,9 +13,11 @@ from rlaif_fast.commands.options import columns, kind_option, long_option, part_
 
 if TYPE_CHECKING:
     from rlaif_fast.bundle.manifest import Manifest
+    from rlaif_fast.commands.labelled import Labelled
     from rlaif_fast.evaluation.records import Record, Sample
     from rlaif_fast.evaluation.report import Fit
     from rlaif_fast.judging.judge import Judge
+    from rlaif_fast.rows.pairs import Pair
 
 _FILE = click.Path(dir_okay=False, path_type=Path)
 _LEAST = 10  # pairs in each half of a fit
@@ -63,7 +66,8 @@ def evaluate(
     from rlaif_fast.reports.tables import print_tables
 
     _check_usage(labelled, bundles, suite, fit_file)
-    check_reports((fit_file, json_file, markdown_file, html_file), labelled)
+    files = {"--fit": fit_file, "--json": json_file, "--markdown": markdown_file, "--html": html_file}
+    check_reports(files, labelled)
     require_eval("eval", INTERVALS)
     if html_file is not None:
         require_eval("eval --html", PLOTS)
@@ -78,6 +82,8 @@ def evaluate(
         return
     (found,), bundle = read, next(iter(bundles), None)
     fitted, judge = None, None
+    if fit_file is not None:
+        _require_enough(found)
     if found.verdicts is None:
         judge = loaded(bundle, template, threads)
         records = judged(judge, found.pairs or [], on_long)
@@ -134,22 +140,30 @@ def _origin(
     return judge
 
 
+def _require_enough(found: Labelled) -> None:
+    """Raise EvalError where a file has too few labelled pairs to fit on one half of its instructions."""
+    from rlaif_fast.errors import EvalError
+    from rlaif_fast.evaluation.records import half
+
+    rows: Sequence[Pair | Record] = found.pairs or found.verdicts or []
+    tested = sum(half(one.instruction) for one in rows)
+    if min(len(rows) - tested, tested) < _LEAST:
+        raise EvalError(
+            f"{found.title}: a fit needs {_LEAST} pairs in each half of the instructions, here are"
+            f" {len(rows) - tested} and {tested}; give more labelled pairs"
+        )
+
+
 def _fit(sample: Sample, records: list[Record], manifest: Manifest, name: str) -> Fit:
     """Fitted on one half of the instructions, looked at on the other."""
     import numpy as np
 
-    from rlaif_fast.errors import EvalError
     from rlaif_fast.evaluation.calibration import Calibration, fit
     from rlaif_fast.evaluation.figures import figures_of
     from rlaif_fast.evaluation.records import half
     from rlaif_fast.evaluation.report import Fit
 
     fitted_on = np.array([half(one.instruction) == 0 for one in records])
-    if min(fitted_on.sum(), (~fitted_on).sum()) < _LEAST:
-        raise EvalError(
-            f"{name}: a fit needs {_LEAST} pairs in each half of the instructions, here are {int(fitted_on.sum())} and"
-            f" {int((~fitted_on).sum())}; give more labelled pairs"
-        )
     train, test = sample.where(fitted_on), sample.where(~fitted_on)
     a, b = fit(train, None if manifest.by_rewards else "both")
     of = Calibration(manifest.digest, a, b, {"source": name, "pairs": len(train), "groups": train.groups})

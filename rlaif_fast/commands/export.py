@@ -173,5 +173,5 @@ def _pairs(path: str | None) -> list[Pair] | None:
     with open_pairs(path) as intake:
         found = list(islice(intake.pairs(), _CALIBRATION))
     if not found:
-        raise ExportError(f"{path}: no pairs to calibrate on")
+        raise ExportError(f"{path}: no rows; give pairs to calibrate on")
     return found

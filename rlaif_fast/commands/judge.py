@@ -20,7 +20,13 @@ from rlaif_fast.commands.options import (
     running,
 )
 from rlaif_fast.commands.table import check_table, print_verdicts, table_option
-from rlaif_fast.commands.verdict_options import calibration_of, calibration_option, check_orders, opened_judge
+from rlaif_fast.commands.verdict_options import (
+    calibration_in,
+    calibration_of,
+    calibration_option,
+    check_orders,
+    opened_judge,
+)
 
 if TYPE_CHECKING:
     from rlaif_fast.files.writing import To
@@ -103,6 +109,7 @@ def judge(
     sieve = Sieve(Keep(min_margin, only_consistent, mark))
     if output is not None:
         output = check_target(output, [pairs, *map(str, filter(None, (calibration, profile_file)))])
+    fitted = calibration_in(calibration)
     part = part_of(split, config, revision, output, restart=restart)
     with open_pairs(pairs, kind, fields, say, part=part, carry=carry) as intake:
         if show is not None:
@@ -115,12 +122,12 @@ def judge(
             intake.pairs, intake.restartable, limit=limit, skip=on_error == "skip", output=output, origin=intake.origin
         )  # fmt: skip
         rows.check()
-        folder = bundle_folder_of(bundle) if bundle or profile is None else profile.folder
+        folder = bundle_folder_of(bundle, template) if bundle or profile is None else profile.folder
         loaded, precise = opened_judge(
             folder, template, threads, not give_way(nice), engine, exact=exact, only_consistent=only_consistent,
             verbose=verbose,
         )  # fmt: skip
-        calibrated = calibration_of(calibration, loaded)
+        calibrated = calibration_of(fitted, calibration, loaded)
         if profile is not None and profile_file is not None:
             profile.require_judge(loaded.digest, profile_file)
             calibrated = profile.calibration

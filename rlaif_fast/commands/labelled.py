@@ -91,7 +91,7 @@ def loaded(bundle: str | None, template: str | None, threads: int) -> Judge:
     from rlaif_fast.judging.judge import Judge
     from rlaif_fast.runtime.cpu import busy
 
-    return Judge.load(bundle_folder_of(bundle), template=template, threads=threads, spin=not busy())
+    return Judge.load(bundle_folder_of(bundle, template), template=template, threads=threads, spin=not busy())
 
 
 def said_of(judge: Judge) -> dict[str, Any]:

@@ -29,6 +29,7 @@ class Listed:
         engine: what ``--engine auto`` takes on this machine.
         judged_by: name of the bundle that it takes: maybe the float32 one of the same model.
         tuned: whether that was measured; else it is what every bundle begins with.
+        lacking: files that are missing or cut off, in words; it cannot judge then.
     """
 
     name: str
@@ -42,6 +43,7 @@ class Listed:
     judged_by: str
     tuned: bool
     folder: str
+    lacking: list[str]
 
 
 @click.command("list")
@@ -57,7 +59,7 @@ def list_(as_json: bool) -> None:
     from rlaif_fast.reports.terminal import say
 
     entries = cache.entries()
-    found = [_listed(entry) for entry in entries if entry.kind in ("bundle", "download")]
+    found = [_listed(entry) for entry in entries if entry.kind in ("bundle", "download", "incomplete")]
     if as_json:
         click.echo(json.dumps([asdict(one) for one in found]))
         return
@@ -70,7 +72,7 @@ def list_(as_json: bool) -> None:
 
 
 def _listed(entry: Entry) -> Listed:
-    from rlaif_fast.bundle.folder import read_manifest
+    from rlaif_fast.bundle.folder import lacking, read_manifest
     from rlaif_fast.bundle.home import default_bundle, name_of
     from rlaif_fast.bundle.hub import published_name
     from rlaif_fast.runtime.engine_choice import remembered
@@ -84,6 +86,7 @@ def _listed(entry: Entry) -> Listed:
         entry.name, "reward model" if manifest.is_reward_model else "judge", manifest.model.id,
         entry.path == default_bundle(), manifest.precision, entry.bytes, manifest.prompts_by_kind,
         DEFAULT if table is None else table.choice.engine, judged_by, tuned, str(entry.path),
+        lacking(entry.path, manifest),
     )  # fmt: skip
 
 
@@ -102,7 +105,12 @@ def _print(found: list[Listed]) -> None:
     console.print(Table("bundle", columns, rows).printed(), soft_wrap=True)
     if any(one.default for one in found):
         console.print("* what is taken without -b", style="dim")
-    if not all(one.tuned for one in found):
+    if any(one.lacking for one in found):
+        console.print(
+            "incomplete: cannot judge; export or download it again after `rlaif-fast cache remove BUNDLE`", style="dim",
+            soft_wrap=True,
+        )  # fmt: skip
+    if not all(one.tuned or one.lacking for one in found):
         console.print(
             "not tuned: `rlaif-fast tune BUNDLE` finds the fastest engine on this machine", style="dim", soft_wrap=True
         )
@@ -114,7 +122,9 @@ def _prompts(one: Listed) -> str:
 
 
 def _engine(one: Listed) -> str:
-    """What judges, in a few words."""
+    """What judges, in a few words, or why nothing does."""
+    if one.lacking:
+        return f"incomplete: {', '.join(one.lacking)}"
     if not one.tuned:
         return f"{one.engine}, not tuned"
     return one.engine if one.judged_by == one.name else f"{one.engine} on {one.judged_by}"

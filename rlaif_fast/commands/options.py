@@ -37,11 +37,23 @@ long_option = option("Prompt", "--on-long", type=click.Choice(["error", "truncat
 threads_option = option("Speed", "--threads", type=click.IntRange(min=0), default=0,
                         help="Threads of the engine, 0 for the default. [default: one per usable physical core]"
                         )  # fmt: skip
+
+
+def _engine(_: click.Context, __: click.Parameter, name: str) -> str:
+    """``name``, if there is such an engine: said before a bundle is made or loaded. Raises JudgeError."""
+    if name != "auto":
+        from rlaif_fast.runtime.engines import variant
+
+        variant(name)
+    return name
+
+
 engine_option = option("Speed", "--engine", default="auto", envvar="RLAIF_FAST_ENGINE", metavar="NAME",
-                       help="Inference engine (docs/engines.md). auto: the one that `tune` chose, else"
-                       " onnxruntime. [default: auto]")  # fmt: skip
+                       callback=_engine, help="Inference engine (docs/engines.md). auto: the one that `tune` chose,"
+                       " else onnxruntime. [default: auto]")  # fmt: skip
 nice_option = option("Speed", "--nice", type=click.IntRange(0, 19), help="Nice level of the process: 0 normal, 19"
                      f" lowest priority. [default: {_POLITE} if other processes are busy, else 0]")  # fmt: skip
+limit_option = option("Input", "--limit", type=click.IntRange(min=1), help="Use the first N rows only.")
 _COLUMNS = (
     option("Input", "--split", help="Split of the data set, if it has several: train, test, …"),
     option("Input", "--config", metavar="NAME", help="Configuration of the hub data set, if it has several."),
@@ -53,7 +65,7 @@ _COLUMNS = (
 _READING = (
     kind_option,
     *_COLUMNS,
-    option("Input", "--limit", type=click.IntRange(min=0), help="Use the first N rows only."),
+    limit_option,
     option("Input", "--on-error", type=click.Choice(["stop", "skip"]), default="stop", show_default=True,
            help="What to do with a bad row: stop before judging begins, or write it to OUTPUT.errors.jsonl and go on."),
     long_option,

@@ -21,7 +21,13 @@ from rlaif_fast.commands.options import (
     running,
 )
 from rlaif_fast.commands.table import check_table, print_rankings, table_option
-from rlaif_fast.commands.verdict_options import calibration_of, calibration_option, check_orders, opened_judge
+from rlaif_fast.commands.verdict_options import (
+    calibration_in,
+    calibration_of,
+    calibration_option,
+    check_orders,
+    opened_judge,
+)
 
 if TYPE_CHECKING:
     from rlaif_fast.judging.judge import Orders
@@ -94,6 +100,7 @@ def rank(
         output = check_target(output, [rows, *([str(calibration)] if calibration else [])])
     keep = Keep(min_margin, only_consistent, mark)
     preferences = Preferences(which or "best-worst", keep) if to == "trl" else None
+    fitted = calibration_in(calibration)
     part = part_of(split, config, revision, output, restart=restart)
     with open_candidates(rows, kind, fields, say, part=part, carry=carry) as intake:
         if show is not None:
@@ -106,12 +113,12 @@ def rank(
             origin=intake.origin,
         )  # fmt: skip
         taken.check()
-        folder = bundle_folder_of(bundle)
+        folder = bundle_folder_of(bundle, template)
         judge, precise = opened_judge(
             folder, template, threads, not give_way(nice), engine, exact=exact, only_consistent=only_consistent,
             verbose=verbose,
         )  # fmt: skip
-        ranker = Ranker(precise or judge, calibration_of(calibration, judge))
+        ranker = Ranker(precise or judge, calibration_of(fitted, calibration, judge))
         run = RankingRun(taken, ranker, orders, shorten=on_long == "truncate", preferences=preferences)
         if table:
             run.to_screen(lambda found: print_rankings(ranking.row() for ranking in found))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,17 +11,28 @@ import click
 
 from rlaif_fast.commands.extra import require
 from rlaif_fast.errors import RlaifFastError
-from rlaif_fast.files.targets import streams, target_of, write_text
+from rlaif_fast.files.targets import check_ending, streams, target_of, write_text
 
 INTERVALS, PLOTS = "scipy", "matplotlib"
+_ENDINGS = {"--html": (".html", ".htm"), "--markdown": (".md", ".markdown")}  # of the other options .json
 
 
-def check_reports(paths: Iterable[Path | None], inputs: Sequence[str]) -> None:
-    """Say before the work what could not be written behind it. Raises RlaifFastError."""
+def check_reports(files: Mapping[str, Path | None], inputs: Sequence[str]) -> None:
+    """Say before the work what could not be written behind it, or would be under another format's name.
+
+    Args:
+        files: what is to be written, by the option that names it.
+        inputs: what is read.
+
+    Raises RlaifFastError.
+    """
     seen: dict[Path, Path] = {}
-    for path in paths:
+    for option, path in files.items():
         if path is None or streams(path):
             continue
+        if str(path) == "-":
+            raise RlaifFastError(f"-: {option} takes a file's name; standard output is /dev/stdout")
+        check_ending(path, path.suffix, _ENDINGS.get(option, (".json",)), option)
         target = target_of(path, inputs)
         if target in seen:
             raise RlaifFastError(f"{path}: two reports cannot be one file, give another name")

@@ -76,7 +76,7 @@ def score(
             origin=intake.origin,
         )  # fmt: skip
         taken.check()
-        folder = bundle_folder_of(bundle)
+        folder = bundle_folder_of(bundle, template)
         rater = opened(
             Rater, folder, engine, template=template, threads=threads, spin=not give_way(nice), verbose=verbose
         )

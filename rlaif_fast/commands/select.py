@@ -15,6 +15,7 @@ from rlaif_fast.commands.options import (
     columns,
     give_way,
     kind_option,
+    limit_option,
     long_option,
     nice_option,
     part_of,
@@ -70,7 +71,7 @@ class _Shots(click.ParamType):  # type: ignore[type-arg]  # generic in some vers
 @option("Input", "--fields", help="Field mapping, as in `judge`.")
 @kind_option
 @columns
-@option("Input", "--limit", type=click.IntRange(min=1), help="Use the first N rows only.")
+@limit_option
 @threads_option
 @nice_option
 @option("Output", "--profile", "profile_file", type=_FILE, help="Write the recommendation as a file for"
@@ -105,7 +106,9 @@ def select(
     from rlaif_fast.selection.selector import Selector
     from rlaif_fast.selection.trial import Trial
 
-    check_reports((profile_file, json_file, html_file), [labelled, *templates])
+    check_reports(
+        {"--profile": profile_file, "--json": json_file, "--html": html_file}, [labelled, *templates]
+    )  # fmt: skip
     require_eval("select", INTERVALS)
     if html_file is not None:
         require_eval("select --html", PLOTS)

@@ -26,9 +26,10 @@ def report_on_suite(
     Raises:
         UsageError: a file or a bundle twice, verdicts beside pairs, or with a bundle or template that judges nothing.
     """
-    from rlaif_fast.commands.default import bundle_folder_of
+    from rlaif_fast.commands.default import bundle_folder_of, require_bundle
     from rlaif_fast.commands.labelled import judged, loaded, said_of
     from rlaif_fast.evaluation.suite import Verdicts, evaluate_suite
+    from rlaif_fast.judging.judge import Judge
 
     titles = _titles(files, read)
     given = [path for path, one in zip(files, read, strict=True) if one.verdicts is not None]
@@ -39,6 +40,8 @@ def report_on_suite(
     if given and (bundles or template):
         what, does = ("-b", "judges pairs") if bundles else ("--template", "is a prompt to judge pairs with")
         raise click.UsageError(f"{what} {does}, and {given[0]} holds verdicts; leave it out")
+    for wanted in bundles:  # all of them, before the first judges
+        require_bundle(wanted, template, Judge.kinds)
     folders = [bundle_folder_of(bundle).resolve() for bundle in bundles]
     for number, folder in enumerate(folders):
         if folder in folders[:number]:

@@ -39,33 +39,39 @@ def opened_judge(
     ``--only-consistent`` meets a reward model.
     """
     from rlaif_fast.bundle.float32_bundle import companion
+    from rlaif_fast.bundle.folder import read_manifest
+    from rlaif_fast.bundle.home import name_of
     from rlaif_fast.commands.tune import opened
     from rlaif_fast.judging.exact import ExactJudge
     from rlaif_fast.judging.judge import Judge
     from rlaif_fast.prompts.reward_template import RewardTemplate
 
     engine = "onnxruntime" if exact else engine
-    fast = opened(Judge, folder, engine, template=template, threads=threads, spin=spin, verbose=verbose)
-    by_rewards = fast.manifest.prompt.template
+    manifest = read_manifest(folder).through(template, Judge.kinds, name_of(folder))
+    by_rewards = manifest.prompt.template
     if only_consistent and isinstance(by_rewards, RewardTemplate):
         raise click.UsageError(
-            f"--only-consistent compares two orders, and {fast.manifest.name} is {by_rewards.called}, which has none"
+            f"--only-consistent compares two orders, and {manifest.name} is {by_rewards.called}, which has none"
         )
-    if not exact or fast.manifest.prompt.error_bound is None:
+    beside = companion(folder, manifest) if exact and manifest.prompt.error_bound is not None else None
+    fast = opened(Judge, folder, engine, template=template, threads=threads, spin=spin, verbose=verbose)
+    if beside is None:
         return fast, None
-    beside = companion(folder, fast.manifest)
     float32 = opened(
         Judge, beside, fast.engine, template=fast.manifest.prompt.name, threads=threads, spin=spin, verbose=verbose
     )
     return fast, ExactJudge(fast, float32)
 
 
-def calibration_of(path: Path | None, judge: Judge) -> Calibration | None:
-    """What a file of ``--calibration`` holds. Raises EvalError, also where it was fitted to another bundle."""
+def calibration_in(path: Path | None) -> Calibration | None:
+    """What a file of ``--calibration`` holds: read before a bundle is exported or loaded. Raises EvalError."""
     from rlaif_fast.evaluation.calibration import read_calibration
 
-    if path is None:
-        return None
-    found = read_calibration(path)
-    found.require_bundle(judge.digest, path)
+    return None if path is None else read_calibration(path)
+
+
+def calibration_of(found: Calibration | None, path: Path | None, judge: Judge) -> Calibration | None:
+    """``found``, which the file at ``path`` holds. Raises EvalError where it was fitted to another bundle."""
+    if found is not None and path is not None:
+        found.require_bundle(judge.digest, path)
     return found

@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from rlaif_fast.errors import EvalError
+from rlaif_fast.evaluation.no_verdict import no_verdict
 from rlaif_fast.files.source import Row
 from rlaif_fast.schemas.human_labels import Label, LeftOut, Maker, maker, read_label, said_maker
 from rlaif_fast.schemas.labels_from_1 import FROM_1, one_label
@@ -84,7 +85,7 @@ def record(row: Mapping[str, Any]) -> Record:
     """A verdict's row, checked; ValueError says what is wrong, without the place."""
     for name in _NEEDED:
         if name not in row:
-            raise ValueError(f"field {name!r} is missing; give rows written by `rlaif-fast judge`")
+            raise ValueError(no_verdict(row, name))
     texts = [row[name] for name in ("instruction", "chosen", "rejected")]
     if not all(isinstance(text, str) for text in texts):
         raise ValueError("instruction, chosen and rejected must be strings")
@@ -216,9 +217,10 @@ class Sample:
 
 
 def nothing_labelled(name: str, left_out: LeftOut) -> EvalError:
-    """What is raised where no row of a file has a label of 0 or 1."""
-    more = f" ({left_out})" if str(left_out) else ""
-    return EvalError(f"{name}: there are no labelled pairs to evaluate{more}; give rows whose label is 0 or 1")
+    """What is raised where no row of a file has a label of 0 or 1, or it has no row."""
+    if not str(left_out):
+        return EvalError(f"{name}: no rows; give pairs or verdicts whose label is 0 or 1")
+    return EvalError(f"{name}: there are no labelled pairs to evaluate ({left_out}); give rows whose label is 0 or 1")
 
 
 def sample_of(records: Iterable[Record]) -> Sample:

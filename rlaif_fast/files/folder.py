@@ -14,6 +14,7 @@ from rlaif_fast.files.shards import ENDINGS, Part, ending_of, in_order, natural,
 
 _META = re.compile(r"(?:dataset_infos?|dataset_dict|state|metadata|(?:.*[-_])?config|package)\.json", re.IGNORECASE)
 _LOOKED_AT = 1 << 16  # bytes of a .json file, which may be anything
+_SHOWN, _FEW = 8, 3  # files to choose from; names of others
 _SPLIT = re.compile(r"(?<![a-z])(train(?:ing)?|test(?:ing)?|eval(?:uation)?|dev|val(?:id(?:ation)?)?)(?![a-z])")
 
 
@@ -44,7 +45,8 @@ def shards_of(folder: Path, split: str | None = None) -> list[Path]:
         raise PairError(f"{folder}: holds {len(sets)} data sets, give one of them{more}: {names}")
     if not sets:
         raise PairError(
-            f"{folder}: a folder without a saved data set or files of rows (.parquet, .jsonl, …); give a file of pairs"
+            f"{folder}: a folder without a saved data set or files of rows ({', '.join(ENDINGS)}); {_held(folder)},"
+            " give a file of pairs"
         )
     named = next(iter(sets.values()))
     chosen = _chosen(folder, {name: [part.path for part in parts] for name, parts in named.items()}, split)
@@ -63,9 +65,29 @@ def _chosen(folder: Path, splits: dict[str, list[Path]], split: str | None) -> s
     if split is not None:
         named = ", ".join(name for name in sorted(splits) if name) or "none with a name"
         raise PairError(f"{folder}: has no split {split} ({named}); give one that it has")
+    if any(paths[0].is_file() and not _SPLIT.search(name.lower()) for name, paths in splits.items()):
+        raise PairError(f"{folder}: {_files(splits)}")
     files = " or ".join(str(paths[0]) if len(paths) == 1 else str(paths[0].parent) for paths in splits.values())
     names = " or ".join(f"--split {name}" for name in sorted(splits) if name)
     raise PairError(f"{folder}: holds {len(splits)} splits, give one of them: {files or 'none is listed'}; {names}")
+
+
+def _files(wholes: dict[str, list[Path]]) -> str:
+    """What is said of files that are no splits of one data set: those to choose from, the first few of them."""
+    choices: list[str] = []
+    for name, paths in wholes.items():
+        several = len({stem_of(path.name) for path in paths}) > 1
+        choices += [f"--split {name} ({len(paths)} files)"] if several else map(str, paths)
+    more = f", or {len(choices) - _SHOWN} more" if len(choices) > _SHOWN else ""
+    count = sum(map(len, wholes.values()))
+    return f"holds {count} files of rows, give one of them: {' or '.join(choices[:_SHOWN])}{more}"
+
+
+def _held(folder: Path) -> str:
+    """What lies in a folder that has no rows, in a few words."""
+    names = sorted(path.name for path in folder.iterdir() if not path.name.startswith("."))
+    more = f" and {len(names) - _FEW} more" if len(names) > _FEW else ""
+    return f"it holds {', '.join(names[:_FEW])}{more}" if names else "it is empty"
 
 
 def _sets(folder: Path) -> dict[str, dict[str, list[Part]]]:

@@ -10,12 +10,18 @@ from typing import Any
 
 from rlaif_fast.errors import PairError, RlaifFastError
 from rlaif_fast.files.hub_errors import hub_reason
+from rlaif_fast.files.shards import ENDINGS, ending_of
 from rlaif_fast.files.source import Part
 
 SCHEME = "hf://"
 MAIN = "main"  # the branch that is meant where none is named
 _SHORT = 12  # digits of a commit that are shown
 _NAME = re.compile(r"hf://datasets/([A-Za-z0-9][\w.-]*(?:/[A-Za-z0-9][\w.-]*)?)(?:@([^\s@]+))?", re.ASCII)
+_PAGE = re.compile(  # of a data set on the hub's site, or of a file of it
+    r"(?:https?://)?(?:www\.)?(?:huggingface\.co|hf\.co)/datasets/([\w.-]+/[\w.-]+)"
+    r"(?:/(?:(?:tree|blob|resolve)/([^/?#]+)|viewer)?(?:/[^?#]*)?)?(?:[?#].*)?", re.ASCII
+)  # fmt: skip
+_OWN = re.compile(r"(?:datasets/)?([A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*)", re.ASCII)
 COMMIT = re.compile("[0-9a-f]{40}")
 
 
@@ -71,6 +77,18 @@ def hub_name(path: str, revision: str | None) -> Name:
     if revision is not None and found[2] not in (None, revision):
         raise PairError(f"{path}: --revision {revision} is another one, leave one of them out")
     return Name(found[1], revision or found[2] or MAIN)
+
+
+def data_set_meant(path: str) -> str | None:
+    """``hf://datasets/OWNER/NAME`` where a path that leads to no file looks like a data set of the hub: its address
+    there, or OWNER/NAME alone. None for any other path."""
+    page, own = _PAGE.fullmatch(path), _OWN.fullmatch(path)
+    if page is not None:
+        meant = f"{SCHEME}datasets/{page[1]}" + (f"@{page[2]}" if page[2] not in (None, MAIN) else "")
+        return meant if _NAME.fullmatch(meant) else None
+    if own is None or Path(path).parent.exists() or ending_of(path) in ENDINGS:
+        return None
+    return f"{SCHEME}datasets/{own[1]}"
 
 
 def commit_of(name: Name, part: Part, *, offline: bool = False) -> Commit:

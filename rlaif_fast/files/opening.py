@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import codecs
 import os
 import re
 import stat
@@ -18,6 +17,7 @@ from rlaif_fast.files.compression import CUT, DAMAGE, unpacked
 from rlaif_fast.files.csv_records import records
 from rlaif_fast.files.extra import optional
 from rlaif_fast.files.folder import shards_of
+from rlaif_fast.files.foreign import cannot_be_read, refuse_foreign
 from rlaif_fast.files.hub_commit import SCHEME
 from rlaif_fast.files.hub_dataset import hub_rows
 from rlaif_fast.files.json_array import elements
@@ -57,7 +57,7 @@ def open_rows(
         with _readable("stdin"):
             head, stream = unpacked(sys.stdin.buffer, "stdin")
         found = kind or _kind(head, "")
-        _refuse_utf16(head, "stdin")
+        refuse_foreign(head, "stdin")
         _require(found, "stdin")
         yield Source("stdin", found, False, lambda: _rows("stdin", found, stream))
         return
@@ -68,13 +68,13 @@ def open_rows(
     try:
         file = open(path, "rb")  # noqa: SIM115  (an error of the caller's block is not ours)
     except OSError as error:
-        raise PairError(f"{path}: cannot be read ({error.strerror}), give a file of pairs or - for stdin") from None
+        raise cannot_be_read(path, str(error.strerror)) from None
     with file:
         restartable = stat.S_ISREG(os.fstat(file.fileno()).st_mode)
         with _readable(path):
             head, stream = unpacked(file, path)
         known = kind or _kind(head, path)
-        _refuse_utf16(head, path)
+        refuse_foreign(head, path)
         _require(known, path)
         read = (lambda: _file_rows(path, known)) if restartable else (lambda: _rows(path, known, stream))
         yield Source(path, known, restartable, read)
@@ -86,11 +86,6 @@ def _readable(path: str) -> Iterator[None]:
         yield
     except OSError as error:
         raise PairError(f"{path}: cannot be read ({error.strerror or error}), give a file of pairs") from None
-
-
-def _refuse_utf16(head: bytes, file: str) -> None:
-    if head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) and not head.startswith(b"\xff\xff"):
-        raise PairError(f"{file}: is UTF-16, save it as UTF-8")
 
 
 def _require(kind: str, file: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import shutil
 import stat
 from collections.abc import Iterator, Sequence
@@ -16,6 +17,7 @@ SIBLINGS = (".partial", ".journal", ".journal.new", ".lock", ".locked", ".writin
 # What file systems answer that cannot do it: SMB and FUSE to a folder's fsync, NFS without a lock daemon to a lock.
 LACKING = {errno.EINVAL, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOLCK, errno.ENOTTY}
 _IN_PLACE = {errno.EBUSY, errno.EXDEV}  # a single file that is mounted into a container has no name to give
+_NO_ENDING = re.compile(r"|\.[0-9_-]*")  # of a name without one, as verdicts or run-1.5
 _KEPT = "what was judged is kept: make room, or mend it, and give the same command again"
 
 
@@ -28,6 +30,8 @@ def target_of(path: Path, inputs: Sequence[str | Path] = ()) -> Path:
     Raises:
         PairError: no file that can be replaced, not allowed, no folder for it, or one of the inputs.
     """
+    if str(path) == "-":
+        raise PairError(f"{path}: names no file, give one, or leave the option out and redirect standard output")
     try:
         found = os.stat(path)
     except FileNotFoundError:
@@ -48,6 +52,21 @@ def target_of(path: Path, inputs: Sequence[str | Path] = ()) -> Path:
     for one in inputs:
         _check_apart(path, real, str(one))
     return real
+
+
+def check_ending(path: Path, ending: str, endings: Sequence[str], by: str = "") -> None:
+    """Raise PairError where the name of a file says that it is of another format than what is written into it.
+
+    Args:
+        ending: of the name, with its dot; without one, or with a number as in run-1.5, a name fits every format.
+        endings: those of the format.
+        by: the option that names the file, where it decides the format.
+    """
+    if ending.lower() in endings or _NO_ENDING.fullmatch(ending):
+        return
+    *others, last = endings
+    names = f"{', '.join(others)} or {last}" if others else last
+    raise PairError(f"{path}: {ending} files are not written{by and f' by {by}'}; name it {names}")
 
 
 def folder_of(path: Path) -> Path:

@@ -6,16 +6,14 @@ import codecs
 import csv
 import gzip
 import json
-import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO, Literal, cast
 
-from rlaif_fast.errors import PairError
 from rlaif_fast.files.extra import optional
 from rlaif_fast.files.keeping import Keep, Row, Sieve
-from rlaif_fast.files.targets import named, put, sync_file, target_of
+from rlaif_fast.files.targets import check_ending, named, put, sync_file, target_of
 
 To = Literal["rows", "tied", "trl", "scores", "rewards", "rankings"]  # tied: rows of a prompt that has a label for ties
 Columns = dict[str, set[type]]  # the types of each column's values
@@ -23,7 +21,6 @@ Columns = dict[str, set[type]]  # the types of each column's values
 _ENDINGS = {
     ".jsonl": "jsonl", ".ndjson": "jsonl", ".json": "json", ".csv": "csv", ".tsv": "tsv", ".parquet": "parquet",
 }  # fmt: skip
-_NO_ENDING = re.compile(r"|\.[0-9_-]*")  # of a name without one, as verdicts or run-1.5
 # What stands in every row, so that a file without rows has its columns too.
 _ROWS: dict[str, type | None] = {
     "id": None, "instruction": str, "chosen": str, "rejected": str, "label": int, "p1": float, "p2": float,
@@ -72,8 +69,8 @@ def check_target(path: Path, inputs: Sequence[str] = ()) -> Path:
     target = target_of(path, inputs)
     kind, packing = target_kind(target)
     ending = Path(target.name.lower().removesuffix(f".{packing}")).suffix
-    if ending not in _ENDINGS and not _NO_ENDING.fullmatch(ending):
-        raise PairError(f"{path}: {ending} files are not written; name it .jsonl, .json, .csv, .tsv or .parquet")
+    if ending not in _ENDINGS:
+        check_ending(path, ending, (".jsonl", ".json", ".csv", ".tsv", ".parquet"))
     if packing == "zst":
         optional("zstandard", path)
     if kind == "parquet":

@@ -155,7 +155,7 @@ class Run(ABC, Generic[I, R]):
     def warnings(self) -> list[str]:
         """What may not be meant: nothing to judge, or nothing kept."""
         if not self.counts[self.verb] and not self.rows.skipped:
-            return ["the input has no rows"] if self.rows.limit != 0 else []
+            return ["the input has no rows"]
         if not self.sieve.leaves_nothing:
             return []
         why = f"every {self.written} was dropped" if self.sieve.dropped else f"no {self.unit} gave a {self.written}"

@@ -15,6 +15,7 @@ from rlaif_fast.prompts.guards import GUARDS
 from rlaif_fast.prompts.judge_models import JUDGE_MODELS
 from rlaif_fast.prompts.score_template import SCORE_TEMPLATES
 from rlaif_fast.prompts.template import BASE, Template, Wording
+from rlaif_fast.wording import near
 
 DEFAULT = BASE.name
 
@@ -86,8 +87,13 @@ def wording_named(name: str) -> Wording:
     """
     found = _named(name)
     if found is None:
-        names = ", ".join([*BUILT_IN, *SCORE_TEMPLATES, *JUDGE_MODELS, *GUARDS])
-        raise TemplateError(f"no template {name!r}, there is: {names}; a file's name ends in .toml")
+        names = [*BUILT_IN, *SCORE_TEMPLATES, *JUDGE_MODELS, *GUARDS]
+        if meant := near(name.lower(), names):
+            raise TemplateError(
+                f"no template {name!r}, did you mean {meant}? (`rlaif-fast template list` shows all; a file's name ends"
+                " in .toml)"
+            )
+        raise TemplateError(f"no template {name!r}, there is: {', '.join(names)}; a file's name ends in .toml")
     return found
 
 

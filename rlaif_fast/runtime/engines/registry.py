@@ -10,6 +10,7 @@ from rlaif_fast.bundle.manifest import Manifest
 from rlaif_fast.errors import JudgeError
 from rlaif_fast.runtime import engines
 from rlaif_fast.runtime.engines.base import Variant
+from rlaif_fast.wording import near
 
 DEFAULT = "onnxruntime"  # the variant every bundle is verified with
 
@@ -26,7 +27,9 @@ def variant(name: str) -> Variant:
     """The variant of that name. Raises JudgeError where there is none."""
     found = {v.name: v for v in variants()}
     if name not in found:
-        raise JudgeError(f"--engine {name}: no such engine; there are auto, {', '.join(found)}")
+        meant = near(name.lower(), ["auto", *found])
+        hint = f"; did you mean {meant}?" if meant else ""
+        raise JudgeError(f"--engine {name}: no such engine; there are auto, {', '.join(found)}{hint}")
     return found[name]
 
 
