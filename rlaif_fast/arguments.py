@@ -13,14 +13,16 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from rlaif_fast.errors import ArgumentError
+from rlaif_fast.wording import meant
 
 T = TypeVar("T")
 
 
 def one_of(name: str, value: Any, choices: Sequence[str]) -> Any:
-    """``value``, which must be one of ``choices``."""
-    if value not in choices:
-        raise ArgumentError(f"{name}: {value!r} is not one of {', '.join(map(repr, choices))}")
+    """``value``, which must be one of ``choices``, all texts."""
+    if not isinstance(value, str) or value not in choices:
+        near = meant(value, choices) if isinstance(value, str) else ""
+        raise ArgumentError(f"{name}: {value!r} is not one of {', '.join(map(repr, choices))}{near}")
     return value
 
 

@@ -191,6 +191,10 @@ def test_a_row_that_is_no_pair(llama: Path) -> None:
         rows.map(Labeler(llama), batched=True, batch_size=4, with_indices=True)
     with pytest.raises(PairError, match=r"^column 'response_0' is missing \(there is 'instruction', 'a', "):
         rows.rename_column("response_0", "a").map(Labeler(llama), batched=True)
+    for name, hint in (("Response0", "; did you mean 'Response0'?"), ("response_2", "")):  # another number is no slip
+        with pytest.raises(PairError) as caught:
+            Labeler(llama)(rows.rename_column("response_0", name)[:])
+        assert str(caught.value).endswith(f"'{name}', 'response_1', 'label'); rename one{hint}")
     label = Labeler(llama)
     assert label({name: [] for name in PAIRS[0]})["p1"] == []
     long = {"instruction": ["a " * 3000], "response_0": ["b"], "response_1": ["c"]}

@@ -14,6 +14,7 @@ from rlaif_fast.judging.judge import Judge, Orders
 from rlaif_fast.judging.pair_questions import questions_of
 from rlaif_fast.judging.verdict import COLUMNS, TIE
 from rlaif_fast.rows.pairs import TEXTS, Pair, pair_from_row
+from rlaif_fast.schemas.column_names import meant_column
 from rlaif_fast.schemas.known import OWN
 from rlaif_fast.schemas.question_columns import is_looked_at
 
@@ -90,8 +91,10 @@ def _pairs(batch: Columns, indices: Sequence[int] | None, columns: Collection[st
     names = [str(name) for name in batch]
     for name in TEXTS:
         if name not in names:
+            others = [other for other in names if other not in TEXTS]
             raise PairError(
                 f"column {name!r} is missing (there is {', '.join(map(repr, names)) or 'none'}); rename one"
+                f"{meant_column(name, others)}"
             )
         arguments.column(name, batch[name])
     taken = {*TEXTS, *columns} - {"id"}

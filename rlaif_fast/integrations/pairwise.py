@@ -12,6 +12,7 @@ from rlaif_fast.errors import ArgumentError, PairError
 from rlaif_fast.integrations.batch import OnLong, judged
 from rlaif_fast.integrations.texts import checked
 from rlaif_fast.judging.judge import Judge
+from rlaif_fast.judging.session import OPEN
 from rlaif_fast.rows.pairs import Pair
 from rlaif_fast.wording import counted
 
@@ -25,7 +26,7 @@ class PairwiseJudge:
 
     def __init__(self, judge: Judge, *, on_long: OnLong = "error") -> None:
         """Args: on_long: ``truncate`` shows the judge a part of a prompt that is too long for it."""
-        arguments.instance("judge", judge, Judge, "open one with Judge.load(…)")
+        arguments.instance("judge", judge, Judge, OPEN)
         arguments.one_of("on_long", on_long, get_args(OnLong))
         self._judge, self._on_long = judge, on_long
 

@@ -41,6 +41,7 @@ class _Rewards(ABC, Generic[S]):
     __name__: str
 
     def __init__(self, opened: Opened[S], on_long: OnLong, name: str) -> None:
+        arguments.instance("opened", opened, Opened, f"use {type(self).__name__}.load(…)")
         arguments.one_of("on_long", on_long, get_args(OnLong))
         self._opened: Opened[S] = opened
         self._on_long, self.__name__ = on_long, name
@@ -95,9 +96,10 @@ class RewardFunction(_Rewards[Rater]):
             name: for logs; by default that of the prompt.
 
         Raises:
-            ArgumentError: no such ``on_long``.
+            ArgumentError: an argument is none of those there are.
             BundleError: there is no bundle, or no such prompt for scores in it.
         """
+        arguments.optional_text("name", name)
         opened = Opened(Rater, path_or_id, template, threads)
         return cls(opened, on_long, name or opened.template)
 
@@ -147,9 +149,10 @@ class GroupRewardFunction(_Rewards[Judge]):
             on_long: ``none`` gives the whole group no reward.
 
         Raises:
-            ArgumentError: no such ``orders``, ``reward`` or ``on_long``.
+            ArgumentError: an argument is none of those there are.
             BundleError: there is no bundle, or no such prompt for pairs in it.
         """
+        arguments.optional_text("name", name)
         opened = Opened(Judge, path_or_id, template, threads)
         return cls(opened, on_long, name or opened.template, orders, reward)
 

@@ -6,8 +6,8 @@ from functools import cache
 from importlib import import_module
 from pkgutil import iter_modules
 
+from rlaif_fast import arguments
 from rlaif_fast.bundle.manifest import Manifest
-from rlaif_fast.errors import JudgeError
 from rlaif_fast.runtime import engines
 from rlaif_fast.runtime.engines.base import Variant
 
@@ -23,11 +23,9 @@ def variants() -> tuple[Variant, ...]:
 
 
 def variant(name: str) -> Variant:
-    """The variant of that name. Raises JudgeError where there is none."""
+    """The variant of that name. Raises ArgumentError where there is none."""
     found = {v.name: v for v in variants()}
-    if name not in found:
-        raise JudgeError(f"--engine {name}: no such engine; there are auto, {', '.join(found)}")
-    return found[name]
+    return found[arguments.one_of("engine", name, tuple(found))]
 
 
 def offered(manifest: Manifest) -> list[Variant]:
