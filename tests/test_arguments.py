@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import copy
+import json
+import pickle
 import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 from click.testing import CliRunner
 
@@ -18,6 +22,7 @@ from rlaif_fast import (
     ExactJudge,
     FrugalJudge,
     Judge,
+    JudgeError,
     Pair,
     PairError,
     Ranker,
@@ -28,7 +33,7 @@ from rlaif_fast import (
 from rlaif_fast.cli import cli
 from rlaif_fast.evaluation.calibration import Calibration
 from rlaif_fast.files.keeping import Keep
-from rlaif_fast.integrations import Labeler, PairwiseJudge
+from rlaif_fast.integrations import GroupRewardFunction, Labeler, PairwiseJudge, RewardFunction
 from rlaif_fast.integrations.ray import judge_dataset, score_dataset
 from rlaif_fast.judging.fewer_orders import default_sample, draw
 from rlaif_fast.judging.pair_run import PairRun
@@ -38,6 +43,7 @@ from rlaif_fast.runtime.engines import variants
 
 Call = Callable[[Judge], object]
 PAIR = Pair("i", "a", "b")
+COLUMNS = {"instruction": ["i"], "response_0": ["a"], "response_1": ["b"]}
 RATER = Rater.__new__(Rater)  # its arguments are looked at before its bundle
 ORDERS = "orders: 'bth' is not one of 'both', 'forward'; did you mean 'both'?"
 HOW = 'make one: from rlaif_fast import Pair; Pair(instruction="…", response_0="…", response_1="…")'
@@ -46,6 +52,7 @@ CANDIDATES = 'make one: from rlaif_fast import Candidates; Candidates(instructio
 OPEN = 'open one: from rlaif_fast import Judge; Judge.load("smollm2-135m-instruct")'
 READ = 'read one: from rlaif_fast.evaluation.calibration import read_calibration; read_calibration("calibration.json")'
 DRAW = "draw one: from rlaif_fast.judging.fewer_orders import default_sample, draw; draw(pairs, default_sample('auto'))"
+REWARD = 'make one: from rlaif_fast.integrations import RewardFunction; RewardFunction.load("smollm2-135m-instruct")'
 ENGINES = ", ".join(map(repr, ("auto", *(one.name for one in variants()))))
 ONNX = f"engine: 'onnx' is not one of {ENGINES}; did you mean 'onnxruntime'?"
 LONG = "on_long: 'trunc' is not one of 'error', 'truncate'; did you mean 'truncate'?"
@@ -124,6 +131,16 @@ WRONG: list[tuple[Any, str]] = [
     (lambda judge: judge_dataset(None, judge._bundle.folder, batch_size=0), "batch_size: 0 is not in the range x>=1"),
     (lambda judge: judge_dataset([], judge._bundle.folder),
      "ds: a list is not a dataset of Ray Data; make one: import ray; ray.data.from_items(rows)"),
+    (lambda judge: RewardFunction("mine"), f"opened: a str is not an Opened; {REWARD}"),
+    (lambda judge: GroupRewardFunction("mine", orders="bth"),
+     f"opened: a str is not an Opened; {REWARD.replace('RewardF', 'GroupRewardF')}"),
+    (lambda judge: judge.prompt_tokens({"instruction": "i"}), f"pair: a dict is not a Pair; {HOW}"),
+    (lambda judge: RATER.prompt_tokens(PAIR), f"sample: a Pair is not a Sample; {SAMPLE}"),
+    (lambda judge: Labeler(judge._bundle.folder)(pd.DataFrame(COLUMNS).iloc[0]),
+     "batch: a Series has no columns; give a dict of lists, a batch of datasets or a data frame"),
+    (lambda judge: Labeler(judge._bundle.folder)(COLUMNS, []), "indices: 0 of 1 row; give one for each"),
+    (lambda judge: PairwiseJudge(judge).judge(None, None),
+     "prompts: None is not a list; give one entry for each prompt"),
     (lambda judge: PairwiseJudge("x"), f"judge: a str is not a Judge; {OPEN}"),
     (lambda judge: PairwiseJudge(judge, on_long="cut"), "on_long: 'cut' is not one of 'error', 'truncate'"),
     (lambda judge: PairwiseJudge(judge).judge("ab", [["c", "d"], ["e", "f"]]),
@@ -190,6 +207,8 @@ def test_a_text_that_is_none_makes_no_item() -> None:
         (lambda: Pair("i", "a", 3), "the pair: response_1 is a number, it must be a string"),  # type: ignore[arg-type]
         (lambda: Pair(None, "a", "b", id=7), "id 7: instruction is null, it must be a string"),  # type: ignore[arg-type]
         (lambda: Sample("i", b"a"), "the response: response is bytes, it must be a string"),  # type: ignore[arg-type]
+        (lambda: Pair(PAIR, "a", "b"), "the pair: instruction is of type Pair, it must be a string"),  # type: ignore[arg-type]
+        (lambda: Pair("i", "a", "b", carried=None), "the pair: carried is null, it must be a dict"),  # type: ignore[arg-type]
         (lambda: Candidates("i", ("a", 3)), "the candidates: responses must be a tuple of strings"),  # type: ignore[arg-type]
     ):
         with pytest.raises(PairError) as caught:
@@ -206,6 +225,28 @@ def test_numbers_of_numpy_are_numbers(llama_judge: Judge) -> None:
     (verdict,) = llama_judge.judge_many([PAIR], window=np.int64(4))  # type: ignore[arg-type]
     assert verdict == llama_judge.judge(PAIR)
     assert arguments.share("x", np.float32(0.5)) == 0.5 and arguments.flag("x", np.True_)
+
+
+def test_what_is_carried_may_be_of_numpy(llama_judge: Judge) -> None:
+    carried = {"label": np.int64(1), "sure": np.float32(0.5), "seen": np.bool_(True), "ids": np.arange(2)}
+    row = json.loads(llama_judge.judge(Pair("i", "a", "b", id=np.int64(7), carried=carried)).to_json())
+    assert {name: row[name] for name in ("id", "human_label", "human_label_from_1", "sure", "seen", "ids")} == {
+        "id": 7, "human_label": 1, "human_label_from_1": 2, "sure": 0.5, "seen": True, "ids": [0, 1],
+    }  # fmt: skip
+    for value, why in ((float("nan"), "Out of range float values"), ({1}, "Object of type set is not JSON")):
+        with pytest.raises(PairError) as caught:
+            llama_judge.judge(Pair("i", "a", "b", id=7, carried={"x": value})).to_json()
+        assert str(caught.value).startswith(f"id 7: a carried field cannot be written as JSON ({why}")
+
+
+def test_a_session_stays_in_its_process(llama_judge: Judge) -> None:
+    for do in (pickle.dumps, copy.deepcopy):
+        with pytest.raises(JudgeError) as caught:
+            do(llama_judge)
+        assert str(caught.value) == (
+            "a Judge cannot be copied or sent to another process; open one there with Judge.load, or use"
+            " rlaif_fast.integrations (Labeler, RewardFunction), which can"
+        )
 
 
 def test_a_calibration_of_another_bundle_ranks_nothing(llama_judge: Judge, tmp_path: Path) -> None:

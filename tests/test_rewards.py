@@ -12,6 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from rlaif_fast import ArgumentError, BundleError, Judge, PairError, Ranker
@@ -117,6 +118,12 @@ def test_one_text_is_not_taken_for_its_letters(bundle: Path) -> None:
     for prompts, completions in (("why", "abc"), (["why"], "a")):
         with pytest.raises(ArgumentError, match=r"^column '(prompts|completions)': a str is one row's; give columns"):
             reward(prompts=prompts, completions=completions)
+
+
+def test_any_iterable_is_a_column(bundle: Path, scores: list[float]) -> None:
+    reward = RewardFunction.load(bundle)
+    assert reward(prompts=iter(PROMPTS), completions=(text for text in COMPLETIONS)) == pytest.approx(scores, abs=1e-4)
+    assert reward(np.array(PROMPTS), np.array(COMPLETIONS)) == pytest.approx(scores, abs=1e-4)  # type: ignore[arg-type]
 
 
 def test_a_group_is_ranked_among_itself(bundle: Path) -> None:

@@ -93,6 +93,7 @@ class Judge(Session[Pair]):
 
     def prompt_tokens(self, pair: Pair, orders: Orders = "both") -> list[list[int]]:
         """Token ids of the pair's prompts, one an order. Raises PairError where one is too long."""
+        arguments.instance("pair", pair, Pair, HOW)
         self.require_orders(orders)
         return self._fitting(pair, self._encode(pair, orders))
 

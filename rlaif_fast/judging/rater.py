@@ -93,6 +93,7 @@ class Rater(Session[Sample]):
 
     def prompt_tokens(self, sample: Sample) -> list[list[int]]:
         """The token sequences whose next token is read, one or two. Raises PairError where one is too long."""
+        arguments.instance("sample", sample, Sample, HOW)
         return self._fitting(sample, self._encode(sample))
 
     def _encode(self, sample: Sample) -> list[list[int]]:

@@ -12,7 +12,7 @@ from rlaif_fast.bundle.folder import Bundle, read_manifest
 from rlaif_fast.bundle.home import find_bundle, name_of
 from rlaif_fast.bundle.manifest import TOKENIZER, Manifest
 from rlaif_fast.bundle.prompt import Probe
-from rlaif_fast.errors import PairError, UnfaithfulError
+from rlaif_fast.errors import JudgeError, PairError, UnfaithfulError
 from rlaif_fast.judging.pair_questions import shown
 from rlaif_fast.prompts.kinds import Kinds
 from rlaif_fast.prompts.reward_template import RewardTemplate
@@ -129,6 +129,14 @@ class Session(ABC, Generic[I]):
         arguments.instance("other", other, Session, OPEN)
         arguments.optional_text("template", template)
         return cls(other._bundle.renewed().through(template, cls.kinds), other._options, beside=other)
+
+    def __reduce__(self) -> Any:
+        """Raises JudgeError: an engine is this process's own."""
+        kind = type(self).__name__
+        raise JudgeError(
+            f"a {kind} cannot be copied or sent to another process; open one there with {kind}.load, or use"
+            " rlaif_fast.integrations (Labeler, RewardFunction), which can"
+        )
 
     @property
     def manifest(self) -> Manifest:

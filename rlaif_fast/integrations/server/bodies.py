@@ -47,7 +47,7 @@ def items_of(
 
     Raises:
         BodyError: rows in an object of their own, as ``{"rows": [...]}``.
-        PairError: a row that is no item, or has a field that is called as an option; named by its number as a file's is.
+        PairError: a row that is no item, or that has a field called as an option; it is named by its number.
     """
     rows = value if isinstance(value, list) else [value]
 
