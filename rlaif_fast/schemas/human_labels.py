@@ -42,7 +42,7 @@ def read_label(value: Any) -> Label:
     """
     if value is None or (isinstance(value, float) and math.isnan(value)):
         return None
-    number: Any = value if isinstance(value, Real) and not isinstance(value, bool) else None  # numpy's too
+    number: Any = None if isinstance(value, bool) or not isinstance(value, Real) else value  # numpy's too
     if isinstance(value, str):
         text = value.strip().lower()
         if text in _GAPS:
