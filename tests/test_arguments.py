@@ -81,7 +81,6 @@ WRONG: list[tuple[Any, str]] = [
     (lambda judge: Judge.load("nobody/nothing", engine="onnx"), ONNX),  # before the hub is asked
     (lambda judge: Rater.load(judge._bundle.folder, engine="onnx"), ONNX),
     (lambda judge: Ranker.load(judge._bundle.folder, engine="onnx"), ONNX),
-    (lambda judge: Judge(judge._bundle, engine="abacus"), f"engine: 'abacus' is not one of {ENGINES[8:]}"),
     (lambda judge: Judge(judge._bundle.folder), f"bundle: a PosixPath is not a Bundle; {OPEN}"),
     (lambda judge: Rater("mine"), f"bundle: a str is not a Bundle; {OPEN.replace('Judge', 'Rater')}"),
     (lambda judge: Judge.load(""), "path_or_id: '' is neither a folder nor the id of an exported model"),

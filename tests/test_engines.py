@@ -156,7 +156,7 @@ def test_a_new_process_judges_and_says_its_engine(name: str, llama: Path, rlaif_
 def test_an_unknown_engine_is_named_with_those_there_are(llama: Path, rlaif_fast: Callable[..., Run]) -> None:
     done = rlaif_fast("judge", ROOT / "examples/pairs.jsonl", "-b", llama, "--engine", "abacus")
     assert done.status == 1
-    assert done.err == f"error: engine: 'abacus' is not one of 'auto', {', '.join(map(repr, NAMES))}\n"
+    assert done.err == f"error: --engine abacus: no such engine; there are auto, {', '.join(NAMES)}\n"
 
 
 def test_bfloat16_on_int8_is_refused(tiny_int8: Callable[[str], Path]) -> None:

@@ -62,7 +62,7 @@ class Session(ABC, Generic[I]):
             beside: a session over the same bundle, whose engine and tokenizer this one shares.
 
         Raises:
-            ArgumentError: ``bundle`` is a path or a name, or there is no such engine.
+            ArgumentError: ``bundle`` is a path or a name.
             BundleError: its prompt is for something else.
             JudgeError: the engine is not to be had.
         """

@@ -6,10 +6,11 @@ from functools import cache
 from importlib import import_module
 from pkgutil import iter_modules
 
-from rlaif_fast import arguments
 from rlaif_fast.bundle.manifest import Manifest
+from rlaif_fast.errors import JudgeError
 from rlaif_fast.runtime import engines
 from rlaif_fast.runtime.engines.base import Variant
+from rlaif_fast.wording import near
 
 DEFAULT = "onnxruntime"  # the variant every bundle is verified with
 
@@ -23,9 +24,13 @@ def variants() -> tuple[Variant, ...]:
 
 
 def variant(name: str) -> Variant:
-    """The variant of that name. Raises ArgumentError where there is none."""
+    """The variant of that name. Raises JudgeError where there is none."""
     found = {v.name: v for v in variants()}
-    return found[arguments.one_of("engine", name, tuple(found))]
+    if name not in found:
+        meant = near(name.lower(), ["auto", *found])
+        hint = f"; did you mean {meant}?" if meant else ""
+        raise JudgeError(f"--engine {name}: no such engine; there are auto, {', '.join(found)}{hint}")
+    return found[name]
 
 
 def offered(manifest: Manifest) -> list[Variant]:
