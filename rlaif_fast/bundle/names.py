@@ -44,7 +44,7 @@ def no_such_prompt(name: str, there: Sequence[str], bundle: str) -> str:
     if template in {**BUILT_IN, **SCORE_TEMPLATES, **JUDGE_MODELS, **GUARDS}:
         chat = " --chat yes" if template != name else ""
         return f"{has}; to add it: rlaif-fast prompt add {quote(bundle)} --template {template}{chat}"
-    if meant := near(name.lower(), there):
+    if meant := near(name, there):
         return f"{has}; did you mean {meant}?"
     return f"{has}; to add one of your own: rlaif-fast prompt add {quote(bundle)} --template FILE.toml"
 
