@@ -25,11 +25,14 @@ if TYPE_CHECKING:
     from rlaif_fast.judging.judge import Judge
     from rlaif_fast.judging.ranker import Ranker
     from rlaif_fast.judging.rater import Rater
+    from rlaif_fast.rows.candidates import Candidates
+    from rlaif_fast.rows.samples import Sample
 
 __all__ = [
     "ArgumentError",
     "BenchError",
     "BundleError",
+    "Candidates",
     "EvalError",
     "ExactJudge",
     "ExportError",
@@ -41,19 +44,28 @@ __all__ = [
     "Ranker",
     "Rater",
     "RlaifFastError",
+    "Sample",
     "TemplateError",
     "Verdict",
     "__version__",
 ]
 
 
-# These bring numpy and onnxruntime: only who asks for one pays for it (`--help` does not).
-_LAZY = {"Judge": "judge", "Ranker": "ranker", "Rater": "rater", "ExactJudge": "exact", "FrugalJudge": "fewer_orders"}
+# Most of these bring numpy and onnxruntime: only who asks for one pays for it (`--help` does not).
+_LAZY = {
+    "Candidates": "rows.candidates",
+    "ExactJudge": "judging.exact",
+    "FrugalJudge": "judging.fewer_orders",
+    "Judge": "judging.judge",
+    "Ranker": "judging.ranker",
+    "Rater": "judging.rater",
+    "Sample": "rows.samples",
+}
 
 _moved.install()
 
 
 def __getattr__(name: str) -> object:
     if name in _LAZY:
-        return getattr(import_module(f"rlaif_fast.judging.{_LAZY[name]}"), name)
+        return getattr(import_module(f"rlaif_fast.{_LAZY[name]}"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -13,14 +13,16 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from rlaif_fast.errors import ArgumentError
+from rlaif_fast.wording import meant
 
 T = TypeVar("T")
 
 
 def one_of(name: str, value: Any, choices: Sequence[str]) -> Any:
-    """``value``, which must be one of ``choices``."""
-    if value not in choices:
-        raise ArgumentError(f"{name}: {value!r} is not one of {', '.join(map(repr, choices))}")
+    """``value``, which must be one of ``choices``, all texts."""
+    if not isinstance(value, str) or value not in choices:
+        near = meant(value, choices) if isinstance(value, str) else ""
+        raise ArgumentError(f"{name}: {value!r} is not one of {', '.join(map(repr, choices))}{near}")
     return value
 
 
@@ -103,20 +105,26 @@ def texts(name: str, values: Any) -> tuple[str, ...]:
 
 def columns(name: str, value: Any) -> Any:
     """``value``, which must have columns by name; a list of rows has none."""
-    if isinstance(value, str | bytes | list | tuple) or not hasattr(value, "__getitem__"):
+    row = hasattr(value, "to_frame")  # a Series: what DataFrame.apply(…, axis=1) gives, one by one
+    if row or isinstance(value, str | bytes | list | tuple) or not hasattr(value, "__getitem__"):
         raise ArgumentError(
             f"{name}: {_a(type(value))} has no columns; give a dict of lists, a batch of datasets or a data frame"
         )
     return value
 
 
-def column(name: str, values: Any) -> Any:
-    """``values``, which must be those of several rows; one row's text would be taken for its letters."""
+def column(name: str, values: Any) -> list[Any]:
+    """``values`` as a list, which must be those of several rows; one row's text would be taken for its letters.
+
+    Of numpy's arrays and pandas' columns they are Python's own numbers and texts.
+    """
     if isinstance(values, str | bytes | dict) or not isinstance(values, Iterable):
         raise ArgumentError(
             f"column {name!r}: {_a(type(values))} is one row's; give columns: lists, or Dataset.map(…, batched=True)"
         )
-    return values
+    if hasattr(values, "tolist") and isinstance(found := values.tolist(), list):
+        return found
+    return list(values)
 
 
 def _a(kind: type) -> str:

@@ -20,3 +20,9 @@ def near(word: str, words: Collection[str]) -> str | None:
     begun = [one for one in words if len(one) > 2 and (one.startswith(word) or word.startswith(one))]
     found = get_close_matches(word, begun or words, n=1, cutoff=0.0 if begun else _LIKE)
     return found[0] if found else None
+
+
+def meant(word: str, words: Collection[str]) -> str:
+    """``; did you mean 'both'?``, to stand behind what is wrong with ``word``, whatever its case; or nothing."""
+    found = near(word.lower(), {one.lower(): one for one in words})
+    return next((f"; did you mean {one!r}?" for one in words if one.lower() == found), "")

@@ -82,6 +82,8 @@ def test_a_model_that_says_nothing_is_judged(pairwise: PairwiseJudge) -> None:
         (["a"], [["b", "c", "d"]], "prompt 0: 3 completions to judge, a pairwise judge takes two completions a prompt"),
         (["a", "a"], [["b", "c"], ["b"]], "prompt 1: 1 completion to judge"),
         (["a"], ["bc"], "prompt 0: a text to judge"),
+        (["a"], [{"b": "c", "d": "e"}], "prompt 0: a dict to judge, a pairwise judge takes two completions a prompt"),
+        (["a"], [None], "prompt 0: a NoneType to judge"),
         (["a", "b"], [["c", "d"]], "2 prompts and 1 pairs of completions"),
         (["a"], [["b", None]], "prompt 0: a NoneType among the texts; render conversations to text first"),
         ([[{"role": "user", "content": "a"}]], [["b", "c"]], "prompt 0: a list among the texts"),
@@ -191,7 +193,13 @@ def test_a_row_that_is_no_pair(llama: Path) -> None:
         rows.map(Labeler(llama), batched=True, batch_size=4, with_indices=True)
     with pytest.raises(PairError, match=r"^column 'response_0' is missing \(there is 'instruction', 'a', "):
         rows.rename_column("response_0", "a").map(Labeler(llama), batched=True)
+    for name, hint in (("Response0", "; did you mean 'Response0'?"), ("response_2", "")):  # another number is no slip
+        with pytest.raises(PairError) as caught:
+            Labeler(llama)(rows.rename_column("response_0", name)[:])
+        assert str(caught.value).endswith(f"'{name}', 'response_1', 'label'); rename one{hint}")
     label = Labeler(llama)
+    with pytest.raises(PairError, match=r"^column 'response_0' has 1 row and 'instruction' 2; give as many of each$"):
+        label({"instruction": ["a", "b"], "response_0": ["c"], "response_1": ["d", "e"]})
     assert label({name: [] for name in PAIRS[0]})["p1"] == []
     long = {"instruction": ["a " * 3000], "response_0": ["b"], "response_1": ["c"]}
     with pytest.raises(PairError, match=r"^row 0: the prompt has"):
@@ -222,6 +230,14 @@ def test_a_data_frame(llama: Path, p1: list[float]) -> None:
     np.testing.assert_allclose(alone["p1"], p1, rtol=0, atol=1e-4)
     wide = frame.assign(**label(frame))
     assert list(wide.index) == list(frame.index) and list(wide["response_0"]) == list(frame["response_0"])
+
+
+def test_columns_of_numpy(llama: Path, p1: list[float]) -> None:
+    arrays = {name: np.array([row[name] for row in PAIRS]) for name in PAIRS[0]}
+    found = Labeler(llama)(arrays)
+    np.testing.assert_allclose(found["p1"], p1, rtol=0, atol=1e-4)
+    assert found["human_label_from_1"] == [row["label"] + 1 for row in PAIRS]
+    assert {type(value) for value in found["human_label"]} == {int}
 
 
 def test_a_pickle_knows_its_bundle(llama: Path, tmp_path: Path) -> None:

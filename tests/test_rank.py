@@ -246,6 +246,7 @@ def test_the_command(llama: Path, tmp_path: Path, rlaif_fast: Cli) -> None:
     found = _read(out)
     assert found == [ranking.row() for ranking in _rankings(llama)]
     assert [row["human_label"] for row in found] == [1] * 5 and found[0]["truncated"] is False
+    assert "human_label_from_1" not in found[0], "nothing in a ranking counts from 1"
     assert list(found[0])[:4] == ["id", "instruction", "responses", "ranking"]
     assert re.search(r"5 rows, 5 ranked, 14 pairs, same position \S+ %, \S+ rows/s, ranked in \S+ s\n$", done.err)
     assert rlaif_fast("rank", rows, "-b", llama).out == out.read_text()

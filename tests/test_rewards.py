@@ -8,14 +8,17 @@ import pickle
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from rlaif_fast import ArgumentError, BundleError, Judge, PairError, Ranker
 from rlaif_fast.bundle.folder import read_manifest, write_manifest
-from rlaif_fast.integrations import GroupRewardFunction, RewardFunction
+from rlaif_fast.integrations import GroupRewardFunction, Labeler, PairwiseJudge, RewardFunction
+from rlaif_fast.integrations.ray import judge_dataset, score_dataset
 from rlaif_fast.judging.rater import Rater
 from rlaif_fast.prompts.template import SUMMARY
 from rlaif_fast.rows.samples import Sample
@@ -84,8 +87,30 @@ def test_what_cannot_be_judged(bundle: Path, kind: Any) -> None:
         if kind is GroupRewardFunction or "on_long" in wrong:
             with pytest.raises(ArgumentError):
                 kind.load(bundle, **wrong)
-    with pytest.raises(BundleError):
-        kind.load(bundle, template="none")
+
+
+def test_a_wrong_prompt_is_said_when_it_is_loaded(bundle: Path) -> None:
+    """Also one of the bundle's that is for something else; not in the middle of a training."""
+    here = "no prompt 'none' in this bundle, there is: summary, score-helpful"
+    pairs = "the prompt 'score-helpful' is for scores (rlaif-fast score), this needs one for pairs, there is: summary"
+    scores = "the prompt 'summary' is for pairs (rlaif-fast judge), this needs one for scores, there is: score-helpful"
+    slip = "no prompt 'Sumary' in this bundle, there is: summary, score-helpful; did you mean summary?"
+    wrong: list[tuple[Any, str, str]] = [
+        *((load, "score-helpful", pairs) for load in (Judge.load, Ranker.load, Labeler, GroupRewardFunction.load)),
+        *((load, "summary", scores) for load in (Rater.load, RewardFunction.load)),
+        *((load, "Sumary", slip) for load in (Judge.load, Labeler, RewardFunction.load)),
+        (PairwiseJudge.load, "score-helpful", pairs),
+        (partial(judge_dataset, None), "score-helpful", pairs), (partial(score_dataset, None), "summary", scores),
+    ]  # fmt: skip
+    for load, name, message in wrong:
+        with pytest.raises(BundleError) as caught:
+            load(bundle, template=name)
+        assert str(caught.value) == f"llama (fp32): {message}"
+    add = f"to add one of your own: rlaif-fast prompt add {bundle} --template FILE.toml"
+    for load in (Labeler, RewardFunction.load, GroupRewardFunction.load):
+        with pytest.raises(BundleError) as caught:
+            load(bundle, template="none")
+        assert str(caught.value) == f"llama (fp32): {here}; {add}"
 
 
 def test_one_text_is_not_taken_for_its_letters(bundle: Path) -> None:
@@ -93,6 +118,12 @@ def test_one_text_is_not_taken_for_its_letters(bundle: Path) -> None:
     for prompts, completions in (("why", "abc"), (["why"], "a")):
         with pytest.raises(ArgumentError, match=r"^column '(prompts|completions)': a str is one row's; give columns"):
             reward(prompts=prompts, completions=completions)
+
+
+def test_any_iterable_is_a_column(bundle: Path, scores: list[float]) -> None:
+    reward = RewardFunction.load(bundle)
+    assert reward(prompts=iter(PROMPTS), completions=(text for text in COMPLETIONS)) == pytest.approx(scores, abs=1e-4)
+    assert reward(np.array(PROMPTS), np.array(COMPLETIONS)) == pytest.approx(scores, abs=1e-4)  # type: ignore[arg-type]
 
 
 def test_a_group_is_ranked_among_itself(bundle: Path) -> None:

@@ -81,6 +81,25 @@ def test_rows_out_are_those_of_the_commands(
         assert found.text == "[" + ", ".join(done.out.splitlines()) + "]"
 
 
+def test_a_rows_own_columns_are_carried(server: Server) -> None:
+    """Whatever they are called; those that are called as an option where the request says that they are columns."""
+    row = ROWS[0] | {"source": "a", "order": 1, "threads": 2, "template": "t", "orders": [3]}
+    client = server.client()
+    assert client.post("/judge?carry=template", row).json["error"].startswith("request, row 1: 'orders' is an option")
+    found = client.post("/judge?carry=template&carry=orders", [row]).json[0]
+    assert {name: found[name] for name in ("source", "order", "threads", "template", "orders")} == {
+        "source": "a", "order": 1, "threads": 2, "template": "t", "orders": [3],
+    }  # fmt: skip
+    assert found["p1_by_order"] == client.post("/judge", ROWS[0]).json["p1_by_order"]
+    mapped = {"template": "Why?", "response_0": "a", "response_1": "b"}
+    assert (
+        client.post("/judge?fields=instruction=template,response_0=response_0,response_1=response_1", mapped).json[
+            "instruction"
+        ]
+        == "Why?"
+    )
+
+
 def test_one_row_is_one_row(server: Server, alone: list[str]) -> None:
     client = server.client()
     assert [client.post("/judge", row).text for row in ROWS[:5]] == alone[:5]
@@ -103,7 +122,26 @@ def test_one_row_is_one_row(server: Server, alone: list[str]) -> None:
         ("/judge", {"instruction": "a", "response_0": "b"}, 422,
          "request, row 1: field 'response_1' is missing (the row has 'instruction', 'response_0'); say where it is with"
          " --fields response_1=…"),
-        ("/judge?order=forward", ROWS[0], 400, "parameter: 'order' is not one of 'template', 'orders', 'on_long',"),
+        ("/judge?order=forward", ROWS[0], 400, "parameter: 'order' is not one of 'template', 'orders', 'on_long',"
+         " 'fields', 'carry'; did you mean 'orders'?"),
+        ("/judge?orders=forward&orders=both", ROWS[0], 400, "parameter 'orders': given more than once; give one"),
+        ("/judge?template=helpfull", ROWS[0], 400,
+         "template: 'helpfull' is not one of 'summary', 'helpful'; did you mean 'helpful'?"),
+        ("/judge", [ROWS[0], ROWS[1] | {"orders": "forward"}], 422,
+         "request, row 2: 'orders' is an option and no part of a row; send it in the query (there is ?template=,"
+         " ?orders=, ?on_long=, ?fields=, ?carry=). A column of that name is carried with ?carry=orders"),
+        ("/rank", {"instruction": "q", "responses": ["a", "b"], "on-long": "truncate"}, 422,
+         "request, row 1: 'on-long' is an option and no part of a row; send it in the query (there is"),
+        ("/score", {"instruction": "q", "response": "a", "min_margin": 0.1}, 422,
+         "request, row 1: 'min_margin' is an option and no part of a row; the server does not have it (there is"),
+        ("/judge", {"rows": ROWS[:2], "orders": "forward"}, 400,
+         "request: the rows are in 'rows'; send the row or the list of rows itself, and options (template, orders,"
+         " on_long, fields, carry) as parameters of the query"),
+        ("/get_reward", {"query": ["ab"], "prompts": ["a"], "template": "summary"}, 400,
+         "request: 'template' is not one of 'query', 'prompts', 'labels'; options (template, on_long) are parameters"
+         " of the query"),
+        ("/get_reward?orders=both", {"query": ["ab"], "prompts": ["a"]}, 400,
+         "parameter: 'orders' is not one of 'template', 'on_long'"),
         ("/judge?orders=prior", ROWS[0], 400, "orders: 'prior' is not one of 'both', 'forward'"),
         ("/judge?template=score-helpful", ROWS[0], 400, "template: 'score-helpful' is not one of 'summary', 'helpful'"),
         ("/judge?fields=x", ROWS[0], 422, "--fields: "),
@@ -180,6 +218,8 @@ def test_the_document_is_what_is_served(server: Server) -> None:
         "/judge": ROWS[0], "/score": {"instruction": "a", "response": "b"},
         "/rank": {"instruction": "a", "responses": ["b", "c"]}, "/get_reward": {"query": ["ab"], "prompts": ["a"]},
     }  # fmt: skip
+    for path in ("/judge", "/score", "/rank"):
+        assert "called as an option" in document["paths"][path]["post"]["requestBody"]["description"]
     for path, row in sent.items():
         told = document["paths"][path]["post"]
         for value in (row, [row]) if path != "/get_reward" else (row,):

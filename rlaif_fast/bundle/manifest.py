@@ -5,11 +5,10 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import asdict, dataclass, field, replace
-from shlex import quote
 from typing import Any
 
 from rlaif_fast.bundle.home import PRECISIONS
-from rlaif_fast.bundle.names import no_such_prompt
+from rlaif_fast.bundle.names import no_such_prompt, none_of_kind, of_another_kind
 from rlaif_fast.bundle.prompt import BundlePrompt, FileEntry
 from rlaif_fast.bundle.typed_json import mapping, no_constant, record, typed
 from rlaif_fast.errors import BundleError, TemplateError
@@ -91,28 +90,26 @@ class Manifest:
         Raises:
             BundleError: there is none.
         """
-        for number, prompt in enumerate(self.prompts):
-            if prompt.name == name if name is not None else kinds is None or isinstance(prompt.template, kinds):
-                return replace(self, chosen=number)
+        fitting = [prompt.name for prompt in self.prompts if kinds is None or isinstance(prompt.template, kinds)]
         there = [prompt.name for prompt in self.prompts]
+        chosen = next(iter(fitting), None) if name is None else name
+        if chosen in fitting:
+            return replace(self, chosen=there.index(chosen))
         if self.is_reward_model:
             why = (
-                f"it has no prompt {name!r}; leave --template out"
-                if name
-                else "which shows one response, and this needs both"
+                "which shows one response, and this needs both"
+                if name is None or name in there
+                else f"it has no prompt {name!r}; leave --template out"
             )
             raise BundleError(
                 f"{self.model.id} ({self.precision}): a reward model reads conversations through its own chat template"
                 f" alone, {why}"
             )
-        if name is not None:
+        if name is not None and name not in there:
             raise BundleError(f"{self.model.id} ({self.precision}): {no_such_prompt(name, there, bundle)}")
         for_scores = kinds is not None and ScoreTemplate in kinds
-        what, example = ("scores", "score-summary") if for_scores else ("pairs", "summary")
-        raise BundleError(
-            f"{self.model.id} ({self.precision}): no prompt for {what} in this bundle, there is: {', '.join(there)};"
-            f" to add one: rlaif-fast prompt add {quote(bundle)} --template {example}"
-        )
+        why = of_another_kind(name, fitting, for_scores) if name else none_of_kind(there, for_scores, bundle)
+        raise BundleError(f"{self.model.id} ({self.precision}): {why}")
 
     @property
     def prompts_by_kind(self) -> dict[str, list[str]]:

@@ -86,6 +86,29 @@ def no_such_prompt(name: str, there: Sequence[str], bundle: str) -> str:
     return f"{has}; to add one of your own: rlaif-fast prompt add {quote(bundle)} --template FILE.toml"
 
 
+def of_another_kind(name: str, fitting: Sequence[str], for_scores: bool) -> str:
+    """What is said of a bundle's prompt that is for pairs where one for scores is needed, or the other way round.
+
+    Args:
+        fitting: the names of those that could be used.
+    """
+    what, other, command = ("scores", "pairs", "judge") if for_scores else ("pairs", "scores", "score")
+    there = f"there is: {', '.join(fitting)}" if fitting else "there is none in this bundle"
+    return f"the prompt {name!r} is for {other} (rlaif-fast {command}), this needs one for {what}, {there}"
+
+
+def none_of_kind(there: Sequence[str], for_scores: bool, bundle: str) -> str:
+    """What is said of a bundle whose prompts are all for pairs, or all for scores, where one for the other is needed.
+
+    Args: those of :func:`no_such_prompt`.
+    """
+    what, example = ("scores", "score-summary") if for_scores else ("pairs", "summary")
+    return (
+        f"no prompt for {what} in this bundle, there is: {', '.join(there)}; to add one: rlaif-fast prompt add"
+        f" {quote(bundle)} --template {example}"
+    )
+
+
 def require_no_slip(name: str) -> None:
     """Raise BundleError where only case or dashes tell ``name`` from one that is at hand: the hub need not be asked."""
     meant = nearest(name, (one for one in at_hand() if one != name))

@@ -85,8 +85,9 @@ class Calibration:
             )
 
 
-def read_calibration(path: Path) -> Calibration:
+def read_calibration(path: str | Path) -> Calibration:
     """The calibration in a file of ``eval --fit``. Raises EvalError."""
+    path = Path(path)
     try:
         with open(path, "rb") as stream:
             raw = json.loads(stream.read(_LONGEST).decode())

@@ -7,15 +7,17 @@ from pathlib import Path
 from typing import Any, Protocol, get_args
 
 from rlaif_fast import arguments
-from rlaif_fast.errors import PairError
+from rlaif_fast.errors import ArgumentError, PairError
 from rlaif_fast.integrations.batch import OnLong, judged
 from rlaif_fast.integrations.opened import Opened
 from rlaif_fast.judging.judge import Judge, Orders
 from rlaif_fast.judging.pair_questions import questions_of
 from rlaif_fast.judging.verdict import COLUMNS, TIE
 from rlaif_fast.rows.pairs import TEXTS, Pair, pair_from_row
+from rlaif_fast.schemas.column_names import meant_column
 from rlaif_fast.schemas.known import OWN
 from rlaif_fast.schemas.question_columns import is_looked_at
+from rlaif_fast.wording import counted
 
 
 class Columns(Protocol):
@@ -90,13 +92,23 @@ def _pairs(batch: Columns, indices: Sequence[int] | None, columns: Collection[st
     names = [str(name) for name in batch]
     for name in TEXTS:
         if name not in names:
+            others = [other for other in names if other not in TEXTS]
             raise PairError(
                 f"column {name!r} is missing (there is {', '.join(map(repr, names)) or 'none'}); rename one"
+                f"{meant_column(name, others)}"
             )
-        arguments.column(name, batch[name])
     taken = {*TEXTS, *columns} - {"id"}
     kept = [name for name in names if name in taken or is_looked_at(name)]
-    rows = zip(*(batch[name] for name in kept), strict=True)
+    columns_in = {name: arguments.column(name, batch[name]) for name in kept}
+    count = len(columns_in[TEXTS[0]])
+    for name, values in columns_in.items():
+        if len(values) != count:
+            raise PairError(
+                f"column {name!r} has {counted(len(values), 'row')} and {TEXTS[0]!r} {count:,}; give as many of each"
+            )
+    if indices is not None and len(indices) != count:
+        raise ArgumentError(f"indices: {len(indices):,} of {counted(count, 'row')}; give one for each")
+    rows = zip(*columns_in.values(), strict=True)
     return [
         _pair(dict(zip(kept, row, strict=True)), taken, f"row {place if indices is None else indices[place]}")
         for place, row in enumerate(rows)

@@ -8,7 +8,7 @@ from typing import Any, Generic, TypeVar
 
 from rlaif_fast import arguments
 from rlaif_fast.bundle.folder import read_manifest
-from rlaif_fast.bundle.home import find_bundle
+from rlaif_fast.bundle.home import find_bundle, name_of
 from rlaif_fast.bundle.manifest import Manifest
 from rlaif_fast.errors import BundleError
 from rlaif_fast.judging.judge import Judge
@@ -35,8 +35,9 @@ class Opened(Generic[S]):
         self.kind: type[S] = kind
         arguments.optional_text("template", template)
         self.threads = arguments.whole("threads", threads, 0)
-        self.folder = find_bundle(arguments.path_or_name("path_or_id", path_or_id)).resolve()
-        self.manifest: Manifest = read_manifest(self.folder).through(template, kind.kinds)
+        found = find_bundle(arguments.path_or_name("path_or_id", path_or_id))
+        self.folder = found.resolve()
+        self.manifest: Manifest = read_manifest(found).through(template, kind.kinds, name_of(found))
         if digest is not None:
             self._require(digest)
         self._sessions: dict[int, S] = {}  # by process

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence, Sized
 from pathlib import Path
 from typing import Literal, get_args, overload
 
@@ -12,6 +12,7 @@ from rlaif_fast.errors import ArgumentError, PairError
 from rlaif_fast.integrations.batch import OnLong, judged
 from rlaif_fast.integrations.texts import checked
 from rlaif_fast.judging.judge import Judge
+from rlaif_fast.judging.session import OPEN
 from rlaif_fast.rows.pairs import Pair
 from rlaif_fast.wording import counted
 
@@ -25,7 +26,7 @@ class PairwiseJudge:
 
     def __init__(self, judge: Judge, *, on_long: OnLong = "error") -> None:
         """Args: on_long: ``truncate`` shows the judge a part of a prompt that is too long for it."""
-        arguments.instance("judge", judge, Judge, "open one with Judge.load(…)")
+        arguments.instance("judge", judge, Judge, OPEN)
         arguments.one_of("on_long", on_long, get_args(OnLong))
         self._judge, self._on_long = judge, on_long
 
@@ -71,8 +72,10 @@ class PairwiseJudge:
             JudgeError: the runtime failed.
         """
         for name, given in (("prompts", prompts), ("completions", completions)):
-            if isinstance(given, str):
-                raise ArgumentError(f"{name}: a str is not a list; give one entry for each prompt")
+            if isinstance(given, str | bytes | dict) or not isinstance(given, Iterable):
+                kind = "None" if given is None else f"a {type(given).__name__}"
+                raise ArgumentError(f"{name}: {kind} is not a list; give one entry for each prompt")
+        prompts, completions = list(prompts), list(completions)
         arguments.flag("return_scores", return_scores)
         if len(prompts) != len(completions):
             raise PairError(
@@ -89,8 +92,10 @@ class PairwiseJudge:
 
 def _pair(number: int, prompt: str, completions: Sequence[str]) -> Pair:
     where = f"prompt {number}"
-    if isinstance(completions, str) or len(completions) != 2:
-        count = "a text" if isinstance(completions, str) else counted(len(completions), "completion")
+    listed = isinstance(completions, Sized) and not isinstance(completions, str | bytes | Mapping)
+    if not listed or len(completions) != 2:
+        other = "a text" if isinstance(completions, str) else f"a {type(completions).__name__}"
+        count = counted(len(completions), "completion") if listed else other
         raise PairError(f"{where}: {count} to judge, a pairwise judge takes two completions a prompt")
     prompt, first, second = (checked(text, where) for text in (prompt, *completions))
     return Pair(prompt, first, second, where=where)

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, get_args
 
 from rlaif_fast import arguments
 from rlaif_fast.bundle.folder import read_manifest
-from rlaif_fast.bundle.home import find_bundle
+from rlaif_fast.bundle.home import find_bundle, name_of
 from rlaif_fast.bundle.hub import published_name
 from rlaif_fast.errors import ArgumentError, BundleError, PairError
 from rlaif_fast.integrations.batch import OnLong
@@ -32,6 +32,7 @@ from rlaif_fast.judging.verdict import COLUMNS, TIE
 from rlaif_fast.rows.fields import free_names
 from rlaif_fast.rows.pairs import TEXTS, pair_from_row
 from rlaif_fast.rows.samples import SAMPLES, sample_from_row
+from rlaif_fast.runtime.engine_choice import known
 from rlaif_fast.schemas.known import OWN, recognise
 from rlaif_fast.schemas.labels_from_1 import FROM_1, counted_from_1
 
@@ -203,10 +204,11 @@ def _plan(
     engine: str, cpus: int,
 ) -> Plan:  # fmt: skip
     arguments.one_of("on_long", on_long, get_args(OnLong))
-    if cpus < 1:
-        raise ArgumentError(f"cpus: {cpus!r} is no number of CPUs that an actor can have")
-    folder = find_bundle(bundle)
-    manifest = read_manifest(folder).through(template, kind.kinds)
+    arguments.optional_text("template", template)
+    known(engine)
+    cpus = arguments.whole("cpus", cpus, 1)
+    folder = find_bundle(arguments.path_or_name("bundle", bundle))
+    manifest = read_manifest(folder).through(template, kind.kinds, name_of(folder))
     if kind is Judge:
         questions_of(manifest).require_orders(orders)
     name = published_name(folder) or str(folder.resolve())
@@ -214,15 +216,29 @@ def _plan(
 
 
 def _mapped(ds: Dataset, worker: type[Worker], plan: Plan, actors: int | tuple[int, int], batch_size: int) -> Dataset:
+    least, most = _pool(actors)
+    batch_size = arguments.whole("batch_size", batch_size, 1)
+    if not hasattr(ds, "map_batches"):
+        raise ArgumentError(
+            f"ds: a {type(ds).__name__} is not a dataset of Ray Data; make one: import ray; ray.data.from_items(rows)"
+        )
     from ray.data import ActorPoolStrategy
 
-    pool = ActorPoolStrategy(size=actors) if isinstance(actors, int) else ActorPoolStrategy(
-        min_size=actors[0], max_size=actors[1]
-    )  # fmt: skip
+    pool = ActorPoolStrategy(size=least) if least == most else ActorPoolStrategy(min_size=least, max_size=most)
     return ds.map_batches(
         worker, fn_constructor_args=(plan,), compute=pool, num_cpus=plan.threads, batch_size=batch_size,
         batch_format="pyarrow", udf_modifying_row_count=False,
     )  # fmt: skip
+
+
+def _pool(actors: Any) -> tuple[int, int]:
+    """The least and the most actors. Raises ArgumentError."""
+    if not isinstance(actors, tuple | list):
+        return (arguments.whole("actors", actors, 1),) * 2
+    if len(actors) != 2:
+        raise ArgumentError(f"actors: {actors!r} is neither a number nor the least and the most, as (4, 16)")
+    least = arguments.whole("actors", actors[0], 1)
+    return least, arguments.whole("actors", actors[1], least)
 
 
 def _used(shape: Any, rows: list[dict[str, Any]], texts: tuple[str, ...]) -> tuple[str, ...]:

@@ -40,10 +40,14 @@ class _Rewards(ABC, Generic[S]):
 
     __name__: str
 
-    def __init__(self, opened: Opened[S], on_long: OnLong, name: str) -> None:
+    def __init__(self, opened: Opened[S], on_long: OnLong = "error", name: str | None = None) -> None:
+        """Args: those of ``load``, which opens the bundle. Raises ArgumentError."""
+        kind = type(self).__name__
+        how = f'make one: from rlaif_fast.integrations import {kind}; {kind}.load("smollm2-135m-instruct")'
+        arguments.instance("opened", opened, Opened, how)
         arguments.one_of("on_long", on_long, get_args(OnLong))
         self._opened: Opened[S] = opened
-        self._on_long, self.__name__ = on_long, name
+        self._on_long, self.__name__ = on_long, arguments.optional_text("name", name) or opened.template
 
     def __call__(
         self, prompts: Sequence[Any], completions: Sequence[Any], **columns: Any  # noqa: ARG002
@@ -56,8 +60,7 @@ class _Rewards(ABC, Generic[S]):
             BundleError: the bundle at that place is another by now.
             JudgeError: the runtime failed.
         """
-        arguments.column("prompts", prompts)
-        arguments.column("completions", completions)
+        prompts, completions = arguments.column("prompts", prompts), arguments.column("completions", completions)
         if len(prompts) != len(completions):
             raise PairError(
                 f"{counted(len(prompts), 'prompt')} and {counted(len(completions), 'completion')}, give as many of each"
@@ -95,11 +98,10 @@ class RewardFunction(_Rewards[Rater]):
             name: for logs; by default that of the prompt.
 
         Raises:
-            ArgumentError: no such ``on_long``.
+            ArgumentError: an argument is none of those there are.
             BundleError: there is no bundle, or no such prompt for scores in it.
         """
-        opened = Opened(Rater, path_or_id, template, threads)
-        return cls(opened, on_long, name or opened.template)
+        return cls(Opened(Rater, path_or_id, template, threads), on_long, name)
 
     def _rewards(self, texts: dict[int, tuple[str, str]]) -> dict[int, float | None]:
         rater, samples = self._opened(), {}
@@ -127,11 +129,12 @@ class GroupRewardFunction(_Rewards[Judge]):
     """
 
     def __init__(
-        self, opened: Opened[Judge], on_long: OnLong, name: str, orders: Orders = "both", reward: Reward = "wins"
-    ) -> None:
+        self, opened: Opened[Judge], on_long: OnLong = "error", name: str | None = None, orders: Orders = "both",
+        reward: Reward = "wins",
+    ) -> None:  # fmt: skip
+        super().__init__(opened, on_long, name)
         questions_of(opened.manifest).require_orders(orders)
         arguments.one_of("reward", reward, get_args(Reward))
-        super().__init__(opened, on_long, name)
         self._orders, self._reward = orders, reward
 
     @classmethod
@@ -147,11 +150,10 @@ class GroupRewardFunction(_Rewards[Judge]):
             on_long: ``none`` gives the whole group no reward.
 
         Raises:
-            ArgumentError: no such ``orders``, ``reward`` or ``on_long``.
+            ArgumentError: an argument is none of those there are.
             BundleError: there is no bundle, or no such prompt for pairs in it.
         """
-        opened = Opened(Judge, path_or_id, template, threads)
-        return cls(opened, on_long, name or opened.template, orders, reward)
+        return cls(Opened(Judge, path_or_id, template, threads), on_long, name, orders, reward)
 
     def _rewards(self, texts: dict[int, tuple[str, str]]) -> dict[int, float | None]:
         groups: dict[str, list[int]] = {}

@@ -14,6 +14,7 @@ from rlaif_fast.bundle.float32_bundle import same_judge
 from rlaif_fast.errors import BundleError
 from rlaif_fast.judging.judge import WINDOW, Judge, Orders
 from rlaif_fast.judging.lookahead import windows
+from rlaif_fast.judging.session import OPEN
 from rlaif_fast.judging.verdict import Verdict
 from rlaif_fast.rows.pairs import HOW, Pair
 
@@ -31,7 +32,7 @@ class ExactJudge:
     def __init__(self, fast: Judge, exact: Judge) -> None:
         """Raises ArgumentError where one is no judge, BundleError where the two are no pair."""
         for name, judge in (("fast", fast), ("exact", exact)):
-            arguments.instance(name, judge, Judge, "open one with Judge.load(…)")
+            arguments.instance(name, judge, Judge, OPEN)
         bound = fast.manifest.prompt.error_bound
         if bound is None:
             raise BundleError(f"{fast.manifest.name}: an error bound is for int8 bundles, this one is exact already")

@@ -17,11 +17,15 @@ from rlaif_fast import arguments
 from rlaif_fast.errors import BundleError
 from rlaif_fast.judging.judge import WINDOW, Judge
 from rlaif_fast.judging.order_plan import CONFIDENCE, Floats, Plan, held_out, least_sample, plan_auto, plan_prior
+from rlaif_fast.judging.session import OPEN
 from rlaif_fast.judging.verdict import Verdict
 from rlaif_fast.rows.pairs import HOW, Pair
 from rlaif_fast.runtime.packing import TreeBuilder
 
 DISAGREEMENT = 0.01
+_DRAW = (
+    "draw one: from rlaif_fast.judging.fewer_orders import default_sample, draw; draw(pairs, default_sample('auto'))"
+)
 Mode = Literal["prior", "auto"]
 T = TypeVar("T")
 
@@ -90,8 +94,8 @@ class FrugalJudge:
             ArgumentError: one of these is none.
             BundleError: the prompt has a label for ties.
         """
-        arguments.instance("judge", judge, Judge, "open one with Judge.load(…)")
-        arguments.instance("sample", sample, Mapping, "draw one: draw(pairs, default_sample(mode))")
+        arguments.instance("judge", judge, Judge, OPEN)
+        arguments.instance("sample", sample, Mapping, _DRAW)
         for place, pair in sample.items():
             arguments.whole("place of a sample", place, 0)
             arguments.instance("sample", pair, Pair, HOW)

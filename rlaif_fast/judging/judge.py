@@ -14,7 +14,7 @@ from rlaif_fast.bundle.prompt import Probe
 from rlaif_fast.judging.label_odds import first_odds
 from rlaif_fast.judging.lookahead import windows
 from rlaif_fast.judging.pair_questions import Orders, questions_of, shown
-from rlaif_fast.judging.session import Session
+from rlaif_fast.judging.session import OPEN, Session
 from rlaif_fast.judging.verdict import Verdict
 from rlaif_fast.prompts.kinds import FOR_PAIRS
 from rlaif_fast.prompts.template import Template
@@ -42,7 +42,8 @@ class Judge(Session[Pair]):
         self, bundle: Bundle, options: EngineOptions = EngineOptions(), engine: str = DEFAULT,
         beside: Session[Any] | None = None,
     ) -> None:  # fmt: skip
-        """Raises BundleError where the prompt is not for pairs, JudgeError where the engine is not to be had."""
+        """Raises ArgumentError; BundleError: the prompt is not for pairs; JudgeError: the engine is not to be had."""
+        arguments.instance("bundle", bundle, Bundle, OPEN)
         self._questions = questions_of(bundle.manifest)
         super().__init__(bundle, options, engine, beside)
 
@@ -92,6 +93,7 @@ class Judge(Session[Pair]):
 
     def prompt_tokens(self, pair: Pair, orders: Orders = "both") -> list[list[int]]:
         """Token ids of the pair's prompts, one an order. Raises PairError where one is too long."""
+        arguments.instance("pair", pair, Pair, HOW)
         self.require_orders(orders)
         return self._fitting(pair, self._encode(pair, orders))
 

@@ -14,9 +14,13 @@ from rlaif_fast.judging.exact_ranking import ExactRankings
 from rlaif_fast.judging.judge import Judge, Orders
 from rlaif_fast.judging.ranking import Ranking, ranking_by
 from rlaif_fast.judging.reward_ranking import RewardRankings
+from rlaif_fast.judging.session import OPEN
 from rlaif_fast.judging.verdict import Calibration
 from rlaif_fast.rows.candidates import HOW, Candidates
 from rlaif_fast.rows.pairs import Pair
+from rlaif_fast.runtime.engine_choice import AUTO
+
+_READ = 'read one: from rlaif_fast.evaluation.calibration import read_calibration; read_calibration("calibration.json")'
 
 
 class Ranker:
@@ -40,9 +44,9 @@ class Ranker:
             ArgumentError: no judge, no calibration, or a calibration for an exact judge.
             EvalError: a calibration of another bundle, or of another prompt of it.
         """
-        arguments.instance("judge", judge, (Judge, ExactJudge), "open one with Judge.load(…)")
+        arguments.instance("judge", judge, (Judge, ExactJudge), OPEN)
         if calibration is not None and not hasattr(calibration, "require_bundle"):
-            raise ArgumentError(f"calibration: {calibration!r} is not a calibration; read one with read_calibration(…)")
+            raise ArgumentError(f"calibration: {calibration!r} is not a calibration; {_READ}")
         self.exact: ExactRankings | None = None
         if isinstance(judge, ExactJudge):
             if calibration is not None:
@@ -55,10 +59,11 @@ class Ranker:
 
     @classmethod
     def load(
-        cls, path_or_id: str | Path, *, template: str | None = None, threads: int = 0, spin: bool = True
-    ) -> Ranker:
+        cls, path_or_id: str | Path, *, template: str | None = None, threads: int = 0, spin: bool = True,
+        engine: str = AUTO,
+    ) -> Ranker:  # fmt: skip
         """Open a judge's bundle; arguments and errors are those of :meth:`Judge.load`."""
-        return cls(Judge.load(path_or_id, template=template, threads=threads, spin=spin))
+        return cls(Judge.load(path_or_id, template=template, threads=threads, spin=spin, engine=engine))
 
     def rank(self, instruction: str, responses: Sequence[str], orders: Orders = "both") -> Ranking:
         """The ranking of N responses, at least two. Raises ArgumentError, PairError, JudgeError."""

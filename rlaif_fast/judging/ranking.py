@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 from rlaif_fast.judging.bradley_terry import strengths
 from rlaif_fast.judging.verdict import Calibration, Verdict, sigmoid
 from rlaif_fast.rows.candidates import Candidates
-from rlaif_fast.rows.fields import with_carried
+from rlaif_fast.rows.fields import json_line, with_carried
 
 if TYPE_CHECKING:
     from rlaif_fast.judging.judge import Judge, Orders
@@ -80,8 +80,8 @@ class Ranking:
         return with_carried(dict(zip(_OWN, values, strict=True)), of.carried)
 
     def to_json(self) -> str:
-        """One line; floats read back to the same float64."""
-        return json.dumps(self.row(), ensure_ascii=False, allow_nan=False)
+        """One line; floats read back to the same float64. Raises PairError where JSON cannot hold what is carried."""
+        return json_line(self.row(), self.item)
 
 
 def ranking_by(

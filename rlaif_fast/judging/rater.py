@@ -16,7 +16,7 @@ from rlaif_fast.judging.pair_questions import shown
 from rlaif_fast.judging.rating import Rating
 from rlaif_fast.judging.reward import Reward
 from rlaif_fast.judging.sample_questions import questions_of
-from rlaif_fast.judging.session import Session
+from rlaif_fast.judging.session import Session, opening
 from rlaif_fast.prompts.kinds import FOR_SCORES
 from rlaif_fast.prompts.score_template import ScoreTemplate
 from rlaif_fast.rows.pairs import Pair
@@ -43,7 +43,8 @@ class Rater(Session[Sample]):
         self, bundle: Bundle, options: EngineOptions = EngineOptions(), engine: str = DEFAULT,
         beside: Session[Any] | None = None,
     ) -> None:  # fmt: skip
-        """Raises BundleError where the prompt is not for scores, JudgeError where the engine is not to be had."""
+        """Raises ArgumentError; BundleError: the prompt is not for scores; JudgeError: the engine is not to be had."""
+        arguments.instance("bundle", bundle, Bundle, opening("Rater"))
         self._questions = questions_of(bundle.manifest)
         super().__init__(bundle, options, engine, beside)
 
@@ -92,6 +93,7 @@ class Rater(Session[Sample]):
 
     def prompt_tokens(self, sample: Sample) -> list[list[int]]:
         """The token sequences whose next token is read, one or two. Raises PairError where one is too long."""
+        arguments.instance("sample", sample, Sample, HOW)
         return self._fitting(sample, self._encode(sample))
 
     def _encode(self, sample: Sample) -> list[list[int]]:

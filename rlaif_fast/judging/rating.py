@@ -6,7 +6,6 @@ distribution, and its mean is rescaled to [-1, 1].
 
 from __future__ import annotations
 
-import json
 import math
 from dataclasses import dataclass
 from typing import Any
@@ -15,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from rlaif_fast.prompts.score_template import SCALE
-from rlaif_fast.rows.fields import with_carried
+from rlaif_fast.rows.fields import json_line, with_carried
 from rlaif_fast.rows.samples import Sample
 
 _OWN = ("id", "instruction", "response", "score", "rating", "distribution", "mass", "truncated")
@@ -64,8 +63,8 @@ class Rating:
         return with_carried(dict(zip(_OWN, own, strict=True)), sample.carried)
 
     def to_json(self) -> str:
-        """One line; floats read back to the same float64."""
-        return json.dumps(self.row(), ensure_ascii=False, allow_nan=False)
+        """One line; floats read back to the same float64. Raises PairError where JSON cannot hold what is carried."""
+        return json_line(self.row(), self.item)
 
 
 def rating_of(sample: Sample, log_probabilities: npt.NDArray[np.float64]) -> Rating:

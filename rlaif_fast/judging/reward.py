@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from typing import Any
 
 from rlaif_fast.judging.verdict import sigmoid
-from rlaif_fast.rows.fields import with_carried
+from rlaif_fast.rows.fields import json_line, with_carried
 from rlaif_fast.rows.samples import Sample
 
 _OWN = ("id", "instruction", "response", "score", "truncated")
@@ -42,8 +41,8 @@ class Reward:
         return with_carried(dict(zip(_OWN, own, strict=True)), sample.carried)
 
     def to_json(self) -> str:
-        """One line; floats read back to the same float64."""
-        return json.dumps(self.row(), ensure_ascii=False, allow_nan=False)
+        """One line; floats read back to the same float64. Raises PairError where JSON cannot hold what is carried."""
+        return json_line(self.row(), self.item)
 
 
 class Risk(Reward):

@@ -12,7 +12,7 @@ from rlaif_fast.bundle.folder import Bundle, read_manifest
 from rlaif_fast.bundle.home import find_bundle, name_of
 from rlaif_fast.bundle.manifest import TOKENIZER, Manifest
 from rlaif_fast.bundle.prompt import Probe
-from rlaif_fast.errors import PairError, UnfaithfulError
+from rlaif_fast.errors import JudgeError, PairError, UnfaithfulError
 from rlaif_fast.judging.pair_questions import shown
 from rlaif_fast.prompts.kinds import Kinds
 from rlaif_fast.prompts.reward_template import RewardTemplate
@@ -22,7 +22,7 @@ from rlaif_fast.reports.terminal import say
 from rlaif_fast.rows.pairs import Pair
 from rlaif_fast.rows.samples import Sample
 from rlaif_fast.runtime import memory, selftest
-from rlaif_fast.runtime.engine_choice import AUTO, resolve
+from rlaif_fast.runtime.engine_choice import AUTO, known, resolve
 from rlaif_fast.runtime.engines import DEFAULT, Engine, EngineOptions, variant
 from rlaif_fast.runtime.forward import ForwardPasses
 from rlaif_fast.runtime.side_by_side import OneThreadEngine
@@ -30,6 +30,14 @@ from rlaif_fast.runtime.vocabulary import Vocabulary
 
 I = TypeVar("I", Pair, Sample)  # noqa: E741
 O = TypeVar("O", bound="Session[Any]")  # noqa: E741
+
+
+def opening(kind: str) -> str:
+    """What is said where something else stands in a session's place: how to open one, to be pasted."""
+    return f'open one: from rlaif_fast import {kind}; {kind}.load("smollm2-135m-instruct")'
+
+
+OPEN = opening("Judge")
 
 
 class Session(ABC, Generic[I]):
@@ -56,6 +64,7 @@ class Session(ABC, Generic[I]):
             beside: a session over the same bundle, whose engine and tokenizer this one shares.
 
         Raises:
+            ArgumentError: ``bundle`` is a path or a name.
             BundleError: its prompt is for something else.
             JudgeError: the engine is not to be had.
         """
@@ -92,14 +101,14 @@ class Session(ABC, Generic[I]):
                 bundle on this machine, onnxruntime where it was never run.
 
         Raises:
-            ArgumentError: an argument is of another kind, or ``threads`` below 0.
+            ArgumentError: an argument is of another kind, ``threads`` below 0, or there is no such ``engine``.
             BundleError: there is no bundle or no such prompt in it, a file of it was changed, or this machine answers
                 its probes differently, which is tried once a machine.
-            JudgeError: there is no such engine here.
+            JudgeError: this machine, or this bundle, does not have that engine.
         """
         arguments.optional_text("template", template)
         options = EngineOptions(arguments.whole("threads", threads, 0), arguments.flag("spin", spin))
-        arguments.instance("engine", engine, str, "give a variant's name, or 'auto'")
+        known(engine)
         folder = find_bundle(arguments.path_or_name("path_or_id", path_or_id))
         template = read_manifest(folder).through(template, cls.kinds, name_of(folder)).prompt.name
         chosen, name = resolve(folder, engine, template)  # maybe another bundle
@@ -121,9 +130,17 @@ class Session(ABC, Generic[I]):
         The prompt may have been added since ``other`` was opened. Raises ArgumentError; BundleError where the bundle
         has no such prompt.
         """
-        arguments.instance("other", other, Session, "open one with Judge.load(…)")
+        arguments.instance("other", other, Session, OPEN)
         arguments.optional_text("template", template)
         return cls(other._bundle.renewed().through(template, cls.kinds), other._options, beside=other)
+
+    def __reduce__(self) -> Any:
+        """Raises JudgeError: an engine is this process's own."""
+        kind = type(self).__name__
+        raise JudgeError(
+            f"a {kind} cannot be copied or sent to another process; open one there with {kind}.load, or use"
+            " rlaif_fast.integrations (Labeler, RewardFunction), which can"
+        )
 
     @property
     def manifest(self) -> Manifest:

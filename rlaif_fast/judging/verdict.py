@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from rlaif_fast.rows.fields import with_carried
+from rlaif_fast.rows.fields import json_line, with_carried
 from rlaif_fast.rows.pairs import Pair
 from rlaif_fast.schemas.labels_from_1 import FROM_1, beside
 
@@ -115,8 +114,8 @@ class Verdict:
         return beside(with_carried(row, self.pair.carried, (TIE, *FROM_1.values())))
 
     def to_json(self) -> str:
-        """One line; floats read back to the same float64."""
-        return json.dumps(self.row(), ensure_ascii=False, allow_nan=False)
+        """One line; floats read back to the same float64. Raises PairError where JSON cannot hold what is carried."""
+        return json_line(self.row(), self.item)
 
 
 class Calibration(Protocol):

@@ -18,7 +18,7 @@ from rlaif_fast.schemas.known import listed
 from rlaif_fast.schemas.schema import Row, RowSchema
 
 NAMES = ("instruction", "responses", "id")
-HOW = "make one: Candidates(instruction=…, responses=(…, …))"
+HOW = 'make one: from rlaif_fast import Candidates; Candidates(instruction="…", responses=("…", "…"))'
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Collection, Mapping, Sequence
+from numbers import Number
 from typing import Any
 
 from rlaif_fast.errors import PairError
@@ -30,6 +31,24 @@ def with_carried(row: dict[str, Any], carried: Mapping[str, Any], reserved: Coll
     """A result's row with what its input carried behind it, under names that are free of the row's and ``reserved``."""
     names = free_names(carried, (*row, *reserved))
     return row | {names[name]: value for name, value in carried.items()}
+
+
+def json_line(row: dict[str, Any], item: object) -> str:
+    """The row of a result on ``item`` as a line of JSON; floats read back to the same float64.
+
+    What the item carries may be numpy's. Raises PairError for what JSON cannot hold.
+    """
+    try:
+        return json.dumps(row, ensure_ascii=False, allow_nan=False, default=_of_numpy)
+    except (ValueError, TypeError, RecursionError) as error:
+        raise PairError(f"{item}: a carried field cannot be written as JSON ({_reason(error)})") from None
+
+
+def _of_numpy(value: Any) -> Any:
+    """Python's numbers of numpy's. Raises TypeError."""
+    if type(value).__module__ == "numpy":
+        return value.tolist()
+    raise TypeError(f"Object of type {type(value).__name__} is not JSON serializable")
 
 
 def located(where: str, key: Any, otherwise: str) -> str:
@@ -104,6 +123,8 @@ def require_texts(item: object, names: Sequence[str]) -> None:
         value = getattr(item, name)
         if not isinstance(value, str):
             raise PairError(f"{item}: {name} is {_kind(value)}, it must be a string")
+    if not isinstance(carried := getattr(item, "carried", {}), dict):
+        raise PairError(f"{item}: carried is {_kind(carried)}, it must be a dict")
 
 
 def _written(value: Any) -> bytes:
@@ -138,7 +159,7 @@ def _kind(value: Any) -> str:
     names = {
         dict: "an object", list: "an array", str: "a string", bytes: "bytes", bool: "a boolean", type(None): "null"
     }  # fmt: skip
-    return names.get(type(value), "a number")
+    return names.get(type(value), "a number" if isinstance(value, Number) else f"of type {type(value).__name__}")
 
 
 def _reason(error: Exception) -> str:

@@ -9,7 +9,7 @@ from rlaif_fast.errors import PairError
 from rlaif_fast.rows.fields import checked_row, located, require_texts
 
 TEXTS = ("instruction", "response_0", "response_1")
-HOW = "make one: Pair(instruction=…, response_0=…, response_1=…)"
+HOW = 'make one: from rlaif_fast import Pair; Pair(instruction="…", response_0="…", response_1="…")'
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from rlaif_fast.schemas.prompt_split import asked
 from rlaif_fast.schemas.schema import Row, RowSchema
 
 NAMES = ("instruction", "response", "id")
-HOW = "make one: Sample(instruction=…, response=…)"
+HOW = 'make one: from rlaif_fast import Sample; Sample(instruction="…", response="…")'
 _OTHERS = {
     "instruction": ("prompt", "question", "query"), "response": ("completion", "output", "answer")
 }  # fmt: skip

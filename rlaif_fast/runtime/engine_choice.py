@@ -6,11 +6,12 @@ import json
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
+from rlaif_fast import arguments
 from rlaif_fast.bundle.float32_bundle import float32_of
 from rlaif_fast.bundle.folder import read_manifest
 from rlaif_fast.bundle.home import ENGINES, home
 from rlaif_fast.errors import BundleError
-from rlaif_fast.runtime.engines import DEFAULT, variant, variants
+from rlaif_fast.runtime.engines import DEFAULT, variants
 from rlaif_fast.runtime.fingerprint import fingerprint
 
 AUTO = "auto"
@@ -44,6 +45,12 @@ class Tuned:
         return self.tried[self.chosen]
 
 
+def known(engine: str) -> str:
+    """``engine``, which must be AUTO or a variant's name. Raises ArgumentError."""
+    name: str = arguments.one_of("engine", engine, (AUTO, *(one.name for one in variants())))
+    return name
+
+
 def resolve(folder: Path, engine: str, template: str | None = None) -> tuple[Path, str]:
     """(the bundle to open, the variant's name) for ``folder`` and what ``--engine`` said.
 
@@ -51,10 +58,11 @@ def resolve(folder: Path, engine: str, template: str | None = None) -> tuple[Pat
 
     Raises:
         BundleError: there is no bundle.
-        JudgeError: there is no such engine.
+        ArgumentError: there is no such engine.
     """
+    known(engine)
     if engine != AUTO:
-        return folder, variant(engine).name
+        return folder, engine
     table = remembered(folder)
     if table is None or not has_prompt(Path(table.choice.folder), template):
         return folder, DEFAULT

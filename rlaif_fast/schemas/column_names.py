@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from functools import lru_cache
 from typing import Any
+
+from rlaif_fast.wording import meant
 
 SYSTEM = (
     "system", "system_prompt", "system_message", "system_instruction", "system_instructions", "sys_prompt", "preamble",
@@ -59,6 +62,15 @@ _NOTHING = ("[]", "{}", "null", "None")
 def plain(name: str) -> str:
     """A name as it is looked up: ``chatHistory``, ``Chat History`` and ``chat-history`` are ``chat_history``."""
     return re.sub(r"(?<=[a-z0-9])(?=[A-Z])|[ -]+", "_", name.strip()).lower()
+
+
+def meant_column(name: str, names: Iterable[str]) -> str:
+    """``; did you mean 'response0'?`` behind what is said of a column that there is not; or nothing.
+
+    What differs in a number is another column: ``response_1`` is no slip of ``response_0``.
+    """
+    alike = [one for one in names if re.findall(r"[0-9]", one) == re.findall(r"[0-9]", name)]
+    return meant(name, alike)
 
 
 def is_there(value: Any) -> bool:

@@ -6,6 +6,7 @@ import math
 import re
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
+from numbers import Real
 from typing import Any, Literal
 
 Label = Literal[0, 1, "tie"] | None  # None: nobody was asked, or nobody answered
@@ -41,7 +42,7 @@ def read_label(value: Any) -> Label:
     """
     if value is None or (isinstance(value, float) and math.isnan(value)):
         return None
-    number = value if isinstance(value, int | float) and not isinstance(value, bool) else None
+    number: Any = None if isinstance(value, bool) or not isinstance(value, Real) else value  # numpy's too
     if isinstance(value, str):
         text = value.strip().lower()
         if text in _GAPS:

@@ -23,7 +23,7 @@ from rlaif_fast import arguments
 from rlaif_fast.errors import ArgumentError, JudgeError, PairError, RlaifFastError, lacks_memory
 from rlaif_fast.integrations.server import openrlhf
 from rlaif_fast.integrations.server.access import Access
-from rlaif_fast.integrations.server.bodies import BodyError, items_of, parsed
+from rlaif_fast.integrations.server.bodies import OPTIONS, BodyError, items_of, parsed
 from rlaif_fast.integrations.server.lanes import KINDS, Answer, Lane, Lanes
 from rlaif_fast.integrations.server.metrics import Counted, Metrics
 from rlaif_fast.integrations.server.openapi import document
@@ -191,10 +191,11 @@ class Service:
 
 
 def _options(request: Request, *names: str) -> dict[str, str]:
-    """The query's parameters. Raises ArgumentError for one that is none, as the command line does."""
-    names = names or ("template", "orders", "on_long", "fields", "carry")
+    """The query's parameters. Raises ArgumentError for one that is none or two, as the command line does."""
     for name in request.query_params:
-        arguments.one_of("parameter", name, names)
+        arguments.one_of("parameter", name, names or OPTIONS)
+        if name != "carry" and len(request.query_params.getlist(name)) > 1:
+            raise ArgumentError(f"parameter {name!r}: given more than once; give one")
     return dict(request.query_params)
 
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from typing import Any, TypeVar
 
-from rlaif_fast.errors import RlaifFastError
+from rlaif_fast.errors import PairError, RlaifFastError
 from rlaif_fast.files.source import Row, Source
 from rlaif_fast.files.strict_json import DECODER, reason
 from rlaif_fast.integrations.server.lanes import Lane
@@ -13,8 +14,12 @@ from rlaif_fast.rows.candidates import Candidates
 from rlaif_fast.rows.pairs import Pair
 from rlaif_fast.rows.reader import row_reader
 from rlaif_fast.rows.samples import Sample
+from rlaif_fast.schemas.column_names import plain
 
 NAME = "request"  # what messages call it
+OPTIONS = ("template", "orders", "on_long", "fields", "carry")  # a request's, in its query
+_OF_FILES = ("calibration", "exact", "min_margin", "only_consistent", "mark", "disagreement")  # of the commands alone
+_ENVELOPES = ("rows", "pairs", "items", "data", "inputs", "instances", "examples", "samples", "requests")
 I = TypeVar("I", Pair, Sample, Candidates)  # noqa: E741
 
 
@@ -41,7 +46,8 @@ def items_of(
         fields, carry: as the command line's ``--fields`` and ``--carry``.
 
     Raises:
-        PairError: a row that is no item, named by its number as a file's is.
+        BodyError: rows in an object of their own, as ``{"rows": [...]}``.
+        PairError: a row that is no item, or that has a field called as an option; it is named by its number.
     """
     rows = value if isinstance(value, list) else [value]
 
@@ -49,4 +55,39 @@ def items_of(
         return (Row(place, f"{NAME}, row {place}", row) for place, row in enumerate(rows, 1))
 
     reader = row_reader(Source(NAME, "json", True, read), fields, None, lane.names, carry)
-    return list(lane.items(reader)), isinstance(value, list)
+    try:
+        for row in read():
+            _require_no_option(row, {*carry, *re.split("[=,+.]", fields or "")})
+        return list(lane.items(reader)), isinstance(value, list)
+    except PairError:
+        if (name := _envelope(value)) is not None:
+            raise BodyError(
+                f"{NAME}: the rows are in {name!r}; send the row or the list of rows itself, and options"
+                f" ({', '.join(OPTIONS)}) as parameters of the query"
+            ) from None
+        raise
+
+
+def _require_no_option(row: Row, meant: Sequence[str] | set[str]) -> None:
+    """Raise PairError where a row has a field that is called as an option and is not among those ``meant``.
+
+    A field is carried to the answer, so an option that was put into the row would be left out of account in silence.
+    """
+    for name in row.value if isinstance(row.value, dict) else ():
+        option = plain(name)
+        if name in meant or option not in (*OPTIONS, *_OF_FILES):
+            continue
+        what = "send it in the query" if option in OPTIONS else "the server does not have it"
+        raise PairError(
+            f"{row.where}: {name!r} is an option and no part of a row; {what} (there is ?"
+            f"{'=, ?'.join(OPTIONS)}=). A column of that name is carried with ?carry={name}"
+        )
+
+
+def _envelope(value: Any) -> str | None:
+    """The name under which a body has its rows instead of being them; None where it does not."""
+    for name in _ENVELOPES if isinstance(value, dict) else ():
+        rows = value.get(name)
+        if isinstance(rows, list) and rows and all(isinstance(row, dict) for row in rows):
+            return name
+    return None

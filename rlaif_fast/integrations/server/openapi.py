@@ -20,6 +20,10 @@ _ERRORS = {
     429: "The queue is full; Retry-After says when to try again.", 500: "The runtime failed.",
     503: "Not done in time, or short of memory.",
 }  # fmt: skip
+_SENT = (
+    "A row, or a list of rows. Options are parameters of the query. Any other field of a row is carried to the answer."
+    " One that is called as an option (template, orders, …) is refused, unless the parameter carry names it."
+)
 _ROWS: dict[str, tuple[str, Schema, Schema]] = {
     "judge": (
         "Judge pairs",
@@ -69,12 +73,14 @@ def _rows(kind: str, lanes: Lanes) -> Schema:
         _parameter("template", "the prompt; by default the first", {"enum": list(_templates(kind, lanes))}),
         _parameter("on_long", "a prompt that is too long", {"enum": ["error", "truncate"], "default": "error"}),
         _parameter("fields", "field mapping, as the command line's --fields", _TEXT),
-        _parameter("carry", "a field that is no part of the question; repeatable", _TEXT),
+        _parameter(
+            "carry", "a field that is only carried, though it is called as a question's or an option; repeatable", _TEXT
+        ),
     ]
     orders = {"enum": list(get_args(Orders)) if kind != "score" else ["both"], "default": "both"}
     return {
         "summary": what, "parameters": [*parameters, _parameter("orders", "in which orders pairs are read", orders)],
-        "requestBody": _body(_one_or_many(taken)),
+        "requestBody": _body(_one_or_many(taken), _SENT),
         "responses": _responses(_one_or_many(_object(answer, required=list(answer)))),
     }  # fmt: skip
 
@@ -82,6 +88,7 @@ def _rows(kind: str, lanes: Lanes) -> Schema:
 def _reward(lanes: Lanes) -> Schema:
     texts, numbers = {"type": "array", "items": _TEXT}, {"type": "array", "items": _NUMBER}
     sent = _object({"query": texts, "prompts": texts, "labels": {"type": "array"}}, required=["query", "prompts"])
+    sent["additionalProperties"] = False
     back = _object({"rewards": numbers, "scores": numbers, "extra_logs": {"type": "object"}}, required=["rewards"])
     return {
         "summary": "Score responses in the form of OpenRLHF's remote reward models",
@@ -89,7 +96,8 @@ def _reward(lanes: Lanes) -> Schema:
             _parameter("template", "the prompt; by default the first", {"enum": list(_templates("score", lanes))}),
             _parameter("on_long", "a prompt that is too long", {"enum": ["error", "truncate"], "default": "error"}),
         ],
-        "requestBody": _body(sent), "responses": _responses(back),
+        "requestBody": _body(sent, "Labels are not looked at. Options are parameters of the query."),
+        "responses": _responses(back),
     }  # fmt: skip
 
 
@@ -109,8 +117,8 @@ def _parameter(name: str, what: str, schema: Schema) -> Schema:
     return {"name": name, "in": "query", "description": what, "schema": schema}
 
 
-def _body(schema: Schema) -> Schema:
-    return {"required": True, "content": {"application/json": {"schema": schema}}}
+def _body(schema: Schema, what: str) -> Schema:
+    return {"required": True, "description": what, "content": {"application/json": {"schema": schema}}}
 
 
 def _responses(schema: Schema) -> Schema:

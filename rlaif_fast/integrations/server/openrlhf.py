@@ -19,6 +19,7 @@ from rlaif_fast.judging.reward import Reward
 from rlaif_fast.rows.samples import Sample
 from rlaif_fast.schemas.chat_text import asked_in, without_end
 
+FIELDS = ("query", "prompts", "labels")
 # What may stand before the prompt in a query: a tokenizer's own beginning of a text.
 _BEGINNING = re.compile(r"\s*(?:<[^<>\s]{1,40}>\s*)*")
 
@@ -27,11 +28,18 @@ def samples_of(value: Any) -> list[Sample]:
     """The prompts and responses of a request, each without its chat template where that is a known one.
 
     Raises:
-        BodyError: another form, as that of older versions, which do not send the prompts.
+        BodyError: another form, as that of older versions, which do not send the prompts; or a field that nobody would
+            look at.
         PairError: a query that does not begin with its prompt, or nothing behind it that could be scored.
     """
     if not isinstance(value, Mapping) or not isinstance(value.get("query"), list):
         raise BodyError(f'{NAME}: send {{"query": [...], "prompts": [...]}}, as OpenRLHF does')
+    for name in value:
+        if name not in FIELDS:
+            raise BodyError(
+                f"{NAME}: {name!r} is not one of {', '.join(map(repr, FIELDS))}; options (template, on_long) are"
+                " parameters of the query"
+            )
     queries, prompts = value["query"], value.get("prompts")
     if not isinstance(prompts, list) or len(prompts) != len(queries):
         raise BodyError(f"{NAME}: as many prompts as queries are needed, to tell prompt and response apart")
