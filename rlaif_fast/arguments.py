@@ -15,6 +15,8 @@ from typing import Any, TypeVar
 from rlaif_fast.errors import ArgumentError
 from rlaif_fast.wording import meant
 
+MOST_THREADS = 1024  # that may be asked for: starting more, to see whether they can be, takes minutes
+
 T = TypeVar("T")
 
 
@@ -26,17 +28,23 @@ def one_of(name: str, value: Any, choices: Sequence[str]) -> Any:
     return value
 
 
-def whole(name: str, value: Any, least: int) -> int:
-    """``value``, which must be an integer (also numpy's) from ``least``."""
+def whole(name: str, value: Any, least: int, most: int | None = None) -> int:
+    """``value``, which must be an integer (also numpy's) from ``least``, to ``most`` if that is given."""
     try:
         found = operator.index(value)
     except TypeError:
         found = None
     if found is None or isinstance(value, bool):
         raise ArgumentError(f"{name}: {value!r} is not a valid integer")
-    if found < least:
-        raise ArgumentError(f"{name}: {found} is not in the range x>={least}")
+    if found < least or (most is not None and found > most):
+        allowed = f"x>={least}" if most is None else f"{least}<=x<={most}"
+        raise ArgumentError(f"{name}: {found} is not in the range {allowed}")
     return found
+
+
+def threads(value: Any) -> int:
+    """``value``, which must be a number of threads, 0 for the default."""
+    return whole("threads", value, 0, MOST_THREADS)
 
 
 def share(name: str, value: Any, *, ends: bool = True) -> float:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from rlaif_fast.arguments import MOST_THREADS
 from rlaif_fast.commands.headings import option
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ def bundle_and_template(command: F) -> F:
 long_option = option("Prompt", "--on-long", type=click.Choice(["error", "truncate"]), default="error",
                      show_default=True, help="What to do with a prompt longer than the model's context: stop with an"
                      " error, or truncate the instruction.")  # fmt: skip
-threads_option = option("Speed", "--threads", type=click.IntRange(min=0), default=0,
+threads_option = option("Speed", "--threads", type=click.IntRange(0, MOST_THREADS), default=0,
                         help="Threads of the engine, 0 for the default. [default: one per usable physical core]"
                         )  # fmt: skip
 

@@ -34,7 +34,7 @@ class Opened(Generic[S]):
         """Raises ArgumentError; BundleError: there is no bundle, no such prompt, or it is not the one of ``digest``."""
         self.kind: type[S] = kind
         arguments.optional_text("template", template)
-        self.threads = arguments.whole("threads", threads, 0)
+        self.threads = arguments.threads(threads)
         found = find_bundle(arguments.path_or_name("path_or_id", path_or_id))
         self.folder = found.resolve()
         self.manifest: Manifest = read_manifest(found).through(template, kind.kinds, name_of(found))

@@ -101,13 +101,14 @@ class Session(ABC, Generic[I]):
                 bundle on this machine, onnxruntime where it was never run.
 
         Raises:
-            ArgumentError: an argument is of another kind, ``threads`` below 0, or there is no such ``engine``.
+            ArgumentError: an argument is of another kind, ``threads`` is below 0 or above 1,024, or there is no such
+                ``engine``.
             BundleError: there is no bundle or no such prompt in it, a file of it was changed, or this machine answers
                 its probes differently, which is tried once a machine.
             JudgeError: this machine, or this bundle, does not have that engine.
         """
         arguments.optional_text("template", template)
-        options = EngineOptions(arguments.whole("threads", threads, 0), arguments.flag("spin", spin))
+        options = EngineOptions(arguments.threads(threads), arguments.flag("spin", spin))
         known(engine)
         folder = find_bundle(arguments.path_or_name("path_or_id", path_or_id))
         template = read_manifest(folder).through(template, cls.kinds, name_of(folder)).prompt.name
