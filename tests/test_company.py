@@ -138,6 +138,6 @@ def test_a_score_is_the_same_alone_and_in_company(
     assert 2 <= len(asked) < 8
     for sample, rating in zip(samples, together, strict=True):
         assert Rater(Bundle(folder, template.name), beside=rater).rate(sample) == rating
-    many = [Sample(pair.instruction, pair.response_0) for pair in pairs(40)]
+    many = [Sample(f"{n % 20} {pair.instruction}", pair.response_0) for n, pair in enumerate(pairs(40))]
     at_once = Rater(Bundle(folder, template.name), EngineOptions(threads=2))
     assert list(at_once.rate_many(many, window=len(many))) == [rater.rate(sample) for sample in many]

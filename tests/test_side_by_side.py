@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,11 @@ from rlaif_fast.runtime.engines import EngineOptions
 from rlaif_fast.runtime.side_by_side import in_order
 from tests.test_company import FAMILIES, pairs
 from tests.test_engines import log_odds
+
+
+def many() -> list[Pair]:
+    """75 on 25 instructions."""
+    return [replace(pair, instruction=f"{n % 25} {pair.instruction}", id=n) for n, pair in enumerate(pairs(75))]
 
 
 def passes_of(judge: Judge, monkeypatch: pytest.MonkeyPatch) -> list[str]:
@@ -38,7 +44,7 @@ def all_threads(folder: Path) -> Judge:
 def test_a_verdict_has_the_bits_of_a_pass_by_all_threads(
     family: str, tiny_int8: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    folder, of = tiny_int8(family), pairs(70)
+    folder, of = tiny_int8(family), many()
     of.insert(40, Pair("A long one. " * 70, "lazy dog", "fox", id="long"))
     monkeypatch.setattr(forward, "LARGE", 1000)
     judge = Judge(Bundle(folder), EngineOptions(threads=2))
@@ -76,7 +82,7 @@ def test_where_one_pass_at_a_time_is_quicker(
 
 def test_the_pairs_before_one_that_fails_have_their_verdicts(tiny_int8: Callable[[str], Path]) -> None:
     judge = Judge(Bundle(tiny_int8("llama")), EngineOptions(threads=2))
-    of = pairs(40)
+    of = many()
     of[30] = Pair("word " * 100_000, "a", "b", id="far too long")
     found = []
     with pytest.raises(PairError, match="far too long"):

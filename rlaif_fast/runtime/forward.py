@@ -24,7 +24,7 @@ from rlaif_fast.runtime.side_by_side import LARGE, OneThreadEngine, in_order
 from rlaif_fast.runtime.vocabulary import Vocabulary
 
 _TREE_BYTES = 1_000_000_000  # of a pass, beside the weights, keys and values
-_SHARE = 4  # most items on one instruction that one of several threads computes; each computes its pass once more
+_SHARE = 32  # most items on one instruction that are one piece of work, whose results come together
 
 
 class Item(Protocol):
