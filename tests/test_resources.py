@@ -124,7 +124,7 @@ def test_what_is_not_left_is_refused(llama: Path, llama_judge: Judge, monkeypatc
     with pytest.raises(JudgeError, match=r"needs about 21. MB, 100 MB are left; use fewer --threads") as error:
         Judge.load(llama)
     assert str(llama) in str(error.value)
-    monkeypatch.setattr(llama_judge._passes, "_held", 0)
+    monkeypatch.setattr(llama_judge._passes, "_held", {})
     llama_judge.judge(Pair("Text", "a fox", "a dog"))  # there is enough for a short one
     monkeypatch.setattr(cgroup, "memory_left", lambda: 64_000_000)
     with pytest.raises(JudgeError, match=r"^mine, line 3: a pass of \d+ tokens needs about \d+ MB, 64 MB are left"):

@@ -70,7 +70,7 @@ class Bundle:
         self.graph, self.tokenizer = self._read(MODEL), self._read(TOKENIZER)
         check_graph(self.graph, {WEIGHTS: self._entry(WEIGHTS).bytes}, str(self.folder / MODEL))
         self.arrays = self._arrays()
-        self._checks = [self._checking(WEIGHTS)]
+        self._checks = [self.checking(WEIGHTS)]
 
     def verified(self) -> None:
         """Wait until the weights' digest is known to be right. Raises BundleError where it is not."""
@@ -93,7 +93,9 @@ class Bundle:
         graph = self._read(HEAD)
         weights = [name for name in (WEIGHTS, HEAD_WEIGHTS) if name in self.manifest.files]
         check_graph(graph, {name: self._entry(name).bytes for name in weights}, str(self.folder / HEAD))
-        self._checks += [self._checking(name) for name in weights[1:]]
+        if not self._checks[0].done():  # what is opened now are the weights of then
+            weights.remove(WEIGHTS)
+        self._checks += map(self.checking, weights)
         return graph
 
     def through(self, template: str | None, kinds: Kinds | None = None) -> Bundle:
@@ -149,7 +151,8 @@ class Bundle:
         self._compare(name, hashlib.sha256(content).hexdigest())
         return content
 
-    def _checking(self, name: str) -> Future[None]:
+    def checking(self, name: str) -> Future[None]:
+        """Compares a file with its digest, beside whatever else is done. Raises BundleError, here or as its result."""
         stream = self._open(name)
 
         def check() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import closing
 from functools import partial
 from itertools import chain
 from typing import NamedTuple, Protocol, TypeVar
@@ -66,7 +67,7 @@ class ForwardPasses:
         self._ending = bundle.manifest.prompt.ending
         self._baked = bundle.manifest.prompt.prefix_ids
         self._limit = largest_tree(bundle.manifest)
-        self._held = 0  # bytes the runtime keeps from its largest pass; of those at once, from the largest of them
+        self._held: dict[Engine, int] = {}  # bytes it keeps from its largest pass; of those at once, from one of them
 
     def describe(self) -> str:
         """How passes are computed at once, for people, a line; empty where each comes after the other."""
@@ -127,8 +128,8 @@ class ForwardPasses:
 
         The last bit of a float32 sum depends on what else is in the pass. Behind it, int8 or bfloat16 rounds some value
         the other way, and a few layers on that is as large as the rounding error itself. So nothing is in an item's
-        pass but the item, and the instruction's pass is the same whoever asks for it. How many threads compute it
-        changes no sum: each is one thread's.
+        pass but the item, and the instruction's pass is the same whoever asks for it. How many threads compute a pass
+        changes no bit of it: onnxruntime gives no sum to two of them (tests/test_side_by_side.py).
         """
 
         def questions(places: list[int]) -> Iterator[_Question]:
@@ -137,17 +138,28 @@ class ForwardPasses:
                 yield _Question(place, str(window[place]), sequences, given, heads(window[place]))
 
         shares = [places[n : n + _SHARE] for places in groups for n in range(0, len(places), _SHARE)]
-        engine = None if self._one_thread is None else self._one_thread.for_passes(len(shares))
+        engine = None if self._one_thread is None else self._one_thread.for_pieces(len(shares))
         if self._one_thread is None or engine is None:
             for places in groups:
                 yield from self._answers(questions(places), self._engine)
             return
 
-        def answers(share: list[_Question]) -> list[tuple[int, npt.NDArray[np.float64]]]:
-            return [*self._answers(share, self._engine if _long(share) else engine)]
+        def asked() -> Iterator[list[_Question]]:
+            for places in shares:
+                share = []
+                try:
+                    for question in questions(places):
+                        share.append(question)
+                except Exception:  # those before it have their answers
+                    if share:
+                        yield share
+                    raise
+                yield share
 
-        asked = ([*questions(places)] for places in shares)
-        for found in in_order(asked, answers, self._one_thread.at_once, alone=_long):
+        def answers(share: list[_Question]) -> Iterator[tuple[int, npt.NDArray[np.float64]]]:
+            return self._answers(share, self._engine if _long(share) else engine)
+
+        with closing(in_order(asked(), answers, self._one_thread.at_once, alone=_long)) as found:
             yield from found
 
     def _answers(self, questions: Iterable[_Question], engine: Engine) -> Iterator[tuple[int, npt.NDArray[np.float64]]]:
@@ -191,7 +203,7 @@ class ForwardPasses:
         """The logits of all passes; ``what`` they are of, for messages."""
         logits = []
         for branch in passes:
-            self._require(branch, cache, what)
+            self._require(branch, cache, what, engine)
             cache.stand_behind(branch.behind, engine.keys_and_values)
             found, hidden = engine.run(branch.tree.build(), cache.arrays)
             of_all = 0.0 if self._vocabulary is None else self._vocabulary.log_totals(hidden)[:, None]
@@ -202,19 +214,20 @@ class ForwardPasses:
             raise JudgeError(f"the graph answers {joined.shape[1]} logits a prompt, the manifest names {labels} labels")
         return joined
 
-    def _require(self, branch: Branch, cache: KeyValueCache, what: str) -> None:
+    def _require(self, branch: Branch, cache: KeyValueCache, what: str, engine: Engine) -> None:
         """Raises JudgeError where a pass, and those whose keys and values it needs, take more memory than there is."""
         sizes = [*map(len, branch.behind[1:]), branch.tree.tokens]
         known = [sum(map(len, branch.behind[: n + 1])) for n in range(len(sizes))]
         missing = len(branch.behind) - max(1, cache.known(branch.behind))
         wanted = max(map(partial(memory.of_pass, self._bundle.manifest), sizes[-1 - missing :], known[-1 - missing :]))
         kept = max(0, known[-1] - cache.tokens) * cache.bytes_per_token
-        if (more := max(0, wanted - self._held) + kept) > 0:
+        held = self._held.get(engine, 0)
+        if (more := max(0, wanted - held) + kept) > 0:
             passes = f"a pass of {sizes[-1]:,} tokens"
             if missing:
                 passes = f"a prompt of {known[-1] + sizes[-1]:,} tokens in passes of at most {max(sizes):,}"
             memory.require(more, f"{what}: {passes}")
-        self._held = max(self._held, wanted)
+        self._held[engine] = max(held, wanted)
 
 
 def _ordered(

@@ -6,12 +6,14 @@ Passes side by side wait for nothing. An engine's threads are fixed when it is o
 
 from __future__ import annotations
 
+import threading
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import cached_property
-from typing import TypeVar
+from queue import SimpleQueue
+from typing import Generic, TypeVar
 
 from rlaif_fast.bundle.folder import Bundle
 from rlaif_fast.bundle.manifest import WEIGHTS
@@ -19,9 +21,10 @@ from rlaif_fast.errors import RlaifFastError
 from rlaif_fast.runtime import memory, pieces
 from rlaif_fast.runtime.cpu import require_threads
 from rlaif_fast.runtime.engines import Engine, EngineOptions, Variant
+from rlaif_fast.runtime.kv_cache import KeyValueCache
 
-WORTHWHILE = 16  # passes that make up for opening the engine
-LARGE = 2 * pieces.LONGEST  # tokens of a pass that all threads compute: it keeps them busy, and takes more memory
+WORTHWHILE = 16  # pieces of work that make up for opening the engine
+LARGE = 2 * pieces.LONGEST  # tokens of an item that all threads compute: it keeps them busy, and takes more memory
 _LARGEST = 512_000_000  # bytes of weights; the products of larger models keep all threads busy by themselves
 
 W = TypeVar("W")
@@ -40,8 +43,11 @@ class OneThreadEngine:
         """Passes that run at once: one for each thread of the other engine."""
         return self._options.thread_count
 
-    def for_passes(self, number: int) -> Engine | None:
-        """The engine, where it is quicker for so many passes; None where the one with all threads is."""
+    def for_pieces(self, number: int) -> Engine | None:
+        """The engine, where it is quicker for so many pieces of work; None where the one with all threads is.
+
+        None also where there is no memory for a second engine when it is first needed.
+        """
         if self.at_once == 1 or number < self._least or self._weights > _LARGEST:
             return None
         return self._engine
@@ -50,7 +56,7 @@ class OneThreadEngine:
         """For people, a line; empty where it is never taken."""
         if self.at_once == 1 or self._weights > _LARGEST:
             return ""
-        return f"passes: {self.at_once} at once, one thread each, where {self._least} or more wait"
+        return f"passes: {self.at_once} at once, one thread each, where {self._least} or more instructions wait"
 
     @property
     def _least(self) -> int:
@@ -63,50 +69,89 @@ class OneThreadEngine:
 
     @cached_property
     def _engine(self) -> Engine | None:
-        wanted = self._weights + self.at_once * memory.of_pass(self._bundle.manifest, LARGE)
+        manifest, prompt = self._bundle.manifest, self._bundle.manifest.prompt
+        kept = KeyValueCache(prompt.prefix_ids, self._bundle.arrays, prompt.ending).bytes_per_token * LARGE
+        wanted = self._weights + self.at_once * (memory.of_pass(manifest, LARGE) + kept)
         there = memory.left()
-        if there is not None and wanted > there // 2:
+        if there is not None and wanted > there // 2:  # the other engine has large passes
             return None
         try:
             require_threads(self.at_once)
-            return self._variant.load(self._bundle, replace(self._options, threads=1))
-        except RlaifFastError:  # for want of threads or memory: the other engine is there
+            check = self._bundle.checking(WEIGHTS)  # they are opened by their name once more
+            engine = self._variant.load(self._bundle, replace(self._options, threads=1))
+            check.result()
+        except RlaifFastError:  # the other engine is there, and has the weights that were checked
             return None
+        return engine
 
 
 def in_order(
-    work: Iterable[W], run: Callable[[W], R], at_once: int, alone: Callable[[W], bool]
+    work: Iterable[W], run: Callable[[W], Iterable[R]], at_once: int, alone: Callable[[W], bool]
 ) -> Generator[R, None, None]:
-    """What ``run`` gives for each piece of ``work``, in its order, computed by ``at_once`` threads.
+    """What ``run`` gives for each piece of ``work``, in the order of the pieces, computed by ``at_once`` threads.
 
     Args:
         work: read in this thread, not much further than it is computed.
+        run: its results are handed over one by one; left early, no thread computes more than the one it is at.
         alone: whether a piece is run in this thread, while no other is.
 
     Whatever ``work`` or ``run`` raises comes behind the results before it.
     """
-    pending: deque[Future[R]] = deque()
+    pending: deque[_Task[W, R]] = deque()
     failures: list[Exception] = []
+    stopped = threading.Event()
 
     def results(but: int) -> Iterator[R]:
         while len(pending) > but:
-            yield pending.popleft().result()
+            yield from pending[0].results()
+            pending.popleft()
 
     with ThreadPoolExecutor(at_once, "pass") as threads:
         try:
             for piece in _before_failure(work, failures):
                 if alone(piece):
                     yield from results(but=0)
-                    yield run(piece)
-                else:
-                    pending.append(threads.submit(run, piece))
-                    yield from results(but=2 * at_once)
+                    yield from run(piece)
+                    continue
+                pending.append(task := _Task(piece, run, stopped))
+                try:
+                    threads.submit(task.compute)
+                except RuntimeError:  # no further thread can be started; those there are may have taken it
+                    task.compute()
+                yield from results(but=2 * at_once)
             yield from results(but=0)
         finally:
-            for future in pending:
-                future.cancel()
+            stopped.set()
     if failures:
-        raise failures[0]
+        raise failures.pop()
+
+
+class _Task(Generic[W, R]):
+    """A piece of work, computed by whoever comes first."""
+
+    def __init__(self, piece: W, run: Callable[[W], Iterable[R]], stopped: threading.Event) -> None:
+        self._piece, self._run, self._stopped = piece, run, stopped
+        self._taken = threading.Lock()
+        self._results: SimpleQueue[tuple[R] | BaseException | None] = SimpleQueue()  # None is the end
+
+    def compute(self) -> None:
+        if self._stopped.is_set() or not self._taken.acquire(blocking=False):
+            return
+        try:
+            for result in self._run(self._piece):
+                self._results.put((result,))
+                if self._stopped.is_set():
+                    return
+            self._results.put(None)
+        except BaseException as error:
+            self._results.put(error)
+
+    def results(self) -> Iterator[R]:
+        """Each as soon as it is there."""
+        while (found := self._results.get()) is not None:
+            if isinstance(found, BaseException):
+                raise found
+            yield found[0]
 
 
 def _before_failure(work: Iterable[W], failures: list[Exception]) -> Iterator[W]:
