@@ -63,12 +63,18 @@ def finished(llama: Path, tiny_folder: Callable[[str], Path], tmp_path_factory: 
 
 
 @pytest.fixture
-def again(finished: Finished, monkeypatch: pytest.MonkeyPatch, llama: Path) -> Callable[..., Result]:
+def again(
+    finished: Finished, monkeypatch: pytest.MonkeyPatch, llama: Path, tiny_folder: Callable[[str], Path]
+) -> Callable[..., Result]:
     """The command with other thresholds, over the figures already measured (or a changed report)."""
+    beside = ["--reference", str(tiny_folder("llama"))]
+    measured = ["--limit", str(PAIRS), "--threads", "1"]
 
-    def invoke(*arguments: object, report: Report = finished.report) -> Result:
+    def invoke(*arguments: object, report: Report = finished.report, reference: bool = True) -> Result:
         monkeypatch.setattr(run_module, "run", lambda plan, progress: report)
-        return CliRunner().invoke(bench, [str(EXAMPLES), "-b", str(llama), *map(str, arguments)])
+        return CliRunner().invoke(
+            bench, [str(EXAMPLES), "-b", str(llama), *measured, *beside * reference, *map(str, arguments)]
+        )
 
     return invoke
 
@@ -158,7 +164,7 @@ def test_the_reference_is_pytorch_on_the_same_prompts(
 
 
 def test_thresholds_that_are_met_leave_status_0(again: Callable[..., Result]) -> None:
-    done = again("--reference", "m", "--min-speedup", "0", "--max-flips", "0", "--max-worst-delta", "1")
+    done = again("--min-speedup", "0", "--max-flips", "0", "--max-worst-delta", "1")
     assert (done.exit_code, _lines(done)) == (0, [])
 
 
@@ -169,17 +175,16 @@ def test_each_missed_threshold_is_a_line_and_status_1(finished: Finished, again:
         agreement=replace(finished.report.agreement, flips=1, flip_share=1 / 3, max=0.25),
         speedup=replace(finished.report.speedup, of_medians=1.5),
     )
-    reference = ("--reference", "m")
     for arguments, line in (
         (("--min-speedup", "2"), "error: speedup 1.500 is below --min-speedup 2"),
         (("--max-flips", "0.1"), "error: 1 of 3 labels flipped, a share of 0.3333, over --max-flips 0.1"),
         (("--max-worst-delta", "0.2"), "error: a log-odds differs by 0.25, over --max-worst-delta 0.2"),
     ):
-        done = again(*reference, *arguments, report=report)
+        done = again(*arguments, report=report)
         assert (done.exit_code, _lines(done)) == (1, [line])
-    done = again(*reference, "--max-delta", "0.2", report=report)  # what it was called
+    done = again("--max-delta", "0.2", report=report)  # what it was called
     assert (done.exit_code, _lines(done)) == (1, ["error: a log-odds differs by 0.25, over --max-worst-delta 0.2"])
-    done = again(*reference, "--min-speedup", "2", "--max-flips", "0.1", "--max-worst-delta", "0.2", report=report)
+    done = again("--min-speedup", "2", "--max-flips", "0.1", "--max-worst-delta", "0.2", report=report)
     assert (done.exit_code, len(_lines(done))) == (1, 3)
 
 
@@ -195,7 +200,7 @@ def test_thresholds_need_what_they_compare_with(again: Callable[..., Result]) ->
         (("--baseline", "x.json"), "need each other"),
         (("--max-regression", "0.1"), "need each other"),
     ):
-        done = again(*arguments)
+        done = again(*arguments, reference=False)
         assert done.exit_code == 2 and said in done.stderr
 
 

@@ -123,8 +123,10 @@ def test_manifest_that_lists_a_file_less(name: str, folder: Path) -> None:
 
 
 def test_no_folder(folder: Path, tmp_path: Path) -> None:
-    for path in (tmp_path / "none", folder / MANIFEST):
-        assert refusal(path) == f"{path}: no such folder; give a bundle, `rlaif-fast export MODEL` makes one"
+    path = tmp_path / "none"
+    assert refusal(path) == f"{path}: no such folder; give a bundle, `rlaif-fast export MODEL` makes one"
+    path = folder / MANIFEST
+    assert refusal(path) == f"{path}: a file, and a bundle is a folder; `rlaif-fast list` shows the bundles at hand"
 
 
 def test_folder_that_is_no_bundle(folder: Path) -> None:

@@ -119,7 +119,7 @@ def test_bad_places_are_one_line(
         (("judge", empty, "-b", llama), "without a saved data set"),
         (("judge", pairs, "-b", tmp_path / "nowhere"), "no such folder"),
         (("judge", pairs, "-b", empty), "no bundle"),
-        (("judge", pairs, "-b", pairs), "no such folder"),
+        (("judge", pairs, "-b", pairs), "a file, and a bundle is a folder"),
         (("judge", pairs, "-b", changed), "model.onnx.data: changed since it was exported"),
         (("judge", pairs, "-b", llama, "-o", tmp_path / "no/where.jsonl"), "does not exist, make it"),
         (("inspect", empty), "no bundle"),

@@ -177,7 +177,7 @@ def test_no_order_can_be_inconsistent(
     path.write_text('{"instruction": "i", "responses": ["a", "b"]}\n')
     for command in (("judge",), ("rank", "--to", "pairs")):
         done = rlaif_fast(*command, path, "-b", bundle("qwen3"), "--only-consistent", "-o", tmp_path / "out.jsonl")
-        assert done.status == 2 and "is a reward model: it reads no order" in done.err, done.err
+        assert done.status == 2 and "is a reward model, which has none" in done.err, done.err
 
 
 def test_equal_responses_are_a_tie(bundle: Callable[[str], Path]) -> None:

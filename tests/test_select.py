@@ -162,8 +162,9 @@ def test_a_profile_is_held_to_its_bundle(
         (("--against", "mine"), 1, "no prompt 'mine' in this bundle, there is: summary;"),
         (("--template", "mine"), 1, "no template 'mine', there is: "),
         (("--limit", 12), 1, "choosing needs 10 instructions in each half"),
-        (("--json", "x.json", "--html", "x.json"), 1, "two reports cannot be one file"),
-        (("--template", ROOT / "pyproject.toml", "--json", ROOT / "pyproject.toml"), 1, "toml: the input itself, give"),
+        (("--json", "x", "--html", "x"), 1, "two reports cannot be one file"),
+        (("--template", ROOT / "LICENSE", "--json", ROOT / "LICENSE"), 1, "LICENSE: the input itself, give"),
+        (("--json", "x.toml"), 1, "x.toml: .toml files are not written by --json; name it .json"),
     ],
 )
 def test_mistakes_are_one_line(

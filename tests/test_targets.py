@@ -149,7 +149,8 @@ def test_an_output_that_is_the_input_is_refused(pairs: Path, llama: Path, tmp_pa
         for command in ("judge", "rank", "score"):
             done = rlaif_fast(command, pairs, "-b", llama, "-o", output)
             assert done.status == 1 and f"{output}: the input itself, give another name" in done.err
-    done = rlaif_fast("eval", pairs, "-b", llama, "--json", tmp_path / "link.jsonl")
+    (tmp_path / "link.json").symlink_to(pairs.name)
+    done = rlaif_fast("eval", pairs, "-b", llama, "--json", tmp_path / "link.json")
     assert done.status == 1 and "the input itself" in done.err and pairs.read_bytes() == before
 
 
