@@ -56,7 +56,7 @@ def test_removal_asks_and_follows_no_link(held: Path, rlaif_fast: Cli) -> None:
         asked, said = refused.err.splitlines()
         assert refused.status == 2 and asked.startswith("remove mine (") and asked.endswith(" [y/N]: ")
         assert said == (
-            "error: nothing was removed: nobody said yes; --yes removes without asking (see rlaif-fast cache remove"
+            "error: nothing was removed: not confirmed; --yes removes without asking (see rlaif-fast cache remove"
             " --help)"
         )
         assert sorted(held.rglob("*")) == before

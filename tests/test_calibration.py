@@ -102,9 +102,9 @@ def test_a_calibration_is_kept_to_the_last_digit(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
-        ({"a": 0}, "no whole calibration"), ({"a": -1}, "no whole"), ({"a": "1"}, "no whole"),
-        ({"a": True}, "no whole"), ({"b": None}, "no whole"), ({"bundle": 1}, "no whole"),
-        ({"fitted": []}, "no whole"), ({"schema": 2}, "schema 2"),
+        ({"a": 0}, "not a complete calibration"), ({"a": -1}, "not a complete"), ({"a": "1"}, "not a complete"),
+        ({"a": True}, "not a complete"), ({"b": None}, "not a complete"), ({"bundle": 1}, "not a complete"),
+        ({"fitted": []}, "not a complete"), ({"schema": 2}, "schema 2"),
     ],
 )  # fmt: skip
 def test_a_broken_calibration_is_refused(change: Row, reason: str, tmp_path: Path) -> None:
@@ -129,5 +129,5 @@ def test_what_is_no_calibration_is_refused(text: str, tmp_path: Path) -> None:
 def test_no_calibration_is_without_end(number: str, tmp_path: Path) -> None:
     path = tmp_path / "c.json"
     path.write_text(Calibration("digest", 1.0, 0.5, {}).to_json().replace("0.5", number))
-    with pytest.raises(EvalError, match="no whole calibration"):
+    with pytest.raises(EvalError, match="not a complete calibration"):
         read_calibration(path)

@@ -130,7 +130,7 @@ def test_labels_behind_a_chats_end() -> None:
         fast, frozen, ours = frozen_and_ours("bytes", chat)
         assert ours.label_ids(frozen) == tuple(fast.convert_tokens_to_ids(["1", "2"]))
     _, frozen, ours = frozen_and_ours("sentencepiece", "phi3")
-    with pytest.raises(TemplateError, match="label '1' is not one token behind the prompt"):
+    with pytest.raises(TemplateError, match="label '1' is not one token after the prompt"):
         ours.label_ids(frozen)
 
 

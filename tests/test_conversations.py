@@ -45,10 +45,10 @@ def test_a_conversation_becomes_text(row: Row, instruction: str, responses: tupl
     [
         ({"prompt": "i", "chosen": [reply("a")], "rejected": "b"}, "one of chosen and rejected is text, the other"),
         ({"chosen": [reply("a")], "rejected": [reply("b")]}, "has no prompt, and chosen and rejected begin with no"),
-        ({"chosen": [], "rejected": [reply("b")]}, "chosen is no list of messages with a role and a text"),
-        ({"chosen": [user("i")], "rejected": [{"role": "user"}]}, "rejected is no list of messages"),
-        ({"chosen": [user("i")], "rejected": [{"role": "user", "content": [{}]}]}, "rejected is no list"),
-        ({"prompt": ["i"], "chosen": [reply("a")], "rejected": [reply("b")]}, "prompt is no list of messages"),
+        ({"chosen": [], "rejected": [reply("b")]}, "chosen is not a list of messages with a role and a text"),
+        ({"chosen": [user("i")], "rejected": [{"role": "user"}]}, "rejected is not a list of messages"),
+        ({"chosen": [user("i")], "rejected": [{"role": "user", "content": [{}]}]}, "rejected is not a list"),
+        ({"prompt": ["i"], "chosen": [reply("a")], "rejected": [reply("b")]}, "prompt is not a list of messages"),
         ({"prompt": 5, "chosen": [reply("a")], "rejected": [reply("b")]}, "prompt is neither text nor messages"),
         ({"chosen": "a", "rejected": "b"}, "has no prompt"),
     ],
@@ -138,8 +138,8 @@ def test_all_that_a_message_says_is_text(name: str) -> None:
         ({"role": "assistant", "content": [{"type": "tool_use", "id": 1}]}, "chosen has content of type tool_use"),
         ({"role": "assistant", "content": [{"type": "image_url", "image_url": {"url": "x"}}]},
          "chosen has content of type image_url, which a judge"),
-        ({"role": "assistant", "content": [*parts("a"), {"type": "text"}]}, "chosen is no list of messages"),
-        ({"role": "assistant", "content": 5}, "chosen is no list of messages"),
+        ({"role": "assistant", "content": [*parts("a"), {"type": "text"}]}, "chosen is not a list of messages"),
+        ({"role": "assistant", "content": 5}, "chosen is not a list of messages"),
         (user("a"), "chosen has a user's turn where its response should begin"),
     ],
 )  # fmt: skip
@@ -184,7 +184,7 @@ def test_a_text_that_is_json_and_no_messages_is_text(text: str) -> None:
 
 
 def test_an_object_that_is_no_message_is_refused() -> None:
-    with pytest.raises(ValueError, match="chosen is no list of messages"):
+    with pytest.raises(ValueError, match="chosen is not a list of messages"):
         TRL({"prompt": "i", "chosen": json.loads(RECORD), "rejected": json.loads(RECORD)})
 
 

@@ -204,7 +204,7 @@ def test_texts_cannot_command_the_terminal(tmp_path: Path, rlaif_fast: Cli) -> N
 
 A = verdict_row("x", [0.7, 0.7], 0)
 WRONG: dict[str, tuple[list[Any], list[Any], str]] = {
-    "an id twice": ([A, A], [A], "{a}: id 'x' stands twice; make ids unique"),
+    "an id twice": ([A, A], [A], "{a}: id 'x' occurs twice; make ids unique"),
     "no id in common": ([A], [A | {"id": "z"}], "{a} and {b} have no id in common; give verdicts on the same pairs"),
     "another text": ([A], [A | {"instruction": "other"}],
                      "id 'x': instruction is not the same in {a} and {b}; give verdicts on the same pairs"),

@@ -213,7 +213,7 @@ def test_stopped_it_ends_with_the_same_file(stop: str, llama: Path, tmp_path: Pa
     changed = tmp_path / "changed.jsonl"
     changed.write_text(pairs.read_text().replace("T4", "T5"))
     refused = rlaif_fast("judge", changed, "-b", llama, "-o", output, *options)
-    assert refused.status == 1 and "begun with another sample" in refused.err and "--restart" in refused.err
+    assert refused.status == 1 and "began with another sample" in refused.err and "--restart" in refused.err
     done = rlaif_fast("judge", pairs, "-b", llama, "-o", output, *options)
     assert done.status == 0, done.err
     assert ("reading a sample" in done.err) == (known < size)

@@ -27,9 +27,9 @@ def test_fields_not_named_have_their_own_names_and_conversations_become_text() -
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
-        ("", "'' is no NAME=PATH"), ("prompt", "'prompt' is no NAME=PATH"), ("instruction=", "'instruction=' is no"),
-        ("instruction=a..b", "'instruction=a..b' is no NAME=PATH"), ("prompt=x", "'prompt' is none of instruction"),
-        ("id=a,id=b", "id is named twice"), ("instruction=a,", "'' is no NAME=PATH"),
+        ("", "'' is not NAME=PATH"), ("prompt", "'prompt' is not NAME=PATH"), ("instruction=", "'instruction=' is not"),
+        ("instruction=a..b", "'instruction=a..b' is not NAME=PATH"), ("prompt=x", "'prompt' is none of instruction"),
+        ("id=a,id=b", "id is named twice"), ("instruction=a,", "'' is not NAME=PATH"),
     ],
 )  # fmt: skip
 def test_what_is_no_mapping_is_said(text: str, reason: str) -> None:

@@ -105,7 +105,7 @@ def test_a_file_that_was_moved_is_known_and_one_that_was_edited_is_not(llama: Pa
         done = here(*command, name)
         assert done.status == 1 and _state(name) == before
         assert done.err == (
-            f"error: {name}: exists already, and not as a run on this machine left it; give another name, or --restart"
+            f"error: {name}: exists already, and not as a run on this machine wrote it; give another name, or --restart"
             " to replace it\n"
         )
     Path("empty.jsonl").touch()
@@ -143,7 +143,7 @@ def test_rankings_and_a_cache_that_keeps_nothing(llama: Path, here: Here, monkey
     listed = here("cache", "list")
     assert re.search(r"  finished: finished, 1 remembered with the run that made it$", listed.out, re.MULTILINE)
     assert here("cache", "remove", "finished", "--yes").status == 0
-    assert here(*command).err.startswith("error: r.jsonl: exists already, and not as a run on this machine left it; ")
+    assert here(*command).err.startswith("error: r.jsonl: exists already, and not as a run on this machine wrote it; ")
 
 
 def test_a_difference_in_words() -> None:

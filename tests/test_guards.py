@@ -176,7 +176,7 @@ def test_the_commands(
     assert [row["score"] for row in found] == pytest.approx([oracle(i, a) for i, a, _ in TEXTS], abs=1e-4)
     assert list(found[0]) == ["id", "instruction", "response", "score", "truncated"]
     massless = rlaif_fast("score", rows, "-b", tmp_path / "b", "--min-mass", "0.1")
-    assert massless.status == 2 and "--min-mass is of scores from 1 to 10" in massless.err
+    assert massless.status == 2 and "--min-mass is for scores from 1 to 10" in massless.err
     invoke("prompt", "add", tmp_path / "b", "--model", model, "--template", "shieldgemma-sexual")
     assert [one.name for one in read_manifest(tmp_path / "b").prompts] == ["shieldgemma-hate", "shieldgemma-sexual"]
     listed = json.loads(invoke("prompt", "list", bundle("granite"), "--json").stdout)
@@ -237,7 +237,7 @@ def test_what_each_is_for_is_said(folder: Callable[[str], Path]) -> None:
     written = invoke("template", "show", "granite-guardian", "--model", folder("granite")).stdout
     assert "Assistant Message: <the response>" in written and written.endswith("assistant<|end_of_role|>\n")
     checked = invoke("template", "check", "granite-guardian", "--model", folder("granite"))
-    assert "'No' is token 402, 'Yes' is token 401 behind the prompt" in checked.stdout
+    assert "'No' is token 402, 'Yes' is token 401 after the prompt" in checked.stdout
     asked = invoke("template", "show", "granite-guardian-4.1").stdout
     assert asked.startswith("<guardian><no-think>As a judge agent") and asked.endswith("otherwise, return 'no'.\n")
     refused = CliRunner().invoke(cli, ["template", "check", "shieldgemma", "--exemplars", __file__, "--shots", "1"])

@@ -154,8 +154,8 @@ def test_what_a_stopped_run_began_with_is_gone(hub: HubServer, llama: Path, tmp_
         f" commit {gone[:12]}; --restart begins with {now[:12]}, where main is now\n",
     )  # fmt: skip
     assert other.err.splitlines()[-1] == (
-        f"error: {out}: begun with --revision main@{gone}, now with --revision {now}; give the same command, or start"
-        " over with --restart"
+        f"error: {out}: the run began with --revision main@{gone}, now with --revision {now}; give the same command, or"
+        " start over with --restart"
     )
     assert (tmp_path / "out.jsonl.partial").read_bytes() == kept
     (anew,) = many([*command, "--restart"])
@@ -194,15 +194,15 @@ def test_what_cannot_be_read_is_one_line(hub: HubServer, tmp_path: Path) -> None
         " without the right token (HF_TOKEN)",
         (f"{GASES}@v9", "--split", "test"): f"{GASES}@v9: the repository has no such branch, tag or commit",
         (GASES, "--revision", "v9"): f"{GASES}@v9: the repository has no such branch, tag or commit",
-        (f"{GASES}@v1", "--revision", "v9"): f"{GASES}@v1: --revision v9 is another one, leave one of them out",
+        (f"{GASES}@v1", "--revision", "v9"): f"{GASES}@v1: --revision v9 names another revision, leave one of them out",
         ("hf://me/gases",): f"hf://me/gases: names no data set of the hub; write {GASES}, with --split for one of its"
         " splits",
         (f"{GASES}/data/test.parquet",): f"write {GASES}, with --split",
         ("hf://datasets/me/empty",): f"hf://datasets/me/empty@{empty}: has no files of rows that datasets reads",
         ("hf://datasets/me/broken",): f"error: hf://datasets/me/broken@{bad}, train[0]: cannot be read (",
-        (GASES, "--from", "csv"): f"{GASES}: --from csv is of a file, and this is a data set of the hub; leave it out",
+        (GASES, "--from", "csv"): f"{GASES}: --from csv is for files, and this is a data set of the hub; leave it out",
         (GASES, "--split", "test", "--carry", "no"): "--carry no: there is no such column (there are instruction,",
-        (str(tmp_path / "gases" / "data"), "--revision", "v1"): "--revision v1 is of a data set of the hub",
+        (str(tmp_path / "gases" / "data"), "--revision", "v1"): "--revision v1 is for data sets of the hub",
     }
     shown = [["judge", *arguments, "--show", "9"] for arguments in cases]
     for done, (arguments, said) in zip(many(*shown), cases.items(), strict=True):

@@ -101,7 +101,7 @@ def test_products_that_share_a_weight_are_refused_where_they_would_saturate(
     manifest = read_manifest(old)
     write_manifest(old, replace(manifest, passes={k: n for k, n in manifest.passes.items() if k != "own_tensors"}))
     monkeypatch.setattr("rlaif_fast.runtime.engines.onnxruntime.saturates", lambda: True)
-    with pytest.raises(BundleError, match="this CPU cuts off; export the model again"):
+    with pytest.raises(BundleError, match="saturate on this CPU; export the model again"):
         Judge(Bundle(old))
 
 

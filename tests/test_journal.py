@@ -151,10 +151,10 @@ def test_what_it_is_bound_to(llama: Path, tiny_bundle: Callable[[str], Path], tm
     longer.write_bytes(b"".join([*rows[: done + 20]]))
     before = {p.name: p.read_bytes() for p in tmp_path.iterdir()}
     for arguments, message in [
-        ((changed, "-b", llama), "begun with another input (its first"),
-        ((shorter, "-b", llama), f"begun with another input (it has {done - 1} rows)"),
-        ((pairs, "-b", tiny_bundle("gpt2")), "begun with another bundle;"),
-        ((pairs, "-b", llama, "--orders", "forward"), "begun with --orders both, now with --orders forward;"),
+        ((changed, "-b", llama), "began with another input (its first"),
+        ((shorter, "-b", llama), f"began with another input (it has {done - 1} rows)"),
+        ((pairs, "-b", tiny_bundle("gpt2")), "began with another bundle;"),
+        ((pairs, "-b", llama, "--orders", "forward"), "began with --orders both, now with --orders forward;"),
     ]:
         refused = rlaif_fast("judge", *arguments, "-o", output)
         assert refused.status == 1 and message in refused.err and "--restart" in refused.err, refused.err

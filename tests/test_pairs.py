@@ -170,12 +170,12 @@ def test_an_id_is_used_once() -> None:
     [
         ([2, None], "line 2: an earlier row has this one's number as its id; give each row an id"),
         (["2", None], "line 2: an earlier row has this one's number as its id"),
-        ([None, 1], "line 2, id 1: the number of an earlier row without an id; give each row an id"),
-        ([None, "1"], "line 2, id '1': the number of an earlier row without an id"),
-        ([None, 1.0], "line 2, id 1.0: the number of an earlier row without an id"),
+        ([None, 1], "line 2, id 1: its id is the number of an earlier row without an id; give each row an id"),
+        ([None, "1"], "line 2, id '1': its id is the number of an earlier row without an id"),
+        ([None, 1.0], "line 2, id 1.0: its id is the number of an earlier row without an id"),
         ([1, 1], "line 2, id 1: an earlier row has the same id; make ids unique"),
         ([1, 1.0], "line 2, id 1.0: an earlier row has the same id"),
-        ([None, "", 2], "line 3, id 2: the number of an earlier row without an id"),
+        ([None, "", 2], "line 3, id 2: its id is the number of an earlier row without an id"),
     ],
 )  # fmt: skip
 def test_an_id_is_not_another_rows_number(ids: list[Any], reason: str) -> None:

@@ -114,10 +114,10 @@ def test_a_revision_is_pinned(
     assert second.startswith(f"{NAME}@") and second != pushed
     files = {p.name for p in hub.repositories[NAME].folders[second.partition("@")[2]].glob("prompts/*")}
     assert files == {p.name for p in tiny_bundle("phi").glob("prompts/*")}, "the first bundle's prompts are gone"
-    one_line_at_end(rlaif_fast("judge", PAIRS, "-b", second, "-o", out), "begun with another bundle")
+    one_line_at_end(rlaif_fast("judge", PAIRS, "-b", second, "-o", out), "began with another bundle")
     assert "no bundle" not in rlaif_fast("inspect", f"{NAME}@main").err
     assert downloads(tmp_path / "home") == sorted(name.partition("@")[2] for name in (pushed, second))
-    one_line(rlaif_fast("judge", PAIRS, "-b", NAME, "-o", out), "begun with another bundle")
+    one_line(rlaif_fast("judge", PAIRS, "-b", NAME, "-o", out), "began with another bundle")
     done = rlaif_fast("judge", PAIRS, "-b", pushed, "-o", out)
     assert done.status == 0 and "resuming after 2 rows" in done.err
     assert out.read_bytes() == rlaif_fast("judge", PAIRS, "-b", llama).out.encode()

@@ -319,7 +319,7 @@ def test_a_stopped_run_goes_on(llama: Path, tmp_path: Path, rlaif_fast: Cli) -> 
     assert broken.status == 1 and (tmp_path / "out.jsonl.journal").exists() and not out.exists()
     _write(rows, ROWS)
     refused = rlaif_fast("rank", rows, "-b", llama, "-o", out, "--orders", "forward")
-    assert refused.status == 1 and "begun with --orders both, now with --orders forward;" in refused.err
+    assert refused.status == 1 and "began with --orders both, now with --orders forward;" in refused.err
     done = rlaif_fast("rank", rows, "-b", llama, "-o", out)
     assert done.status == 0 and "resuming after 3 rows" in done.err
     assert out.read_bytes() == whole

@@ -242,7 +242,7 @@ def test_the_command(
     broken = b"".join(rows.read_bytes().splitlines(keepends=True)[:36]) + b'{"instruction": "i"}\n'
     assert rlaif_fast("rank", "-", *exact[2:], stdin=broken).status == 1
     refused = rlaif_fast("rank", "-", "-b", tmp_path / "m-int8", "-o", out, stdin=rows.read_bytes())
-    assert refused.status == 1 and "begun with --exact, now without --exact;" in refused.err
+    assert refused.status == 1 and "began with --exact, now without --exact;" in refused.err
     assert rlaif_fast(*exact).status == 0 and out.read_bytes() == whole
 
 
@@ -253,7 +253,7 @@ def test_wrong_usage(llama: Path, rlaif_fast: Cli) -> None:
             ("--orders", "forward"),
             "--exact takes --orders both: its error bound holds for p1 averaged over both orders",
         ),
-        (("--calibration", "c.json"), "--exact takes no --calibration: its bound is not one of calibrated p1s"),
+        (("--calibration", "c.json"), "--exact takes no --calibration: its error bound is not for calibrated p1s"),
         (("--engine", "openvino"), "--exact needs an error bound, which was measured with onnxruntime"),
     ):
         wrong = rlaif_fast("rank", "rows.jsonl", "-b", llama, "--exact", *options)

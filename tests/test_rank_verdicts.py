@@ -75,7 +75,7 @@ def test_the_command_calibrates(llama: Path, llama_judge: Judge, tmp_path: Path,
     other.write_text(Calibration(llama_judge.digest, 2.0, 0.5, {}).to_json())
     for options in ((), ("--calibration", other)):
         refused = rlaif_fast(*command, *options, stdin=rows.read_bytes())
-        assert refused.status == 1 and re.search(r"begun (with|without) (another )?--calibration[,;]", refused.err)
+        assert refused.status == 1 and re.search(r"began (with|without) (another )?--calibration[,;]", refused.err)
     resumed = rlaif_fast(*command, "--calibration", file, stdin=rows.read_bytes())
     assert resumed.status == 0 and "resuming after 3 rows" in resumed.err and out.read_bytes() == whole
 

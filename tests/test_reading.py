@@ -312,7 +312,7 @@ def test_a_column_that_is_named_twice(ending: str, tmp_path: Path) -> None:
 
 
 def test_a_key_with_two_values(tmp_path: Path) -> None:
-    said = "the key 'a' stands twice with different values"
+    said = "the key 'a' occurs twice with different values"
     (tmp_path / "t.jsonl").write_text('{"a": 1, "a": 1}\n{"b": {"a": 1, "a": 2}}\n{"a": 3}\n')
     assert [row.problem or row.value for row in read(tmp_path / "t.jsonl")] == [
         {"a": 1}, f"not JSON ({said})", {"a": 3},
@@ -463,7 +463,7 @@ def test_one_split_is_read_wherever_it_lies(names: list[str], tmp_path: Path) ->
         (["part-0.jsonl", "part-2.jsonl"], "lacks 1 of 3 parts \\(1\\)"),
         (["train/00000.parquet", "train/00002.parquet"], "train lacks 1 of 3 parts \\(1\\)"),
         (["train-00000-of-00001.parquet", "train-00000-of-00002.parquet", "train-00001-of-00002.parquet"],
-         "train has parts of several wholes \\(train-00000-of-00001.parquet and train-00000-of-00002.parquet\\)"),
+         "train has parts of different sets \\(train-00000-of-00001.parquet and train-00000-of-00002.parquet\\)"),
         (["train-0.jsonl", "train-1.csv"], "train has files of several kinds \\(.csv, .jsonl\\)"),
     ],
 )  # fmt: skip
@@ -489,7 +489,7 @@ def test_what_a_split_is_none_of_is_said(tmp_path: Path) -> None:
     with pytest.raises(PairError, match="holds 2 data sets"):
         _numbers(tmp_path, "train")
     assert _numbers(tmp_path / "en", "train") == [0]
-    with pytest.raises(PairError, match=r"train.jsonl: --split train chooses from a data set's folder"):
+    with pytest.raises(PairError, match=r"train.jsonl: --split train is for a data set's folder"):
         _numbers(tmp_path / "en" / "train.jsonl", "train")
 
 

@@ -102,7 +102,7 @@ def test_resumed(llama_judge: Judge, file: Path, tmp_path: Path, capfd: pytest.C
     with pytest.raises(KeyboardInterrupt):
         run(stop=3 * WINDOW + 1)
     assert not output.exists()
-    with pytest.raises(PairError, match="begun with --orders both, now with --orders forward"):
+    with pytest.raises(PairError, match="began with --orders both, now with --orders forward"):
         run(orders="forward")
     capfd.readouterr()
     resumed = run()

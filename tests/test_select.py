@@ -145,13 +145,13 @@ def test_a_profile_is_held_to_its_bundle(
     profile["judge"]["digest"] = "0" * 64  # type: ignore[index]
     path.write_text(json.dumps(profile))
     done = rlaif_fast("judge", pairs, "--profile", path, "-b", moved, home=tmp_path)
-    assert done.status == 1 and "was made for another judge than" in done.err
+    assert done.status == 1 and "and this is another judge" in done.err
     for option, value in (("--template", "summary"), ("--orders", "both"), ("--calibration", "c.json")):
         done = rlaif_fast("judge", pairs, "--profile", path, option, value, home=tmp_path)
         assert done.status == 2 and f"--profile decides {option}; leave one of them out" in done.err
     for option in ("--exact", "--only-consistent"):
         done = rlaif_fast("judge", pairs, "--profile", path, option, home=tmp_path)
-        assert done.status == 2 and f"{option} is of both orders, and the profile judges in one" in done.err
+        assert done.status == 2 and f"{option} needs both orders, and the profile judges in one" in done.err
 
 
 @pytest.mark.parametrize(

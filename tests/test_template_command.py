@@ -64,7 +64,7 @@ def test_check(rlaif_fast: Cli, chat_model: Path, tmp_path: Path) -> None:
     done = rlaif_fast("template", "check", bad, "--model", chat_model)
     assert (done.status, done.err.count("\n")) == (1, 1)
     assert done.err.startswith(f"error: {bad}, line 3: template recipes-")
-    assert "label 'first' is not one token behind the prompt" in done.err
+    assert "label 'first' is not one token after the prompt" in done.err
     bad.write_text(EXAMPLE.read_text().replace("{second}", "{secnod}"))
     done = rlaif_fast("template", "check", bad)
     assert (done.status, done.err) == (1, f"error: {bad}, line 11: body needs {{second}} once, it has it 0 times\n")

@@ -61,7 +61,7 @@ def test_the_row() -> None:
 
 def test_fewer_orders_are_refused(judge: Judge, bundle: Path, tmp_path: Path, rlaif_fast: Callable[..., Run]) -> None:
     said = (
-        "llama (fp32, tied): its prompt has a label for ties, which --orders {} cannot foretell; take --orders both or"
+        "llama (fp32, tied): its prompt has a label for ties, which --orders {} does not support; take --orders both or"
         " forward"
     )
     with pytest.raises(BundleError) as caught:
@@ -104,11 +104,11 @@ def test_from_a_file_to_rows(tiny_folder: Folders, tmp_path: Path, rlaif_fast: C
     shown = rlaif_fast("template", "show", template)
     assert shown.err.endswith("answered with 'A', 'B' or 'C'\n"), shown.err
     checked = rlaif_fast("template", "check", template, "--model", model)
-    assert "'A' is token 35, 'B' is token 36, 'C' is token 37 behind the prompt" in checked.out, checked.err
+    assert "'A' is token 35, 'B' is token 36, 'C' is token 37 after the prompt" in checked.out, checked.err
     template.write_text(FILE.replace('"C"]', '"neither"]'))
     refused = rlaif_fast("template", "check", template, "--model", model)
     assert refused.err.count("\n") == 1 and refused.err.startswith(f"error: {template}, line 2: template tied-")
-    assert "label 'neither' is not one token behind the prompt of this tokenizer" in refused.err
+    assert "label 'neither' is not one token after the prompt with this tokenizer" in refused.err
     template.write_text(FILE)
     done = rlaif_fast("export", model, "-o", folder, "--precision", "fp32", "--template", template)
     assert done.status == 0, done.err

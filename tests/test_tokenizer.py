@@ -97,7 +97,7 @@ def test_label_of_several_tokens(labels: tuple[str, str], tokenizer: PromptToken
     if several == "zebra":
         tokens = len(tokenizer.encode(f"={several}")) - len(tokenizer.encode("="))
     assert str(caught.value) == (
-        f"template t: label {several!r} is not one token behind the prompt of this tokenizer"
+        f"template t: label {several!r} is not one token after the prompt with this tokenizer"
         f" ({tokens} tokens differ), choose labels that are"
     )
 
@@ -107,7 +107,7 @@ def test_label_that_merges_with_the_prompt() -> None:
     tokenizer = PromptTokenizer(raw("bytes"))
     before, after = tokenizer.encode(" summar"), tokenizer.encode(" summary")
     assert before != after[: len(before)], "no merge, the test tests nothing"
-    with pytest.raises(TemplateError, match=r"^template t: label 'y' is not one token behind the prompt"):
+    with pytest.raises(TemplateError, match=r"^template t: label 'y' is not one token after the prompt"):
         tokenizer.label_ids(Template("t", "{instruction}{first}{second} summar", ("y", "x")))
 
 
@@ -116,7 +116,7 @@ def test_label_that_regroups_the_prompt() -> None:
     vocabulary = {"a": 0, "b": 1, "c": 2, "ab": 3, "bc": 4}
     tokenizer = PromptTokenizer(Tokenizer(models.BPE(vocabulary, [("b", "c"), ("a", "b")])))
     assert (tokenizer.encode("ab"), tokenizer.encode("abc")) == ([3], [0, 4])
-    with pytest.raises(TemplateError, match=r"^template t: label 'c' is not one token behind .* \(2 tokens differ\)"):
+    with pytest.raises(TemplateError, match=r"^template t: label 'c' is not one token after .* \(2 tokens differ\)"):
         tokenizer.label_ids(Template("t", "{instruction}{first}{second}ab", ("c", "a")))
 
 

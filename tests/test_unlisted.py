@@ -52,7 +52,7 @@ def test_a_family_that_is_not_listed_is_exported(rlaif_fast: Callable[..., Run],
     assert refused.status == 1 and "architecture 'bitnet' is not a listed one; --unlisted exports it" in refused.err
     done = rlaif_fast("export", tmp_path / "m", "-o", tmp_path / "b", "--unlisted", "--template", "summary")
     assert done.status == 0, done.err
-    assert "precision: fp32, since a family that is not listed is verified so" in done.err
+    assert "precision: fp32, the only precision for a family that is not listed" in done.err
     judge, random = Judge.load(tmp_path / "b"), np.random.default_rng(3)
     prompts = [random.integers(3, VOCABULARY, length).tolist() for length in (5, 80, 700, 2000)]
     wanted = reference_log_odds(model, prompts, judge.manifest.prompt.label_ids)

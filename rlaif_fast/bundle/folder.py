@@ -115,7 +115,7 @@ class Bundle:
         """
         found, manifest = copy(self), read_manifest(self.folder)
         if any(manifest.files.get(name) != self.manifest.files[name] for name in FILES):
-            raise BundleError(f"{self.folder}: exported anew since it was opened; give the command again")
+            raise BundleError(f"{self.folder}: exported again since it was opened; run the command again")
         found.manifest = manifest
         return found
 

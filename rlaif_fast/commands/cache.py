@@ -78,7 +78,7 @@ def remove(names: tuple[str, ...], everything: bool, yes: bool) -> None:
         except click.Abort as error:
             say("")  # the question's line has no end yet
             if sys.stdin is None or not sys.stdin.isatty():
-                raise click.UsageError("nothing was removed: nobody said yes; --yes removes without asking") from error
+                raise click.UsageError("nothing was removed: not confirmed; --yes removes without asking") from error
             raise
     for entry in chosen:
         folder.remove(entry)

@@ -101,7 +101,7 @@ def export(
     with Steps().shown() as steps:
         source = find_source(model, revision, trusted=trust_remote_code, unlisted=unlisted)
         if unlisted and precision == "auto" and not source.listed:
-            steps.say("precision: fp32, since a family that is not listed is verified so")
+            steps.say("precision: fp32, the only precision for a family that is not listed")
             precision = "fp32"
         if source.is_reward_model:
             if names or exemplars or shots:
@@ -129,7 +129,7 @@ def export(
                 if not settled:
                     steps.say(f"precision: fp32 instead, since int8 takes {found} (--precision int8 makes it)")
                     return bundle("fp32")
-                steps.say(f"quality: fast, since best takes {found} (--quality best makes it all the same)")
+                steps.say(f"quality: fast, since best takes {found} (--quality best chooses it anyway)")
                 int8 = replace(int8, fast=True)
                 found = estimate(shape, int8, len(more), len(along))
             folder = free_folder(precision)

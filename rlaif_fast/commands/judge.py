@@ -174,5 +174,5 @@ def _profile(context: click.Context, path: Path | None) -> Profile | None:
     found = read_profile(path)
     for name in ("exact", "only_consistent"):
         if context.params[name] and found.orders != "both":
-            raise click.UsageError(f"--{name.replace('_', '-')} is of both orders, and the profile judges in one")
+            raise click.UsageError(f"--{name.replace('_', '-')} needs both orders, and the profile judges in one")
     return found

@@ -145,8 +145,8 @@ def _check_usage(given: dict[str, Any]) -> None:
             raise click.UsageError(f"--{name.replace('_', '-')} needs --to trl")
     check_mark(given, "min_margin", "only_consistent")
     if given["exact"] and given["calibration"]:
-        raise click.UsageError("--exact takes no --calibration: its bound is not one of calibrated p1s; fit one to the"
-                               " fp32 bundle and rank with that")  # fmt: skip
+        raise click.UsageError("--exact takes no --calibration: its error bound is not for calibrated p1s; fit one to"
+                               " the fp32 bundle and rank with that")  # fmt: skip
     check_orders(given, given["orders"])
     check_show(given, "ranks")
 

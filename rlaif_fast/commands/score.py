@@ -82,7 +82,7 @@ def score(
         )
         rewards = rater.manifest.by_rewards
         if rewards and min_mass:
-            raise click.UsageError(f"--min-mass is of scores from 1 to 10, {rater.manifest.name} has no mass")
+            raise click.UsageError(f"--min-mass is for scores from 1 to 10, {rater.manifest.name} has no mass")
         sieve = Sieve(Keep(min_mass=min_mass, mark=mark))
         run = RatingRun(taken, rater, shorten=on_long == "truncate", sieve=sieve)
         if output is not None:

@@ -108,7 +108,7 @@ def check(name: str, exemplars: str | None, shots: int | None, model: str | None
         return
     labels = zip(fitted.template.labels, fitted.label_ids, strict=True)
     echo(
-        f"{model}: {', '.join(f'{label!r} is token {token}' for label, token in labels)} behind the prompt;"
+        f"{model}: {', '.join(f'{label!r} is token {token}' for label, token in labels)} after the prompt;"
         f" {len(fitted.prefix_ids):,} tokens are the same in every prompt, which leaves"
         f" {fitted.longest - len(fitted.prefix_ids):,} for the row"
     )

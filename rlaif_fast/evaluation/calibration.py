@@ -105,7 +105,7 @@ def checked(bundle: Any, a: Any, b: Any, fitted: Any, path: Path, advice: str = 
     """The calibration of values that were read from the file ``path``. Raises EvalError, with the advice."""
     numbers = all(isinstance(x, int | float) and not isinstance(x, bool) and abs(x) <= _LARGEST for x in (a, b))
     if not (numbers and a > 0 and isinstance(bundle, str) and isinstance(fitted, dict)):
-        raise EvalError(f"{path}: no whole calibration (a must be above 0, b a number); {advice}")
+        raise EvalError(f"{path}: not a complete calibration (a must be above 0, b a number); {advice}")
     return Calibration(bundle, float(a), float(b), fitted)
 
 

@@ -72,7 +72,7 @@ def _by_key(records: Sequence[Record], name: str) -> dict[str, Record]:
     found: dict[str, Record] = {}
     for one in records:
         if found.setdefault(one.key, one) is not one:
-            raise EvalError(f"{name}: id {one.id!r} stands twice; make ids unique")
+            raise EvalError(f"{name}: id {one.id!r} occurs twice; make ids unique")
     return found
 
 

@@ -33,7 +33,7 @@ def check_origin(records: Sequence[Record], judge: Judge, name: str) -> None:
     found, limit = deviation(judge.manifest, differences)
     if found > limit:
         raise EvalError(
-            f"{name}: these are not the verdicts of {judge.manifest.name}, which answers otherwise by {found:.2g} in"
+            f"{name}: these are not the verdicts of {judge.manifest.name}, whose answers differ by {found:.2g} in"
             f" log-odds (limit {limit:.2g}); give the bundle that judged them, without --exact and --calibration"
         )
 

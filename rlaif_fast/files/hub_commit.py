@@ -75,7 +75,7 @@ def hub_name(path: str, revision: str | None) -> Name:
         meant = meant if _NAME.fullmatch(meant) else "hf://datasets/OWNER/NAME"
         raise PairError(f"{path}: names no data set of the hub; write {meant}, with --split for one of its splits")
     if revision is not None and found[2] not in (None, revision):
-        raise PairError(f"{path}: --revision {revision} is another one, leave one of them out")
+        raise PairError(f"{path}: --revision {revision} names another revision, leave one of them out")
     return Name(found[1], revision or found[2] or MAIN)
 
 

@@ -100,7 +100,7 @@ class Journal:
                     " start over with --restart"
                 )
             elif not _ends_line(self.rows, entry["bytes"]):
-                raise PairError(f"{self.rows}: not what the journal vouches for; start over with --restart")
+                raise PairError(f"{self.rows}: does not match the journal; start over with --restart")
         if entry is not None:
             self._stand = self._coming = _Stand(**{f.name: entry[f.name] for f in fields(_Stand)})
             self.done = self._stand.verdicts
@@ -186,12 +186,13 @@ class Journal:
 
     def _changed(self, how: str) -> PairError:
         return PairError(
-            f"{self._output}: begun with another input ({how}); give the same input, or start over with --restart"
+            f"{self._output}: the run began with another input ({how}); give the same input, or start over with"
+            " --restart"
         )
 
     def _compare(self, bound: Any) -> None:
         if how := difference(bound if isinstance(bound, dict) else {}, self._bound):
-            raise PairError(f"{self._output}: begun {how}; give the same command, or start over with --restart")
+            raise PairError(f"{self._output}: the run began {how}; give the same command, or start over with --restart")
 
     def _read(self) -> dict[str, Any] | None:
         try:
@@ -210,7 +211,7 @@ class Journal:
             or (entry["verdicts"] == 0) != (entry["bytes"] == 0)
             or not all(map(_counted, entry["tally"].values()))
         ):
-            raise PairError(f"{self._file}: no journal this version reads; start over with --restart")
+            raise PairError(f"{self._file}: not a journal that this version reads; start over with --restart")
         return entry
 
     def _record(self, complete: bool = False) -> None:

@@ -40,5 +40,5 @@ def locked(output: Path, say: Say | None) -> BaseFileLock:
     except Timeout:
         raise PairError(f"{output}: {busy}") from None
     if lacking and say is not None:
-        say(f"{output}: this file system has no locks; {Path(lock.lock_file).name} stands in for one")
+        say(f"{output}: this file system has no locks; {Path(lock.lock_file).name} replaces the lock")
     return lock

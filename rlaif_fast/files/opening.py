@@ -41,16 +41,16 @@ def open_rows(
     """
     if path.startswith(SCHEME):
         if kind is not None:
-            raise PairError(f"{path}: --from {kind} is of a file, and this is a data set of the hub; leave it out")
+            raise PairError(f"{path}: --from {kind} is for files, and this is a data set of the hub; leave it out")
         with hub_rows(path, part, say) as source:
             yield source
         return
     for name in ("config", "revision"):
         if (value := getattr(part, name)) is not None:
-            raise PairError(f"{path}: --{name} {value} is of a data set of the hub (hf://datasets/…); leave it out")
+            raise PairError(f"{path}: --{name} {value} is for data sets of the hub (hf://datasets/…); leave it out")
     split = part.split
     if split is not None and not os.path.isdir(path):
-        raise PairError(f"{path}: --split {split} chooses from a data set's folder, and this is none; leave it out")
+        raise PairError(f"{path}: --split {split} is for a data set's folder, and this is not a folder; leave it out")
     if path == "-":
         if sys.stdin is None:
             raise PairError("stdin: is closed, give a file of pairs")

@@ -101,7 +101,7 @@ def complete(parts: Sequence[Part]) -> None:
         totals, numbers = {part.total for part in same}, [part.number for part in same if part.number is not None]
         if len(totals) > 1 or len(set(numbers)) < len(numbers):
             names = " and ".join(sorted(part.path.name for part in same)[:2])
-            raise ValueError(f"has parts of several wholes ({names}), remove those of an earlier version")
+            raise ValueError(f"has parts of different sets ({names}), remove those of an earlier version")
         total, first = same[0].total, min(1, *numbers)
         if total is None and len(same) == 1:
             continue

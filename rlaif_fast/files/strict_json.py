@@ -17,7 +17,7 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(found) < len(pairs):
         for name, value in pairs:
             if value != found[name]:
-                raise ValueError(f"the key {name!r} stands twice with different values")
+                raise ValueError(f"the key {name!r} occurs twice with different values")
     return found
 
 

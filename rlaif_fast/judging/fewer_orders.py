@@ -62,7 +62,7 @@ def require_no_tie(judge: Judge, mode: Mode) -> None:
         judge.require_orders(mode)
     if judge.manifest.ties:
         raise BundleError(
-            f"{judge.manifest.name}: its prompt has a label for ties, which --orders {mode} cannot foretell; take"
+            f"{judge.manifest.name}: its prompt has a label for ties, which --orders {mode} does not support; take"
             " --orders both or forward"
         )
 

@@ -75,7 +75,7 @@ def found(output: Path, now: Callable[[], Finished]) -> Finished | None:
         return None
     if not runs:
         raise PairError(
-            f"{output}: exists already, and not as a run on this machine left it; give another name, or --restart to"
+            f"{output}: exists already, and not as a run on this machine wrote it; give another name, or --restart to"
             " replace it"
         )
     this = now()

@@ -83,8 +83,7 @@ def conversation(template: RewardTemplate, item: Pair | Sample, response: str) -
     instruction = shown(item)
     if (why := template.why_not(instruction, response)) is not None:
         raise PairError(
-            f"{item}: {why}, which the model's chat template treats in a way of its own; take it out, or leave the row"
-            " out"
+            f"{item}: {why}, which the model's chat template would change; take it out, or leave the row out"
         )
     return template.render(instruction, response)
 

@@ -50,7 +50,7 @@ class Ranker:
         self.exact: ExactRankings | None = None
         if isinstance(judge, ExactJudge):
             if calibration is not None:
-                raise ArgumentError("calibration: not for an ExactJudge, whose bound is not one of a calibrated p1")
+                raise ArgumentError("calibration: not for an ExactJudge, whose error bound is not for a calibrated p1")
             self.exact, judge = ExactRankings(judge), judge.fast
         if calibration is not None:
             calibration.require_bundle(judge.digest, "calibration")

@@ -165,7 +165,7 @@ class PromptTokenizer:
         before, after = self.encode(prompt), self.encode(prompt + label)
         if len(after) != len(before) + 1 or after[:-1] != before:
             raise TemplateError(
-                f"template {template.name}: label {label!r} is not one token behind the prompt of this tokenizer"
+                f"template {template.name}: label {label!r} is not one token after the prompt with this tokenizer"
                 f" ({len(after) - common_length(before, after)} tokens differ), choose labels that are"
             )
         return after[-1]

@@ -147,7 +147,7 @@ class _Ids:
         name = json.dumps(key)
         number = int(name.strip('"')) if re.fullmatch('"?[0-9]{1,18}"?', name) else 0
         if number and _has(self._places, number):
-            raise PairError(f"{at}: the number of an earlier row without an id; give each row an id")
+            raise PairError(f"{at}: its id is the number of an earlier row without an id; give each row an id")
         if hash(name) in self._given or (name[0] != '"' and number and _has(self._at_place, number)):
             raise PairError(f"{at}: an earlier row has the same id; make ids unique")
         if name == str(row.place):

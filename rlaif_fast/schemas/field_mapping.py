@@ -32,7 +32,7 @@ def field_mapping(text: str, names: Sequence[str] = NAMES) -> RowSchema:
     for part in text.split(","):
         name, equals, path = (piece.strip() for piece in part.partition("="))
         if not equals or not path or "" in path.split("."):
-            raise ValueError(f"{part.strip()!r} is no NAME=PATH, as in instruction=prompt,response_0=completions.0")
+            raise ValueError(f"{part.strip()!r} is not NAME=PATH, as in instruction=prompt,response_0=completions.0")
         if name not in (*names, *more):
             raise ValueError(f"{name!r} is none of {', '.join((*names, *more))}")
         if name in seen:

@@ -108,7 +108,7 @@ def text_of(content: Any, name: str) -> str:
     else:
         parts = [content] if isinstance(content, Mapping) else items(content)
     if parts is None or not parts:
-        raise ValueError(f"{name} is no list of messages with a role and a text as content")
+        raise ValueError(f"{name} is not a list of messages with a role and a text as content")
     text = ""
     for part in parts:
         piece = _part(part, name)
@@ -126,12 +126,12 @@ def _part(part: Any, name: str) -> str:
     if isinstance(part, str):
         return part
     if not isinstance(part, Mapping):
-        raise ValueError(f"{name} is no list of messages with a role and a text as content")
+        raise ValueError(f"{name} is not a list of messages with a role and a text as content")
     kind = part.get("type")
     extra = next((key for key in part if plain(key) in MEDIA and is_there(part[key])), None)
     if extra is not None or (kind is not None and kind not in _KINDS):
         raise ValueError(f"{name} has content of type {extra or kind}, which a judge of texts cannot be shown")
     text = part.get(kind) if kind in ("refusal", "thinking") else part.get("text")
     if not isinstance(text, str):
-        raise ValueError(f"{name} is no list of messages with a role and a text as content")
+        raise ValueError(f"{name} is not a list of messages with a role and a text as content")
     return f"<think>\n{text.strip()}\n</think>\n\n" if kind == "thinking" else text

@@ -75,7 +75,7 @@ def turns_of(value: Any, name: str) -> list[Turn] | None:
     if not isinstance(value, list) or not any(isinstance(item, Mapping) for item in value):
         return None
     if not all(map(_is_message, value)):
-        raise ValueError(f"{name} is no list of messages with a role and a text as content")
+        raise ValueError(f"{name} is not a list of messages with a role and a text as content")
     speakers = {message.get("name") for message in value if _role(message).strip().lower() in _ASKING}
     return [_turn(message, name, named=len(speakers) > 1) for message in value]
 

@@ -44,7 +44,7 @@ def _check_alone(
     """Raises ValueError where a text stands beside messages, unless both are items of a list of responses."""
     for text, side, name in zip(responses, sides, names, strict=True):
         if isinstance(text, list) and side is None:
-            raise ValueError(f"{name} is no list of messages with a role and a text as content")
+            raise ValueError(f"{name} is not a list of messages with a role and a text as content")
         if isinstance(text, str) and (strict or side):
             raise ValueError(f"one of {_listed(names)} is text, the other a list of messages")
 
@@ -201,7 +201,7 @@ def _prompt(prompt: Any, name: str) -> tuple[list[Turn], list[Turn]]:
         return [], []
     turns = turns_of(prompt, name)
     if turns is None and isinstance(prompt, list):
-        raise ValueError(f"{name} is no list of messages with a role and a text as content")
+        raise ValueError(f"{name} is not a list of messages with a role and a text as content")
     if turns is None and not isinstance(prompt, str):
         raise ValueError(f"{name} is neither text nor messages")
     return split_system(turns if turns is not None else [Turn("user", prompt)])

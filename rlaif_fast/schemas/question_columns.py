@@ -142,7 +142,7 @@ def _history(name: str, value: Any) -> list[Turn]:
     found: list[Turn] = []
     for pair in pairs or [None]:
         if not isinstance(pair, list) or len(pair) != 2 or not all(isinstance(text, str) for text in pair):
-            raise ValueError(f"has a {name} that is no list of messages; leave it out with --carry {name}")
+            raise ValueError(f"has a {name} that is not a list of messages; leave it out with --carry {name}")
         found += [Turn("user", pair[0]), Turn("assistant", pair[1])]
     return found
 

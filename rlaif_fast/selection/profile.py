@@ -75,8 +75,8 @@ class Profile:
         """Raise EvalError where the judge is another than the one that was selected; ``path`` is the profile's."""
         if digest != self.judge.digest:
             raise EvalError(
-                f"{path}: was made for another judge than {self.judge.bundle} ({self.judge.precision}) through"
-                f" {self.prompt} is now; select again, or give that bundle with -b"
+                f"{path}: made for {self.judge.bundle} ({self.judge.precision}) with {self.prompt}, and this is another"
+                " judge; select again, or give that bundle with -b"
             )
 
 

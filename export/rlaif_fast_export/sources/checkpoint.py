@@ -121,7 +121,7 @@ def _gathered(name: str, files: list[Path]) -> Checkpoint:
         with refused(f"{name}: {file.name} is damaged or incomplete", _AGAIN):
             for tensor, dtype in _tensors(file):
                 if tensor in found:
-                    raise ExportError(f"{name}: {tensor} stands in two files, {found[tensor].name} and {file.name}")
+                    raise ExportError(f"{name}: {tensor} is in two files, {found[tensor].name} and {file.name}")
                 found[tensor], dtypes[tensor] = file, dtype
     return Checkpoint(name, found, dtypes)
 

@@ -40,7 +40,8 @@ class OnnxRuntimeEngine(Engine):
         self._exact_products = bundle.manifest.precision == "int8" and saturates()
         if self._exact_products and not bundle.manifest.passes.get("own_tensors"):
             raise BundleError(
-                f"{bundle.folder}: int8 products of a version whose sums this CPU cuts off; export the model again"
+                f"{bundle.folder}: made by an earlier version, whose int8 products saturate on this CPU;"
+                " export the model again"
             )
         settings = session_settings(options, bundle.folder, exact_products=self._exact_products)
         if bfloat16:
