@@ -257,7 +257,12 @@ def test_files_of_different_orders_are_compared_by_their_averages(tmp_path: Path
         " files have different ones"
     ) > 0  # fmt: skip
     same = rlaif_fast("diff", files[0], files[0])
-    assert "2 pairs in both files; differences are of log-odds\n" in same.out
+    assert " ".join(same.out.split()).find(
+        "2 pairs in both files; differences are of each prompt's log-odds; those of examples are of the average over"
+        " both orders"
+    ) > 0  # fmt: skip
+    one_order = rlaif_fast("diff", files[1], files[1])
+    assert "2 pairs in both files; differences are of log-odds\n" in one_order.out
 
 
 def test_the_page_shows_what_the_json_has(tmp_path: Path, rlaif_fast: Cli) -> None:

@@ -115,11 +115,11 @@ class Comparison:
     def where(self) -> str:
         left_out = "" if self.human is None else self.labels.left_out
         more = f"; of the labels {left_out}" if left_out else ""
-        rule = (
-            "log-odds"
-            if self.same_orders
-            else ("each pair's log-odds, averaged over the orders it was judged in: the files have different ones")
-        )
+        rule = "each prompt's log-odds; those of examples are of the average over both orders"
+        if not self.same_orders:
+            rule = "each pair's log-odds, averaged over the orders it was judged in: the files have different ones"
+        elif self.prompts == self.pairs:
+            rule = "log-odds"
         return f"{counted(self.pairs, 'pair')} in both files; differences are of {rule}{more}"
 
     @property
@@ -142,8 +142,8 @@ class Comparison:
             ["labels flipped", f"{self.flips} of {self.pairs} ({percent(self.flip_share)})"],
             ["  to response_0, to response_1", f"{of.to_response_0}, {of.to_response_1}"],
             ["  to the longer, to the shorter", f"{of.to_longer}, {of.to_shorter}"],
-            ["difference, mean", f"{self.mean:.3g}"], ["difference, p99", f"{self.p99:.3g}"],
-            ["difference, max", f"{self.max:.3g}"], ["correlation", number(self.r)],
+            ["|difference|, mean", f"{self.mean:.3g}"], ["|difference|, p99", f"{self.p99:.3g}"],
+            ["|difference|, max", f"{self.max:.3g}"], ["correlation", number(self.r)],
         ]  # fmt: skip
         if self.human is not None:
             rows.append(["right in A, wrong in B", str(self.human.lost)])
@@ -164,7 +164,7 @@ class Comparison:
             for bin_ in self.by_margin
         ]  # fmt: skip
         return [
-            Table("difference", ["B - A"], rows), Table("each file", ["A", "B"], sides),
+            Table("difference", ["B against A"], rows), Table("each file", ["A", "B"], sides),
             Table("flips by margin of A, |log-odds|", ["pairs", "flips", "share"], margins),
         ]  # fmt: skip
 
