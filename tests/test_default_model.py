@@ -15,9 +15,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from rlaif_fast import Judge
+from rlaif_fast import Judge, Pair
+from rlaif_fast.bundle.folder import Bundle
 from rlaif_fast.runtime.cpu import usable_cores
-from rlaif_fast.runtime.engines import offered
+from rlaif_fast.runtime.engines import EngineOptions, offered
 from rlaif_fast.runtime.selftest import FAITHFUL
 from tests.conftest import ROOT, SHARED_DATA, Run
 
@@ -139,6 +140,16 @@ def test_real_pairs(
     assert np.abs(fast - wanted).mean() < INT8
     alone = _log_odds(np.array([v["p1_by_order"] for v in judged("--window", 1)]))
     assert np.abs(fast - alone).max() < 1e-3, "a verdict does not depend on its neighbours"
+
+
+def test_concurrent_passes_have_the_bits_of_a_pass_by_all_threads(default_bundles: dict[str, Path]) -> None:
+    """On products that are large enough for two threads to share."""
+    rows = [json.loads(line) for line in (ROOT / "examples" / "pairs.jsonl").read_text().splitlines()]
+    of = [Pair(f"{n}. {row['instruction']}", row["response_0"], row["response_1"]) for n in range(3) for row in rows]
+    judge = Judge(Bundle(default_bundles["int8"]), EngineOptions(threads=2))
+    found = [verdict.log_odds_by_order for verdict in judge.judge_many(of, window=len(of))]
+    assert judge._one_thread.for_pieces(len(of)) is not None
+    assert found == [judge.judge(pair).log_odds_by_order for pair in of]
 
 
 def test_what_rounds_is_faithful(default_bundles: dict[str, Path]) -> None:

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import bz2
 import gzip
 import io
 import json
-import lzma
 import math
 import os
-import re
 import sys
 import threading
 from collections.abc import Callable
@@ -17,7 +14,6 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-import datasets
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -29,7 +25,7 @@ from rlaif_fast.errors import PairError
 from rlaif_fast.files import strict_json
 from rlaif_fast.files.json_array import elements
 from rlaif_fast.files.opening import open_rows
-from rlaif_fast.files.source import Part, Row
+from rlaif_fast.files.source import Row
 
 VALUES: list[Any] = [{"a": "x", "n": 1}, {"a": "é \u2028 \n", "n": 2}, {"a": '"q", [z]', "n": 3}]
 Packing = Callable[[bytes], bytes]
@@ -220,68 +216,6 @@ def test_where_an_array_breaks_is_said(data: bytes, places: int, reason: str, tm
     assert rows[-1].where == f"{tmp_path}/rows.json, row {places}"
 
 
-# CSV
-
-SWALLOWED = (
-    "a quoted field goes over line breaks and each line is a whole row without its quotes; double the quotes that are"
-    " text, or give JSON Lines"
-)
-OPEN = "a quote behind a blank opens a cell that does not end in this line; leave no blanks behind the delimiter"
-
-
-@pytest.mark.parametrize(
-    ("data", "wanted"),
-    [
-        (b'a,b\r\n"x\r\ny",2\r\n\r\n3,4\r\n', [(2, {"a": "x\r\ny", "b": "2"}), (5, {"a": "3", "b": "4"})]),
-        (b"\xef\xbb\xbfa,b\n1\n1,\n", [(2, "1 cell, the header names 2"), (3, {"a": "1", "b": ""})]),
-        (b"\xef\xbb\xbfa;b\r\n1,5;2\r\n", [(2, {"a": "1,5", "b": "2"})]),
-        (b"a\tb\n1;5\t2\n", [(2, {"a": "1;5", "b": "2"})]),
-        (b"a, b\n1,2\n", [(2, {"a": "1", "b": "2"})]),
-        (b'a,b\n5" pipe,6" pipe\n', [(2, {"a": '5" pipe', "b": '6" pipe'})]),
-        (b'a,b\n"x" y,z\n1,2\n', [(2, "not CSV (',' expected after '\"')"), (3, {"a": "1", "b": "2"})]),
-        (b'a,b\n"x,y\n1,2\n', [(2, "not CSV (unexpected end of data)")]),
-        (b'a,b\n"x,y\n1",2\n3,4\n', [(2, SWALLOWED), (4, {"a": "3", "b": "4"})]),
-        (b'a,b\n"x, y\n1",2\n', [(2, {"a": "x, y\n1", "b": "2"})]),
-        (b'a,b\n"x\ny\nz",2\n', [(2, {"a": "x\ny\nz", "b": "2"})]),
-        (b"a,b\n1,2,3\n4,5\n", [(2, "3 cells, the header names 2"), (3, {"a": "4", "b": "5"})]),
-        (b"sep=;\r\na;b\r\n1;2\r\n", [(3, {"a": "1", "b": "2"})]),
-        (b"sep=,\na,b\n1,2\n", [(3, {"a": "1", "b": "2"})]),
-        (b"a,b\r1,2\r", [(1, "lines end in a carriage return alone; save the file with line feeds")]),
-        (b"a,b,,\n1,2,,\n3,4\n5,6,x,\n",
-         [(2, {"a": "1", "b": "2"}), (3, {"a": "3", "b": "4"}),
-          (4, "4 cells, the header names 2; the last has no name there")]),
-        (b'a,b\n"x, y\nz", 2\n', [(2, SWALLOWED)]),
-        (b'a, b, c\n"x, 1, 2\nz", 3, 4\n', [(2, SWALLOWED)]),
-        (b'a,b,c\n1, "Q, x", "A"\n2, z, w\n',
-         [(2, {"a": "1", "b": "Q, x", "c": "A"}), (3, {"a": "2", "b": " z", "c": " w"})]),
-        (b'a,b\n1," ""Q"""\n', [(2, {"a": "1", "b": ' "Q"'})]),
-        (b'a,b\n1, "Q\nx"\n', [(2, OPEN), (3, "1 cell, the header names 2")]),
-        (b"a,a\n1,2\n", [(1, "the header names a column twice")]),
-        (b'a\n"x\n', [(2, "not CSV (unexpected end of data)")]),
-        (b"a\n\xff\nx\n", [(2, "not UTF-8; save the file as UTF-8 (in Excel: CSV UTF-8)"), (3, {"a": "x"})]),
-        (b"", []), (b"a,b\n", []), (b"\n\n", []),
-    ],
-)  # fmt: skip
-def test_records(data: bytes, wanted: list[tuple[int, Any]], tmp_path: Path) -> None:
-    (tmp_path / "rows.csv").write_bytes(data)
-    assert [(row.place, row.problem or row.value) for row in read(tmp_path / "rows.csv")] == wanted
-
-
-def test_a_stray_quote_swallows_no_rows(tmp_path: Path) -> None:
-    """Tables without quoting have quotes that are text: where they would make one cell of rows, nobody guesses."""
-    path = tmp_path / "rows.tsv"
-    path.write_bytes(b'i\ta\tb\n"Fine, he said\tA1.\tB1.\nQuote of the day"\tA2.\tB2.\nx\tA3.\tB3.\n')
-    first, second = read(path)
-    assert (first.where, first.problem) == (f"{path}, line 2", SWALLOWED)
-    assert second.value == {"i": "x", "a": "A3.", "b": "B3."}
-    for between, cell in (("\n", "\t "), ("\n\n", "\t"), ("\n\n", "\t ")):
-        swallowed = f'i\ta\tb\n"Fine, he said{cell}A1.{cell}B1.{between}Quote of the day"{cell}A2.{cell}B2.\n'
-        path.write_text(swallowed)
-        assert [row.problem for row in read(path)] == [SWALLOWED]
-    path.write_bytes(b'i\ta\tb\n"def f():\n\treturn 1"\tA\tB\n"a ""q"""\tC\tD\n')
-    assert [row.value["i"] for row in read(path)] == ["def f():\n\treturn 1", 'a "q"'], "quoted as it should be"
-
-
 # Tables
 
 
@@ -343,262 +277,6 @@ def test_utf16_is_named(tmp_path: Path) -> None:
         (tmp_path / name).write_text("a,b", encoding="utf-16")
         with pytest.raises(PairError, match=f"^{tmp_path}/{name}: is UTF-16, save it as UTF-8$"):
             read(tmp_path / name)
-
-
-# Folders
-
-
-def test_a_saved_data_set_is_a_folder(tmp_path: Path) -> None:
-    whole = datasets.Dataset.from_list(VALUES)
-    whole.save_to_disk(str(tmp_path / "one"), num_shards=2)
-    assert [row.value for row in read(tmp_path / "one")] == VALUES
-    assert [row.place for row in read(tmp_path / "one")] == [1, 2, 3]
-    datasets.DatasetDict({"train": whole}).save_to_disk(str(tmp_path / "dict"))
-    assert [row.value for row in read(tmp_path / "dict")] == VALUES
-    datasets.DatasetDict({"train": whole, "test": whole}).save_to_disk(str(tmp_path / "two"))
-    with pytest.raises(PairError, match=r"holds 2 splits, give one of them: .*/train or .*/test"):
-        read(tmp_path / "two")
-    assert [row.value for row in read(tmp_path / "two" / "test")] == VALUES
-
-
-def test_a_folder_of_shards_in_order(tmp_path: Path) -> None:
-    for number in (1, 0, 2):
-        (tmp_path / f"part-{number}.jsonl").write_bytes(lines([VALUES[number]]))
-    (tmp_path / "notes.txt").write_text("no shard")
-    assert [row.value for row in read(tmp_path)] == VALUES
-    assert read(tmp_path)[2].where == f"{tmp_path}/part-2.jsonl, line 1" and read(tmp_path)[2].place == 3
-    (tmp_path / "all.parquet").write_bytes(parquet(VALUES[:1]))
-    with pytest.raises(PairError) as caught:
-        read(tmp_path)
-    assert str(caught.value) == (
-        f"{tmp_path}: holds 4 files of rows, give one of them: {tmp_path}/all.parquet or --split part (3 files)"
-    )
-
-
-def _write(folder: Path, *names: str) -> Path:
-    """Files of a row each, whose number is their place among ``names``."""
-    for number, name in enumerate(names):
-        path = folder / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes((parquet if name.endswith(".parquet") else lines)([{"n": number}]))
-    return folder
-
-
-def _numbers(folder: Path, split: str | None = None) -> list[int]:
-    with open_rows(str(folder), part=Part(split)) as source:
-        return [row.value["n"] for row in source.rows()]
-
-
-@pytest.mark.parametrize(
-    ("names", "splits"),
-    [
-        (["train-00000-of-00001.parquet", "test-00000-of-00001.parquet"], {"train": [0], "test": [1]}),
-        (["data/train-00000-of-00002.parquet", "data/train-00001-of-00002.parquet",
-          "data/validation-00000-of-00001.parquet"], {"train": [0, 1], "validation": [2]}),
-        (["data/train_prefs-00000-of-00001.parquet", "data/train_sft-00000-of-00001.parquet"],
-         {"train_prefs": [0], "train_sft": [1]}),
-        (["train.jsonl", "test.jsonl"], {"train": [0], "test": [1]}),
-        (["train.jsonl.gz", "dev.jsonl"], {"train": [0], "dev": [1]}),
-        (["train-0.jsonl", "train-1.jsonl", "test.jsonl"], {"train": [0, 1], "test": [2]}),
-        (["train/0000.parquet", "test/0000.parquet"], {"train": [0], "test": [1]}),
-        (["default/train/0000.parquet", "default/test/0000.parquet"], {"train": [0], "test": [1]}),
-        (["train/a.jsonl", "train/b.jsonl", "test/a.jsonl"], {"train": [0, 1], "test": [2]}),
-        (["train.parquet", "test.jsonl"], {"train": [0], "test": [1]}),
-        (["train.jsonl", "test.json"], {"train": [0], "test": [1]}),
-        (["Train.jsonl", "Test.json"], {"train": [0], "test": [1]}),
-        (["train-1-of-2.jsonl", "train-2-of-2.jsonl", "test-1-of-1.jsonl"], {"train": [0, 1], "test": [2]}),
-        (["train-v1.jsonl", "train-v2.jsonl"], {"train-v1": [0], "train-v2": [1]}),
-        (["test2023.jsonl", "test2024.jsonl"], {"test2023": [0], "test2024": [1]}),
-        (["easy.jsonl", "hard.jsonl"], {"easy": [0], "hard": [1]}),
-        (["en.parquet", "de.parquet"], {"en": [0], "de": [1]}),
-        (["contest.jsonl", "latest.jsonl"], {"contest": [0], "latest": [1]}),
-        (["x/y/a.jsonl", "x/y/b.jsonl"], {"a": [0], "b": [1]}),
-        (["all.parquet", "part-0.jsonl", "part-1.jsonl"], {"all": [0], "part": [1, 2]}),
-        (["train.jsonl", "train-1.jsonl"], {"train": [0], "train-1": [1]}),
-    ],
-)  # fmt: skip
-def test_a_folders_splits_are_told_apart(names: list[str], splits: dict[str, list[int]], tmp_path: Path) -> None:
-    names = [name.removesuffix(".gz") for name in names]
-    _write(tmp_path, *names)
-    with pytest.raises(PairError) as caught:
-        _numbers(tmp_path)
-    said, usual = str(caught.value), all(re.search("train|^test|dev|validation", split) for split in splits)
-    what = f"{len(splits)} splits" if usual else f"{len(names)} files of rows"
-    assert said.startswith(f"{tmp_path}: holds {what}, give one of them: ")
-    assert all(
-        f"--split {split}" in said.replace("--split T", "--split t")
-        or (not usual and len(places) == 1 and str(tmp_path / names[places[0]]) in said)
-        for split, places in splits.items()
-    )
-    assert {split: _numbers(tmp_path, split) for split in splits} == splits
-    with pytest.raises(PairError, match="has no split other \\("):
-        _numbers(tmp_path, "other")
-
-
-@pytest.mark.parametrize(
-    "names",
-    [
-        ["data/train-00000-of-00001.parquet"],
-        ["data/train-00000-of-00002.parquet", "data/train-00001-of-00002.parquet"],
-        ["a.jsonl", ".hidden/train.jsonl"], ["train.json"], ["x/data.json"],
-        [f"part-{number}.jsonl" for number in range(12)], ["000.parquet", "001.parquet"],
-        ["part.0.parquet", "part.1.parquet"], ["file1.jsonl", "file2.jsonl"], ["chunk_01.jsonl", "chunk_02.jsonl"],
-        ["part-3.jsonl"], ["train/0000.parquet", "train/0001.parquet"],
-        [f"part-0000{n}-6b1e0f0a-1111-4222-8333-123456789abc-c000.snappy.parquet" for n in (0, 1)],
-        ["train-00000-of-00002-ffffffffffffffff.parquet", "train-00001-of-00002-aaaaaaaaaaaaaaaa.parquet"],
-    ],
-)  # fmt: skip
-def test_one_split_is_read_wherever_it_lies(names: list[str], tmp_path: Path) -> None:
-    shown = [number for number, name in enumerate(names) if not name.startswith(".")]
-    assert _numbers(_write(tmp_path, *names)) == shown
-
-
-@pytest.mark.parametrize(
-    ("names", "said"),
-    [
-        (["data/train-00000-of-00003.parquet", "data/train-00002-of-00003.parquet"],
-         "train lacks 1 of 3 parts \\(1\\)"),
-        (["train-00000-of-00002.parquet"], "train lacks 1 of 2 parts \\(1\\)"),
-        (["train-2-of-2.jsonl"], "train lacks 1 of 2 parts \\(1\\)"),
-        (["part-0.jsonl", "part-2.jsonl"], "lacks 1 of 3 parts \\(1\\)"),
-        (["train/00000.parquet", "train/00002.parquet"], "train lacks 1 of 3 parts \\(1\\)"),
-        (["train-00000-of-00001.parquet", "train-00000-of-00002.parquet", "train-00001-of-00002.parquet"],
-         "train has parts of different sets \\(train-00000-of-00001.parquet and train-00000-of-00002.parquet\\)"),
-        (["train-0.jsonl", "train-1.csv"], "train has files of several kinds \\(.csv, .jsonl\\)"),
-    ],
-)  # fmt: skip
-def test_a_folder_with_a_gap_is_refused(names: list[str], said: str, tmp_path: Path) -> None:
-    with pytest.raises(PairError, match=f"^{tmp_path}: .*{said}"):
-        _numbers(_write(tmp_path, *names))
-
-
-def test_what_describes_a_folder_is_no_data(tmp_path: Path) -> None:
-    _write(tmp_path, "train.json")
-    (tmp_path / "dataset_infos.json").write_text('{"default": {}}')
-    (tmp_path / "notes.json").write_text('{\n "a": 1\n}')
-    assert _numbers(tmp_path) == [0]
-    (tmp_path / "train.json").write_text('[\n{"n": 5}]')
-    assert _numbers(tmp_path) == [5]
-
-
-def test_what_a_split_is_none_of_is_said(tmp_path: Path) -> None:
-    _write(tmp_path, "en/train.jsonl", "en/test.jsonl", "de/train.jsonl")
-    with pytest.raises(PairError, match=f"^{tmp_path}: holds 2 data sets, give one of them: {tmp_path}/de or"):
-        _numbers(tmp_path)
-    assert _numbers(tmp_path, "test") == [1]
-    with pytest.raises(PairError, match="holds 2 data sets"):
-        _numbers(tmp_path, "train")
-    assert _numbers(tmp_path / "en", "train") == [0]
-    with pytest.raises(PairError, match=r"train.jsonl: --split train is for a data set's folder"):
-        _numbers(tmp_path / "en" / "train.jsonl", "train")
-
-
-def test_a_split_of_a_saved_data_set(tmp_path: Path) -> None:
-    one, two = (datasets.Dataset.from_list([{"n": n}]) for n in (1, 2))
-    datasets.DatasetDict({"train": one, "test": two}).save_to_disk(str(tmp_path / "d"))
-    assert _numbers(tmp_path / "d", "test") == [2]
-    with pytest.raises(PairError, match=r"has no split dev \(test, train\)"):
-        _numbers(tmp_path / "d", "dev")
-    with pytest.raises(PairError, match="a single split, which has no name here"):
-        _numbers(tmp_path / "d" / "train", "train")
-
-
-@pytest.mark.parametrize("name", ["state.json", "dataset_dict.json"])
-@pytest.mark.parametrize("text", ["", "[]", "{}", '{"_data_files": [5], "splits": 5}'])
-def test_a_broken_folder_is_said(name: str, text: str, tmp_path: Path) -> None:
-    (tmp_path / name).write_text(text)
-    with pytest.raises(PairError, match=f"^{tmp_path}/{name}: cannot be read as part of a data set"):
-        read(tmp_path)
-
-
-def _refused(path: str | Path) -> str:
-    with pytest.raises(PairError) as caught, open_rows(str(path)):
-        pass
-    return str(caught.value)
-
-
-def test_a_folder_of_several_files_or_none_says_what_it_holds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    nothing = (
-        ".: a folder without a saved data set or files of rows (.parquet, .arrow, .jsonl, .ndjson, .csv, .tsv, .json)"
-    )
-    assert _refused(".") == f"{nothing}; it is empty, give a file of pairs"
-    for name in ("d.txt", "c.xlsx", "b.md", ".hidden"):
-        (tmp_path / name).write_text("x")
-    assert _refused(".") == f"{nothing}; it holds b.md, c.xlsx, d.txt, give a file of pairs"
-    (tmp_path / "a").mkdir()
-    assert _refused(".") == f"{nothing}; it holds a, b.md, c.xlsx and 1 more, give a file of pairs"
-    _write(tmp_path, "v.jsonl", "v.json", "p.jsonl")
-    found = ".: holds 3 files of rows, give one of them: p.jsonl or v.json or v.jsonl"
-    assert _refused(".") == found
-    _write(tmp_path, *(f"w{letter}.csv" for letter in "abcdefg"))
-    assert _refused(".").endswith(" or v.json or v.jsonl or wa.csv or wb.csv or wc.csv or wd.csv or we.csv, or 2 more")
-
-
-SHEET = "a spreadsheet, which is not read; save it as CSV (UTF-8), with the columns' names in its first row"
-
-
-@pytest.mark.parametrize(
-    ("name", "data", "said"),
-    [
-        ("p.xlsx", b"PK\x03\x04 whatever", SHEET),
-        ("p.ods", b"PK\x03\x04mimetypeapplication/vnd.oasis", SHEET),
-        ("p.xls", b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", SHEET),
-        ("p", b"PK\x03\x04\x14\0[Content_Types].xml", SHEET),
-        ("p.zip", b"PK\x03\x04 whatever", "a ZIP archive, which is not read; unpack it (JSON Lines, JSON, CSV, TSV,"
-         " Parquet and Arrow are read, also packed with gzip or zstd)"),
-        ("p.jsonl.bz2", bz2.compress(b"{}"), "packed with bzip2, which is not read; unpack it, or pack it with gzip or"
-         " zstd"),
-        ("p.jsonl.xz", lzma.compress(b"{}"), "packed with xz, which is not read; unpack it, or pack it with gzip or"
-         " zstd"),
-    ],
-)  # fmt: skip
-def test_what_holds_no_rows_says_how_it_is_converted(name: str, data: bytes, said: str, tmp_path: Path) -> None:
-    (tmp_path / name).write_bytes(data)
-    assert _refused(tmp_path / name) == f"{tmp_path / name}: is {said}"
-    with pytest.raises(PairError, match="which is not read"), open_rows(str(tmp_path / name), "csv"):
-        pass
-
-
-@pytest.mark.parametrize(
-    ("given", "meant"),
-    [
-        ("https://huggingface.co/datasets/owner/name", "hf://datasets/owner/name"),
-        ("huggingface.co/datasets/owner/name/viewer/default/train?row=3", "hf://datasets/owner/name"),
-        ("https://huggingface.co/datasets/owner/na.me/tree/main", "hf://datasets/owner/na.me"),
-        ("https://huggingface.co/datasets/owner/name/blob/v2/data/a.jsonl", "hf://datasets/owner/name@v2"),
-        ("https://hf.co/datasets/owner/name/", "hf://datasets/owner/name"),
-        ("owner/name", "hf://datasets/owner/name"),
-        ("datasets/owner/name", "hf://datasets/owner/name"),
-    ],
-)
-def test_a_data_set_of_the_hub_is_recognised(given: str, meant: str) -> None:
-    assert _refused(given) == f"{given}: no such file; if a data set of the hub is meant, give {meant}"
-
-
-def test_what_cannot_be_opened_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("owner/pairs.jsonl", "tests/none", "a/b/c", "/owner/name"):
-        assert (
-            _refused(name) == f"{name}: cannot be read (No such file or directory), give a file of pairs or - for stdin"
-        )
-    for address in ("https://huggingface.co/owner/name", "s3://bucket/pairs.jsonl"):
-        assert _refused(address) == (
-            f"{address}: addresses are not read; download the file and give its path, or - for stdin"
-        )
-    with pytest.raises(PairError, match="cannot be read \\(No such file or directory\\), give a file of pairs"):
-        read(tmp_path / "none")
-    if Path("/proc/self/mem").exists():
-        with pytest.raises(PairError, match=r"^/proc/self/mem: cannot be read \(Input/output error\)"):
-            read(Path("/proc/self/mem"))
-    (tmp_path / "t").write_bytes(parquet(VALUES))
-    (tmp_path / "z").write_bytes(PACKED["zst"](lines(VALUES)))
-    for module, name in (("pyarrow", "t"), ("zstandard", "z")):
-        monkeypatch.setitem(sys.modules, module, None)
-        with pytest.raises(PairError) as caught:
-            read(tmp_path / name)
-        assert str(caught.value) == (
-            f"{tmp_path}/{name}: this kind of file needs {module}, pip install 'rlaif-fast[formats]'"
-        )
 
 
 @settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])

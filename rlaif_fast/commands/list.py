@@ -86,7 +86,7 @@ def _listed(entry: Entry) -> Listed:
         entry.name, "reward model" if manifest.is_reward_model else "judge", manifest.model.id,
         entry.path == default_bundle(), manifest.precision, entry.bytes, manifest.prompts_by_kind,
         DEFAULT if table is None else table.choice.engine, judged_by, tuned, str(entry.path),
-        lacking(entry.path, manifest),
+        lacking(entry.path, manifest) if entry.kind == "incomplete" else [],
     )  # fmt: skip
 
 

@@ -22,10 +22,10 @@ from rlaif_fast.reports.terminal import say
 from rlaif_fast.rows.pairs import Pair
 from rlaif_fast.rows.samples import Sample
 from rlaif_fast.runtime import memory, selftest
+from rlaif_fast.runtime.concurrent_passes import OneThreadEngine
 from rlaif_fast.runtime.engine_choice import AUTO, known, resolve
 from rlaif_fast.runtime.engines import DEFAULT, Engine, EngineOptions, variant
 from rlaif_fast.runtime.forward import ForwardPasses
-from rlaif_fast.runtime.side_by_side import OneThreadEngine
 from rlaif_fast.runtime.vocabulary import Vocabulary
 
 I = TypeVar("I", Pair, Sample)  # noqa: E741
@@ -51,7 +51,7 @@ class Session(ABC, Generic[I]):
     kinds: ClassVar[Kinds]
     engine: str
     _engine: Engine
-    _one_thread: OneThreadEngine | None
+    _one_thread: OneThreadEngine
     _tokenizer: PromptTokenizer
     _alone: ClassVar[str]  # the responses, as the subject of a message
 
@@ -73,7 +73,7 @@ class Session(ABC, Generic[I]):
             memory.require(memory.of_bundle(bundle.manifest), str(bundle.folder))
             self._tokenizer = PromptTokenizer.from_bytes(bundle.tokenizer, str(bundle.folder / TOKENIZER))
             self.engine, self._engine = engine, variant(engine).load(bundle, options)
-            self._one_thread = OneThreadEngine(bundle, variant(engine), options) if self._engine.concurrent else None
+            self._one_thread = OneThreadEngine(bundle, variant(engine), options, self._engine.concurrent)
         else:
             self._tokenizer, self.engine, self._engine = beside._tokenizer, beside.engine, beside._engine
             self._one_thread = beside._one_thread
@@ -82,7 +82,9 @@ class Session(ABC, Generic[I]):
         if of_all and self._vocabulary is None:
             self._vocabulary = Vocabulary(bundle.head(), bundle.folder, options)
         vocabulary = self._vocabulary if of_all else None
-        self._passes = ForwardPasses(bundle, self._engine, variant(self.engine).rounds, vocabulary, self._one_thread)
+        self._passes = ForwardPasses(
+            bundle, self._engine, self._one_thread, variant(self.engine).rounds, vocabulary
+        )  # fmt: skip
 
     @classmethod
     def load(

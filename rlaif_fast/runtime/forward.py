@@ -16,12 +16,12 @@ from rlaif_fast.bundle.folder import Bundle
 from rlaif_fast.bundle.manifest import Manifest
 from rlaif_fast.errors import JudgeError
 from rlaif_fast.runtime import memory, pieces
+from rlaif_fast.runtime.concurrent_passes import LARGE, OneThreadEngine, in_order
 from rlaif_fast.runtime.engines import Engine
 from rlaif_fast.runtime.kv_cache import KeyValueCache
 from rlaif_fast.runtime.packing import canonical
 from rlaif_fast.runtime.pieces import Behind, Branch, branches, cut, tree_of
 from rlaif_fast.runtime.planning import alike, plan
-from rlaif_fast.runtime.side_by_side import LARGE, OneThreadEngine, in_order
 from rlaif_fast.runtime.vocabulary import Vocabulary
 
 _TREE_BYTES = 1_000_000_000  # of a pass, beside the weights, keys and values
@@ -53,14 +53,14 @@ class ForwardPasses:
     """A bundle's graph at work."""
 
     def __init__(
-        self, bundle: Bundle, engine: Engine, rounds: bool = False, vocabulary: Vocabulary | None = None,
-        one_thread: OneThreadEngine | None = None,
+        self, bundle: Bundle, engine: Engine, one_thread: OneThreadEngine, rounds: bool = False,
+        vocabulary: Vocabulary | None = None,
     ) -> None:  # fmt: skip
         """
         Args:
+            one_thread: the same engine, for several passes at once where that is quicker.
             rounds: the engine rounds more than the bundle does, see :class:`Variant`.
             vocabulary: with it, logits are natural log-probabilities among all tokens.
-            one_thread: the same engine, for several passes at once where it is quicker.
         """
         self._bundle, self._engine, self._vocabulary, self._one_thread = bundle, engine, vocabulary, one_thread
         self._exact = bundle.manifest.precision == "fp32" and not rounds
@@ -71,7 +71,7 @@ class ForwardPasses:
 
     def describe(self) -> str:
         """How passes are computed at once, for people, a line; empty where each comes after the other."""
-        return "" if self._exact or self._one_thread is None else self._one_thread.describe()
+        return "" if self._exact else self._one_thread.describe()
 
     def logits(self, sequences: Sequence[Sequence[int]]) -> npt.NDArray[np.float64]:
         """Label logits [n, L] behind token sequences, packed into one tree."""
@@ -129,43 +129,31 @@ class ForwardPasses:
         The last bit of a float32 sum depends on what else is in the pass. Behind it, int8 or bfloat16 rounds some value
         the other way, and a few layers on that is as large as the rounding error itself. So nothing is in an item's
         pass but the item, and the instruction's pass is the same whoever asks for it. How many threads compute a pass
-        changes no bit of it: onnxruntime gives no sum to two of them (tests/test_side_by_side.py).
+        changes no bit of it: onnxruntime gives no sum to two of them (tests/test_default_model.py).
         """
-
-        def questions(places: list[int]) -> Iterator[_Question]:
-            for place in places:
-                sequences, given = canonical(prompts(window[place]))
-                yield _Question(place, str(window[place]), sequences, given, heads(window[place]))
-
         shares = [places[n : n + _SHARE] for places in groups for n in range(0, len(places), _SHARE)]
-        engine = None if self._one_thread is None else self._one_thread.for_pieces(len(shares))
-        if self._one_thread is None or engine is None:
+        engine = self._one_thread.for_pieces(len(shares))
+        if engine is None:
             for places in groups:
-                yield from self._answers(questions(places), self._engine)
+                yield from self._answers(_questions(window, places, prompts, heads), self._engine)
             return
 
-        def asked() -> Iterator[list[_Question]]:
-            for places in shares:
-                share = []
-                try:
-                    for question in questions(places):
-                        share.append(question)
-                except Exception:  # those before it have their answers
-                    if share:
-                        yield share
-                    raise
-                yield share
-
-        def answers(share: list[_Question]) -> Iterator[tuple[int, npt.NDArray[np.float64]]]:
+        def answers(share: list[_Question | Exception]) -> Iterator[tuple[int, npt.NDArray[np.float64]]]:
             return self._answers(share, self._engine if _long(share) else engine)
 
-        with closing(in_order(asked(), answers, self._one_thread.at_once, alone=_long)) as found:
+        asked = ([*_questions(window, places, prompts, heads)] for places in shares)
+        with closing(in_order(asked, answers, self._one_thread.at_once, alone=_long)) as found:
             yield from found
 
-    def _answers(self, questions: Iterable[_Question], engine: Engine) -> Iterator[tuple[int, npt.NDArray[np.float64]]]:
+    def _answers(
+        self, questions: Iterable[_Question | Exception], engine: Engine
+    ) -> Iterator[tuple[int, npt.NDArray[np.float64]]]:
         """Of items on one instruction, whose pass is computed once."""
         cache = self._cache()
-        for place, what, sequences, given, head in questions:
+        for question in questions:
+            if isinstance(question, Exception):
+                raise question
+            place, what, sequences, given, head = question
             behind = self._instruction(sequences, head) if engine.keeps else cache.prefix
             yield place, self._run(self._passes(sequences, behind), cache, what, engine)[given]
 
@@ -240,9 +228,23 @@ def _ordered(
         yield sequences
 
 
-def _long(questions: Sequence[_Question]) -> bool:
+def _questions(
+    window: Sequence[T], places: Iterable[int], prompts: Prompts[T], heads: Callable[[T], Sequence[int]]
+) -> Iterator[_Question | Exception]:
+    """Of the items at ``places``; last the error that ended them, to be raised where an answer would be."""
+    for place in places:
+        try:
+            sequences, given = canonical(prompts(window[place]))
+            yield _Question(place, str(window[place]), sequences, given, heads(window[place]))
+        except Exception as error:
+            yield error
+            return
+
+
+def _long(questions: Iterable[_Question | Exception]) -> bool:
     """Whether passes so large keep all threads busy, and take more memory than several threads should have each."""
-    return max(sum(map(len, question.sequences)) for question in questions) > LARGE
+    sizes = (sum(map(len, one.sequences)) for one in questions if isinstance(one, _Question))
+    return max(sizes, default=0) > LARGE
 
 
 def largest_tree(manifest: Manifest) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import Any, TypeVar
 
 from rlaif_fast.errors import PairError, RlaifFastError
@@ -54,10 +54,11 @@ def items_of(
     def read() -> Iterator[Row]:
         return (Row(place, f"{NAME}, row {place}", row) for place, row in enumerate(rows, 1))
 
+    meant = {*carry, *re.split("[=,+.]", fields or "")}
     reader = row_reader(Source(NAME, "json", True, read), fields, None, lane.names, carry)
     try:
         for row in read():
-            _require_no_option(row, {*carry, *re.split("[=,+.]", fields or "")})
+            _require_no_option(row, meant)
         return list(lane.items(reader)), isinstance(value, list)
     except PairError:
         if (name := _envelope(value)) is not None:
@@ -68,7 +69,7 @@ def items_of(
         raise
 
 
-def _require_no_option(row: Row, meant: Sequence[str] | set[str]) -> None:
+def _require_no_option(row: Row, meant: Collection[str]) -> None:
     """Raise PairError where a row has a field that is called as an option and is not among those ``meant``.
 
     A field is carried to the answer, so an option that was put into the row would be left out of account in silence.

@@ -1,7 +1,7 @@
 """Several passes at once, one thread each, in place of one pass at a time by all threads.
 
 The threads of one pass wait for each other behind every operator, and whatever holds one of them up holds up all.
-Passes side by side wait for nothing. An engine's threads are fixed when it is opened, so this takes a second one.
+Concurrent passes wait for nothing. An engine's threads are fixed when it is opened, so this takes a second one.
 """
 
 from __future__ import annotations
@@ -34,9 +34,13 @@ R = TypeVar("R")
 class OneThreadEngine:
     """A bundle's engine with one thread, for several to run at once. It is opened when it is first needed."""
 
-    def __init__(self, bundle: Bundle, variant: Variant, options: EngineOptions) -> None:
-        """Args: options: of the engine with all threads."""
-        self._bundle, self._variant, self._options = bundle, variant, options
+    def __init__(self, bundle: Bundle, variant: Variant, options: EngineOptions, concurrent: bool) -> None:
+        """
+        Args:
+            options: of the engine with all threads.
+            concurrent: whether several threads may run such an engine at once.
+        """
+        self._bundle, self._variant, self._options, self._concurrent = bundle, variant, options, concurrent
 
     @property
     def at_once(self) -> int:
@@ -48,19 +52,20 @@ class OneThreadEngine:
 
         None also where there is no memory for a second engine when it is first needed.
         """
-        if self.at_once == 1 or number < self._least or self._weights > _LARGEST:
-            return None
-        return self._engine
+        return self._engine if self._worthwhile and number >= self._least else None
 
     def describe(self) -> str:
         """For people, a line; empty where it is never taken."""
-        if self.at_once == 1 or self._weights > _LARGEST:
-            return ""
-        return f"passes: {self.at_once} at once, one thread each, where {self._least} or more instructions wait"
+        line = f"passes: {self.at_once} at once, one thread each, where {self._least} or more instructions wait"
+        return line if self._worthwhile else ""
 
     @property
     def _least(self) -> int:
         return max(WORTHWHILE, 2 * self.at_once)
+
+    @property
+    def _worthwhile(self) -> bool:
+        return self._concurrent and self.at_once > 1 and self._weights <= _LARGEST
 
     @property
     def _weights(self) -> int:
@@ -91,14 +96,13 @@ def in_order(
     """What ``run`` gives for each piece of ``work``, in the order of the pieces, computed by ``at_once`` threads.
 
     Args:
-        work: read in this thread, not much further than it is computed.
+        work: read in this thread, not much further than it is computed; it must not raise.
         run: its results are handed over one by one; left early, no thread computes more than the one it is at.
         alone: whether a piece is run in this thread, while no other is.
 
-    Whatever ``work`` or ``run`` raises comes behind the results before it.
+    Whatever ``run`` raises comes behind the results before it.
     """
     pending: deque[_Task[W, R]] = deque()
-    failures: list[Exception] = []
     stopped = threading.Event()
 
     def results(but: int) -> Iterator[R]:
@@ -108,7 +112,7 @@ def in_order(
 
     with ThreadPoolExecutor(at_once, "pass") as threads:
         try:
-            for piece in _before_failure(work, failures):
+            for piece in work:
                 if alone(piece):
                     yield from results(but=0)
                     yield from run(piece)
@@ -122,8 +126,6 @@ def in_order(
             yield from results(but=0)
         finally:
             stopped.set()
-    if failures:
-        raise failures.pop()
 
 
 class _Task(Generic[W, R]):
@@ -152,10 +154,3 @@ class _Task(Generic[W, R]):
             if isinstance(found, BaseException):
                 raise found
             yield found[0]
-
-
-def _before_failure(work: Iterable[W], failures: list[Exception]) -> Iterator[W]:
-    try:
-        yield from work
-    except Exception as error:  # raised when it is its turn
-        failures.append(error)
