@@ -129,5 +129,5 @@ def test_what_is_no_calibration_is_refused(text: str, tmp_path: Path) -> None:
 def test_no_calibration_is_without_end(number: str, tmp_path: Path) -> None:
     path = tmp_path / "c.json"
     path.write_text(Calibration("digest", 1.0, 0.5, {}).to_json().replace("0.5", number))
-    with pytest.raises(EvalError, match="not a complete calibration"):
+    with pytest.raises(EvalError, match="no calibration, give a file written by"):
         read_calibration(path)

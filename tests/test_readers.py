@@ -43,6 +43,8 @@ def mutated(whole: dict[str, Any]) -> st.SearchStrategy[bytes]:
 @example(content=json.dumps(CALIBRATION | {"a": 10**400}).encode())
 @example(content=json.dumps(CALIBRATION | {"b": float("nan")}).encode())
 @example(content=json.dumps(CALIBRATION | {"schema": True}).encode())
+@example(content=json.dumps(CALIBRATION | {"fitted": {"": float("inf")}}).encode())
+@example(content=json.dumps(CALIBRATION | {"fitted": {"": 1.5}}).replace("1.5", "1e999").encode())
 def test_a_calibration(content: bytes, tmp_path: Path) -> None:
     path = tmp_path / "calibration.json"
     path.write_bytes(content)

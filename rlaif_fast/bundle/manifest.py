@@ -10,7 +10,7 @@ from typing import Any
 from rlaif_fast.bundle.home import PRECISIONS
 from rlaif_fast.bundle.names import no_such_prompt, none_of_kind, of_another_kind
 from rlaif_fast.bundle.prompt import BundlePrompt, FileEntry
-from rlaif_fast.bundle.typed_json import mapping, no_constant, record, typed
+from rlaif_fast.bundle.typed_json import loads, mapping, record, typed
 from rlaif_fast.errors import BundleError, TemplateError
 from rlaif_fast.prompts.kinds import Kinds, kind_of
 from rlaif_fast.prompts.reward_template import GuardTemplate, RewardTemplate
@@ -190,7 +190,7 @@ class Manifest:
     def from_json(cls, content: bytes, where: str) -> Manifest:
         """Raises BundleError, naming ``where``, for anything but a manifest of this schema, whole to the last bit."""
         try:
-            raw = json.loads(content.decode(), parse_constant=no_constant)
+            raw = loads(content.decode())
             schema = raw["schema"]
         except (ValueError, KeyError, TypeError, RecursionError) as error:
             reason = _short(f"{type(error).__name__}: {error}")

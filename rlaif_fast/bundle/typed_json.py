@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import math
 import sys
 from dataclasses import fields
 from types import NoneType
@@ -57,6 +59,13 @@ def _pair(value: Any, kind: str) -> tuple[Any, Any]:
     return typed(first, kind), typed(second, kind)
 
 
-def no_constant(name: str) -> Any:
-    """For ``json.loads(parse_constant=...)``: NaN and the infinities are not JSON."""
-    raise ValueError(f"{name} is not JSON")
+def loads(text: str | bytes) -> Any:
+    """What JSON says. Raises ValueError also for NaN, infinities and numbers so large, which could not be written."""
+    return json.loads(text, parse_constant=_finite, parse_float=_finite)
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if not math.isfinite(number):
+        raise ValueError(f"{text} is not JSON, or larger than a number can be")
+    return number

@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 
+from rlaif_fast.bundle.typed_json import loads
 from rlaif_fast.errors import EvalError
 from rlaif_fast.evaluation.records import Floats, Sample
 from rlaif_fast.judging.judge import Orders
@@ -90,7 +91,7 @@ def read_calibration(path: str | Path) -> Calibration:
     path = Path(path)
     try:
         with open(path, "rb") as stream:
-            raw = json.loads(stream.read(_LONGEST).decode())
+            raw = loads(stream.read(_LONGEST).decode())
         schema, bundle, a, b, fitted = (raw[name] for name in ("schema", "bundle", "a", "b", "fitted"))
     except OSError as error:
         raise EvalError(f"{path}: cannot be read ({error.strerror})") from None

@@ -9,7 +9,7 @@ from typing import Any, cast
 
 from rlaif_fast.bundle.home import bundle_folder
 from rlaif_fast.bundle.hub import Published
-from rlaif_fast.bundle.typed_json import no_constant, record, typed
+from rlaif_fast.bundle.typed_json import loads, record, typed
 from rlaif_fast.errors import EvalError
 from rlaif_fast.evaluation.calibration import Calibration, checked
 from rlaif_fast.judging.judge import Orders
@@ -84,7 +84,7 @@ def read_profile(path: Path) -> Profile:
     """The profile in a file. Raises EvalError for anything else."""
     try:
         with open(path, "rb") as stream:
-            raw = json.loads(stream.read(_LONGEST), parse_constant=no_constant)
+            raw = loads(stream.read(_LONGEST))
         if raw["schema"] != SCHEMA:
             raise EvalError(f"{path}: profile of schema {raw['schema']!r}, this version reads {SCHEMA}; select again")
         judge = record(Judging, raw["judge"])
