@@ -233,8 +233,8 @@ def test_what_cannot_be_read_is_one_line(hub: HubServer, tmp_path: Path) -> None
 def test_no_network_is_one_line_and_the_cache_serves_offline(hub: HubServer, tmp_path: Path) -> None:
     show = ["judge", GASES, "--split", "test", "--show", "5"]
     (nobody,) = many(show, HF_ENDPOINT="http://127.0.0.1:9")
-    assert nobody.status == 1 and nobody.err.startswith(f"error: {GASES}: the hub cannot be reached (")
-    assert len(nobody.err.splitlines()) == 1
+    assert nobody.status == 1
+    assert nobody.err == f"error: {GASES}: the hub cannot be reached (Connection refused)\n"
     (offline,) = many(show, HF_HUB_OFFLINE="1")
     fetch = "python -c \"import datasets; datasets.load_dataset('me/gases')\""
     assert offline.err == (

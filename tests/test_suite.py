@@ -86,7 +86,7 @@ def test_the_mean_of_small_files_has_the_interval_of_as_many_trials_as_it_varies
     (overall,) = suite({"a": good[:2], "b": good[2:]}).overall
     assert overall.files["accuracy"].value == 1
     assert overall.files["accuracy"].interval == pytest.approx(binomial.interval(6, 6), abs=1e-12)
-    assert overall.files["brier"].interval is not None and overall.files["log_loss"].interval is not None
+    assert overall.files["brier"].interval is None, "8 instructions are too few to resample"
     (overall,) = suite({"a": good[:4], "b": good[:4]}).overall
     assert overall.files["accuracy"].interval == pytest.approx(binomial.interval(4, 4), abs=1e-12)
     assert overall.files["accuracy"].interval == overall.pairs.accuracy.interval

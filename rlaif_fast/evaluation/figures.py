@@ -70,10 +70,10 @@ def figures_of(sample: Sample) -> Figures:
 
 
 def _figure(name: str, value: float, span: list[float] | None, sample: Sample) -> Figure:
-    """A figure with an interval that is possible: a share's by the rule of shares, another's none if it is a point."""
+    """A figure with an interval that is possible."""
     if name in metrics.SHARES:
         return Figure(value, share.interval(value, _instructions(name, sample), span))
-    return Figure(value, span if span is not None and span[0] < span[1] else None)
+    return Figure(value, share.interval_of_other(sample.groups, span))
 
 
 def _instructions(name: str, sample: Sample) -> int:

@@ -1,8 +1,10 @@
-"""The 95 % interval of a share of pairs: one rule, for every place that shows one.
+"""The 95 % interval of a share of pairs, or of another figure: one rule, for every place that shows one.
 
 Bootstrap percentiles of few instructions are too narrow, and reach 0 or 100 % where few are of the other kind. Such a
 share has Clopper and Pearson's exact interval, with as many trials as there are instructions: pairs on one instruction
 may all be decided alike. That is never too narrow where instructions have about as many pairs each.
+
+Other figures (kappa, Brier score, …) have no exact interval. Of very few instructions they have none.
 """
 
 from __future__ import annotations
@@ -14,6 +16,7 @@ from rlaif_fast.evaluation import binomial, bootstrap
 from rlaif_fast.evaluation.records import Bools, by_appearance
 
 FEW = 50  # instructions; of fewer the percentiles cover less than 95 %
+VERY_FEW = 10  # instructions; of fewer, percentiles of what is no share say nothing
 RARE = 10  # instructions' worth of pairs of either kind, right or wrong
 SAID = (
     f"95 % intervals by {bootstrap.RESAMPLES:,} resamples of instructions, or Clopper and Pearson's for shares of"
@@ -23,6 +26,7 @@ METHOD = {
     "interval": "cluster bootstrap by instruction, percentiles", "level": bootstrap.LEVEL,
     "resamples": bootstrap.RESAMPLES, "seed": bootstrap.SEED,
     "shares": f"Clopper-Pearson, instructions as trials, if fewer than {FEW}, or than {RARE} of a kind",
+    "other figures": f"none if fewer than {VERY_FEW} instructions",
 }  # of a report, in its JSON  # fmt: skip
 
 
@@ -35,6 +39,13 @@ def interval(share: float, instructions: float, resampled: list[float] | None) -
     """
     if resampled is None or _few(share, instructions) or resampled[0] == resampled[1]:
         return binomial.interval(share * instructions, instructions)
+    return resampled
+
+
+def interval_of_other(instructions: int, resampled: list[float] | None) -> list[float] | None:
+    """The interval of a figure that is no share; None of very few instructions, and where resamples make a point."""
+    if resampled is None or instructions < VERY_FEW or resampled[0] == resampled[1]:
+        return None
     return resampled
 
 

@@ -200,7 +200,7 @@ def _mean(value: float, span: list[float] | None, sizes: Sequence[int] | None, d
         return Figure(None, None)
     if sizes is not None:
         return Figure(value, share.interval(value, min(distinct, len(sizes) ** 2 / sum(1 / n for n in sizes)), span))
-    return Figure(value, span if span is not None and span[0] < span[1] else None)
+    return Figure(value, share.interval_of_other(distinct, span))
 
 
 def _of(figures: Figures) -> dict[str, Figure]:

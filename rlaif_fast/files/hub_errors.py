@@ -34,7 +34,22 @@ def hub_reason(error: Exception) -> str:
         return "the hub refuses it to this token, or to none; set HF_TOKEN to one that may"
     if isinstance(error, (errors.HfHubHTTPError, ValueError)):
         return own_words(error)
-    return f"the hub cannot be reached ({own_words(error)})"
+    return f"the hub cannot be reached ({_of_system(error) or own_words(error)})"
+
+
+def _of_system(error: BaseException) -> str:
+    """The operating system's own words for a connection that failed, which libraries wrap in several errors."""
+    found, chain, seen = "", [error], set()
+    while chain:
+        this = chain.pop()
+        if id(this) in seen:
+            continue
+        seen.add(id(this))
+        if isinstance(this, OSError) and isinstance(this.strerror, str):
+            found = escaped(this.strerror)
+        inside = (this.__cause__, this.__context__, getattr(this, "reason", None), *this.args)
+        chain += [one for one in inside if isinstance(one, BaseException)]
+    return found
 
 
 def own_words(error: Exception) -> str:
