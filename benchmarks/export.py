@@ -28,7 +28,9 @@ from rlaif_fast.errors import RlaifFastError
 from rlaif_fast.runtime.cpu import usable_cores
 
 # What prepares something, and our own command.
-PEERS = ("ort-fp32", "ort-int8", "openvino-int8", "ort-genai", "llamacpp-f32", "ctranslate2-int8")
+PEERS = (
+    "ort-fp32", "ort-int8", "openvino-int8", "openvino-int4-gptq", "ort-genai", "llamacpp-f32", "ctranslate2-int8",
+)  # fmt: skip
 OWN = {
     "rlaif-fast-fp32": ("--precision", "fp32"),
     "rlaif-fast-int8-fast": ("--precision", "int8", "--quality", "fast"),

@@ -9,11 +9,14 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from click.testing import CliRunner
 from transformers import AutoModelForCausalLM, PhiConfig, Qwen3Config
 
 from rlaif_fast import ExportError
 from rlaif_fast.bundle.folder import read_manifest
+from rlaif_fast.cli import cli
 from rlaif_fast.reports.console import Steps
+from rlaif_fast_export import estimate as estimates
 from rlaif_fast_export.estimate import Estimate, Shape, estimate, shape_of
 from rlaif_fast_export.int8.options import Int8Options
 from rlaif_fast_export.sources.source import find_source
@@ -73,7 +76,7 @@ def test_the_rest_is_told_by_what_was_done(monkeypatch: pytest.MonkeyPatch) -> N
     assert steps._whole(0.5) == (0.625, "about 30 s left"), "twice as fast as was expected"
 
 
-def test_fast_is_said_and_rounds_to_the_nearest(
+def test_fast_is_said_rounds_to_the_nearest_and_is_followed_by_best_where_that_is_too_far(
     tiny_folder: Callable[[str], Path], tmp_path: Path, rlaif_fast: Callable[..., Run], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     found = {}
@@ -88,6 +91,15 @@ def test_fast_is_said_and_rounds_to_the_nearest(
     fast = found["fast"].passes
     assert fast["rounded_to_nearest"] > 0 and fast["int8_static"] == fast["int8_rows"] == fast["int8_float"] == 0
     assert found["best"].passes["rounded_to_nearest"] == 0
-    assert found["fast"].prompt.fidelity.mean != found["best"].prompt.fidelity.mean
+    errors = {quality: manifest.prompt.fidelity.mean for quality, manifest in found.items()}
+    between = (errors["fast"] + errors["best"]) / 2
+    assert errors["fast"] > between, "the next export refuses fast"
+    monkeypatch.setattr(estimates, "PATIENCE", 0)
+    options = ["--precision", "int8", "--max-delta", str(between), "-o", str(tmp_path / "auto")]
+    done = CliRunner().invoke(cli, ["export", str(tiny_folder("llama")), *options])
+    assert done.exit_code == 0, done.output
+    assert re.search("^quality: fast, since best takes about .*\nthis takes about", done.stderr, re.M)
+    assert re.search(r"^quality: best after all, since llama: int8 deviates .*\nthis takes about", done.stderr, re.M)
+    assert read_manifest(tmp_path / "auto").passes["rounded_to_nearest"] == 0
     wrong = rlaif_fast("export", tiny_folder("llama"), "--precision", "fp32", "--quality", "fast")
     assert wrong.status == 2 and "--quality, --calibrate and --max-delta are for --precision int8" in wrong.err

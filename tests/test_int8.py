@@ -202,6 +202,7 @@ def test_exact_on_the_command_line(
     assert done.status == 0 and "exact: " in done.err and len(done.out.splitlines()) == 1
     by_itself = rlaif_fast("judge", rows, "-b", tmp_path / "m-fp32", "--exact", home=tmp_path / "home")
     assert by_itself.status == 0 and "exact: " not in by_itself.err
+    assert by_itself.err.startswith(f"{read_manifest(llama).name}: exact by itself (fp32), --exact changes nothing\n")
     assert companion(tmp_path / "m-int8", read_manifest(tmp_path / "m-int8")) == tmp_path / "m-fp32"
 
 

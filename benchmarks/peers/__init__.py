@@ -6,7 +6,7 @@ from benchmarks.peers.base import Peer
 from benchmarks.peers.ctranslate import CTranslate2
 from benchmarks.peers.genai import OrtGenai
 from benchmarks.peers.llama_cpp import LlamaCpp, LlamaCppF32
-from benchmarks.peers.openvino import OpenVino, OpenVinoInt8
+from benchmarks.peers.openvino import OpenVino, OpenVinoGptq, OpenVinoInt8
 from benchmarks.peers.pytorch import LastLogits, SeedWay
 from benchmarks.peers.rlaif import RlaifFast, RlaifFastIds
 from benchmarks.peers.stock_onnx import StockInt8, StockOnnx
@@ -22,6 +22,7 @@ ALL: dict[str, Peer] = {
         OpenVino("f32"),
         OpenVino("bf16"),
         OpenVinoInt8(),
+        OpenVinoGptq(),
         OrtGenai(),
         LlamaCpp(),
         LlamaCppF32(),

@@ -39,7 +39,8 @@ _CALIBRATION = 256  # pairs of a file: each takes a forward and a backward pass 
         " machine, or if memory is too small for fp32; fp32 for a bundle that only scores.")  # fmt: skip
 @option("Precision", "--quality", type=click.Choice(["auto", "best", "fast"]), default="auto", show_default=True,
         help="int8 quantisation. best: calibrated rounding (GPTQ) and mixed precision. fast: round to nearest, which is"
-        " less faithful and judges more slowly. auto: best if it takes 15 minutes at most, else fast.")  # fmt: skip
+        " less faithful and judges more slowly. auto: best if it takes 15 minutes at most, else fast, and best where"
+        " that is refused.")  # fmt: skip
 @option("Precision", "--calibrate", type=click.Path(exists=True, dir_okay=False), help="Calibration pairs for int8;"
         " implies --precision int8. [default: texts that come with the exporter]")  # fmt: skip
 @option("Precision", "--max-delta", type=click.FloatRange(min=0, min_open=True), help="Largest mean |difference in"
@@ -119,19 +120,24 @@ def export(
 
         shape = shape_of(source, scores=named.of_scores_alone)
 
-        def bundle(precision: str) -> Path:
+        def bundle(precision: str, quality: str = quality) -> Path:
             int8 = None
             if precision == "int8":
                 fitted = Int8Options(_pairs(calibrate), max_delta or FAITHFUL)  # type: ignore[arg-type]  # None is allowed
                 int8 = replace(fitted, fast=quality == "fast")
             found = None if shape is None else estimate(shape, int8, len(more), len(along))
-            if shape and found and int8 and quality == "auto" and found.seconds > PATIENCE:
+            if found and int8 and quality == "auto" and found.seconds > PATIENCE:
                 if not settled:
                     steps.say(f"precision: fp32 instead, since int8 takes {found} (--precision int8 makes it)")
                     return bundle("fp32")
                 steps.say(f"quality: fast, since best takes {found} (--quality best chooses it anyway)")
-                int8 = replace(int8, fast=True)
-                found = estimate(shape, int8, len(more), len(along))
+                try:
+                    return bundle("int8", "fast")
+                except FidelityError as error:
+                    too_far = error.reason
+                # behind the except: what fast held is let go
+                steps.say(f"quality: best after all, since {too_far}")
+                return bundle("int8", "best")
             folder = free_folder(precision)
             if found:
                 found.require(folder, source.name)

@@ -45,6 +45,7 @@ def opened_judge(
     from rlaif_fast.judging.exact import ExactJudge
     from rlaif_fast.judging.judge import Judge
     from rlaif_fast.prompts.reward_template import RewardTemplate
+    from rlaif_fast.reports.terminal import say
 
     engine = "onnxruntime" if exact else engine
     manifest = read_manifest(folder).through(template, Judge.kinds, name_of(folder))
@@ -56,6 +57,8 @@ def opened_judge(
     beside = companion(folder, manifest) if exact and manifest.prompt.error_bound is not None else None
     fast = opened(Judge, folder, engine, template=template, threads=threads, spin=spin, verbose=verbose)
     if beside is None:
+        if exact:
+            say(f"{manifest.name}: exact by itself ({manifest.precision}), --exact changes nothing")
         return fast, None
     float32 = opened(
         Judge, beside, fast.engine, template=fast.manifest.prompt.name, threads=threads, spin=spin, verbose=verbose
