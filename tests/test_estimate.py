@@ -96,10 +96,10 @@ def test_fast_is_said_rounds_to_the_nearest_and_is_followed_by_best_where_that_i
     assert errors["fast"] > between, "the next export refuses fast"
     monkeypatch.setattr(estimates, "PATIENCE", 0)
     options = ["--precision", "int8", "--max-delta", str(between), "-o", str(tmp_path / "auto")]
-    done = CliRunner().invoke(cli, ["export", str(tiny_folder("llama")), *options])
-    assert done.exit_code == 0, done.output
-    assert re.search("^quality: fast, since best takes about .*\nthis takes about", done.stderr, re.M)
-    assert re.search(r"^quality: best after all, since llama: int8 deviates .*\nthis takes about", done.stderr, re.M)
+    auto = CliRunner().invoke(cli, ["export", str(tiny_folder("llama")), *options])
+    assert auto.exit_code == 0, auto.output
+    assert re.search("^quality: fast, since best takes about .*\nthis takes about", auto.stderr, re.M)
+    assert re.search(r"^quality: best after all, since llama: int8 deviates .*\nthis takes about", auto.stderr, re.M)
     assert read_manifest(tmp_path / "auto").passes["rounded_to_nearest"] == 0
     wrong = rlaif_fast("export", tiny_folder("llama"), "--precision", "fp32", "--quality", "fast")
     assert wrong.status == 2 and "--quality, --calibrate and --max-delta are for --precision int8" in wrong.err
