@@ -12,9 +12,13 @@ from pathlib import Path
 
 import pytest
 import torch
+from click.testing import CliRunner
 
 from rlaif_fast import ExportError
+from rlaif_fast.bundle.folder import read_manifest
+from rlaif_fast.cli import cli
 from rlaif_fast.prompts.template import SUMMARY
+from rlaif_fast_export import estimate
 from rlaif_fast_export.exporter import export_bundle
 from rlaif_fast_export.int8 import quantize
 from rlaif_fast_export.int8.options import Int8Options
@@ -96,6 +100,21 @@ def test_another_export_begins_anew(tiny_folder: Callable[[str], Path], tmp_path
     assert _killed(model, tmp_path / "exact", "block-1", signal.SIGKILL) == -signal.SIGKILL
     export_bundle(find_source(str(model)), tmp_path / "exact", SUMMARY, force=False, progress=lambda *_: None)
     assert not list(tmp_path.glob(".*")) and not (tmp_path / "exact" / "work").exists()
+
+
+def test_the_command_goes_on_with_what_best_has_begun(
+    tiny_folder: Callable[[str], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where best takes long, fast is made first: not where best was begun, as it is behind a fast that was refused."""
+    model, out = tiny_folder("llama"), tmp_path / "out"
+    assert _killed(model, out, "block-1", signal.SIGKILL) == -signal.SIGKILL
+    monkeypatch.setattr(estimate, "PATIENCE", 0)
+    options = ["--template", "summary", "--precision", "int8", "--max-delta", "0.5", "-o", str(out)]
+    done = CliRunner().invoke(cli, ["export", str(model), *options])
+    assert done.exit_code == 0, done.output
+    assert "quality: best, which was begun; as a whole it takes about " in done.stderr
+    assert "asking PyTorch for its answers" not in done.stderr and "quality: fast" not in done.stderr
+    assert read_manifest(out).passes["rounded_to_nearest"] == 0 and not list(tmp_path.glob(".*"))
 
 
 def test_files_that_change_meanwhile_are_noticed(tiny_folder: Callable[[str], Path], tmp_path: Path) -> None:

@@ -67,3 +67,18 @@ def test_few_instructions_are_as_few_trials_as_they_are() -> None:
     found = report([verdict_row(k, [0.9, 0.8], 0, instruction=f"text {k % 4}") for k in range(100)])
     assert found.figures.accuracy.interval == pytest.approx([0.3976, 1], abs=1e-4)
     assert found.coverage[-1].interval == found.figures.accuracy.interval
+
+
+@pytest.mark.parametrize("count", [3, 9, 10, 40])
+def test_a_judge_that_loses_to_the_longer_response_is_doubted_however_few_the_pairs(
+    count: int, tmp_path: Path, rlaif_fast: Cli
+) -> None:
+    """Figures that are no shares have no interval for fewer than ten instructions: that is no proof."""
+    rows = [
+        verdict_row(k, [0.9, 0.8], human, **{f"response_{human}": "the longer one, which is right"})
+        for k, human in enumerate([1, 0, 0] * 14)
+    ][:count]
+    files = [write_rows(tmp_path / f"{n}.jsonl", rows[n::2]) for n in range(2)]
+    one, suite = rlaif_fast("eval", write_rows(tmp_path / "v.jsonl", rows)), rlaif_fast("eval", "--suite", "s", *files)
+    doubt = "is not shown to be better than picking the longer response"
+    assert doubt in " ".join(one.out.split()) and doubt in " ".join(suite.out.split())

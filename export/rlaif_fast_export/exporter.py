@@ -21,7 +21,7 @@ from rlaif_fast_export.prompts.fitted import FittedPrompt, Fitter
 from rlaif_fast_export.sources.failures import refused
 from rlaif_fast_export.sources.source import Source
 from rlaif_fast_export.writing.draft import tools
-from rlaif_fast_export.writing.publication import publish, scratch
+from rlaif_fast_export.writing.publication import left_behind, publish, scratch
 from rlaif_fast_export.writing.verification import verify
 
 _REPORT = "; please report the model, with what --debug shows"
@@ -63,11 +63,7 @@ def export_bundle(
             f"{source.name}: a family that is not listed is exported at fp32 alone; give --precision fp32"
         )
     with refused(f"{source.name}: cannot be exported", _REPORT, passing=OSError):  # a full disk says so itself
-        fitter = Fitter(source)
-        named = [*([] if template is None else [template]), *more]
-        prompt, *others = fit_all(fitter, named, chat) if named else [fitter.reward()]
-        needed = [one.template.name for one in others]
-        others += fit_all(fitter, along, chat, say)
+        (prompt, *others), needed = _fitted(source, template, more, along, chat, say)
         state = source.state()
         key = _key(state, [prompt, *others], int8)
 
@@ -87,6 +83,32 @@ def export_bundle(
                 raise ExportError(f"{source.name}: its files changed while it was exported; export it again")
             publish(folder, output)
     return output
+
+
+def is_begun(
+    source: Source, output: Path, template: Askable | None, *, int8: Int8Options, more: Sequence[Askable] = (),
+    along: Sequence[Askable] = (), chat: bool = False,
+) -> bool:  # fmt: skip
+    """Whether :func:`export_bundle` with the same arguments was killed, and would be taken up."""
+    left = left_behind(output)
+    if not left:
+        return False
+    with refused(f"{source.name}: cannot be exported", _REPORT, passing=OSError):
+        prompts, _ = _fitted(source, template, more, along, chat, lambda _: None)
+        key = _key(source.state(), prompts, int8)
+    return any(was_left(folder / WORK, key) for folder in left)
+
+
+def _fitted(
+    source: Source, template: Askable | None, more: Sequence[Askable], along: Sequence[Askable], chat: bool,
+    say: Callable[[str], None],
+) -> tuple[list[FittedPrompt], list[str]]:  # fmt: skip
+    """The prompts, and which of them have to be in the bundle beside the first, by name."""
+    fitter = Fitter(source)
+    named = [*([] if template is None else [template]), *more]
+    found = fit_all(fitter, named, chat) if named else [fitter.reward()]
+    needed = [one.template.name for one in found[1:]]
+    return found + fit_all(fitter, along, chat, say), needed
 
 
 def _key(files: list[Any], prompts: Sequence[FittedPrompt], int8: Int8Options | None) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -62,7 +61,7 @@ def export(
     is kept. Its path is the last line on standard output.
     """
     from rlaif_fast.bundle.home import bundle_folder
-    from rlaif_fast.errors import FidelityError
+    from rlaif_fast.commands.export_plan import Plan
     from rlaif_fast.prompts.built_in import DEFAULT
     from rlaif_fast.reports.console import Steps
 
@@ -92,8 +91,7 @@ def export(
         free_folder(precision)
     with exporter.needed():
         from rlaif_fast.runtime.selftest import FAITHFUL
-        from rlaif_fast_export.estimate import PATIENCE, estimate, shape_of
-        from rlaif_fast_export.exporter import export_bundle
+        from rlaif_fast_export.estimate import shape_of
         from rlaif_fast_export.int8.options import Int8Options
         from rlaif_fast_export.precision import choose_precision
         from rlaif_fast_export.sources.quiet import quiet_libraries
@@ -119,47 +117,12 @@ def export(
             steps.say(choice.why)
 
         shape = shape_of(source, scores=named.of_scores_alone)
-
-        def bundle(precision: str, quality: str = quality) -> Path:
-            int8 = None
-            if precision == "int8":
-                fitted = Int8Options(_pairs(calibrate), max_delta or FAITHFUL)  # type: ignore[arg-type]  # None is allowed
-                int8 = replace(fitted, fast=quality == "fast")
-            found = None if shape is None else estimate(shape, int8, len(more), len(along))
-            if found and int8 and quality == "auto" and found.seconds > PATIENCE:
-                if not settled:
-                    steps.say(f"precision: fp32 instead, since int8 takes {found} (--precision int8 makes it)")
-                    return bundle("fp32")
-                steps.say(f"quality: fast, since best takes {found} (--quality best chooses it anyway)")
-                try:
-                    return bundle("int8", "fast")
-                except FidelityError as error:
-                    too_far = error.reason
-                # behind the except: what fast held is let go
-                steps.say(f"quality: best after all, since {too_far}")
-                return bundle("int8", "best")
-            folder = free_folder(precision)
-            if found:
-                found.require(folder, source.name)
-                steps.say(f"this takes {found}")
-                steps.expect(found.steps)
-            return export_bundle(
-                source, folder, first, more=more, along=along, force=force, progress=steps, int8=int8, chat=in_chat,
-                say=steps.say,
-            )  # fmt: skip
-
-        refused = None
+        best = Int8Options(_pairs(calibrate), max_delta or FAITHFUL)  # type: ignore[arg-type]  # None is allowed
+        plan = Plan(source, shape, first, more, along, in_chat, best, quality, free_folder, force, steps)
         try:
-            path = bundle(wanted)
-        except FidelityError as error:
-            if settled:
-                raise
-            refused = error.reason
+            path = plan.make(wanted, settled)
         except TemplateError as error:
             raise named.located(error) from None
-        if refused is not None:  # behind the except: what int8 held is let go
-            steps.say(f"precision: fp32 instead, since {refused}")
-            path = bundle("fp32")
         for note in source.notes:
             steps.say(note)
         if unused := source.unused:

@@ -58,7 +58,7 @@ def opened_judge(
     fast = opened(Judge, folder, engine, template=template, threads=threads, spin=spin, verbose=verbose)
     if beside is None:
         if exact:
-            say(f"{manifest.name}: exact by itself ({manifest.precision}), --exact changes nothing")
+            say(f"{manifest.name}: exact by itself ({manifest.precision}), --exact only keeps to onnxruntime")
         return fast, None
     float32 = opened(
         Judge, beside, fast.engine, template=fast.manifest.prompt.name, threads=threads, spin=spin, verbose=verbose

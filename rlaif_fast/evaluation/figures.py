@@ -44,6 +44,11 @@ class Figures:
     baselines: Baselines
     over_longer: Figure
 
+    @property
+    def beats_longer(self) -> bool | None:
+        """Whether the judge is shown to be better than picking the longer response; None where that is not known."""
+        return share.is_positive(self.over_longer.value, self.over_longer.interval, self.groups)
+
 
 @dataclass(frozen=True)
 class Bin:

@@ -182,8 +182,7 @@ def _warnings(sample: Sample, figures: Figures, fit: Fit | None, in_orders: bool
     span = figures.accuracy.interval
     if span is not None and span[1] < 0.5:
         found.append(f"the judge agrees with {of} less often than a coin would")
-    span = figures.over_longer.interval
-    if span is not None and span[0] <= 0:
+    if figures.beats_longer is False:
         found.append("the judge is not shown to be better than picking the longer response")
     if fit is not None and fit.calibration.at_limit:
         found.append(

@@ -49,6 +49,16 @@ def interval_of_other(instructions: int, resampled: list[float] | None) -> list[
     return resampled
 
 
+def is_positive(value: float | None, interval: list[float] | None, instructions: int) -> bool | None:
+    """Whether a figure that is no share is shown to be above 0; None of one that is not defined.
+
+    Without an interval it is where every resample gave the same, but never of very few instructions.
+    """
+    if value is None:
+        return None
+    return interval[0] > 0 if interval is not None else value > 0 and instructions >= VERY_FEW
+
+
 def interval_of(right: Bools, group: npt.NDArray[np.int64]) -> list[float] | None:
     """The interval of the share of pairs that are right, by themselves; None of no pairs.
 

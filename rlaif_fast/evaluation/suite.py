@@ -115,12 +115,12 @@ class SuiteReport:
             found.append(f"fewer than {_FEW} pairs are in {', '.join(few)}: look at the intervals before the figures")
         for one in self.overall:
             by = f" by {one.judge}" if len(self.overall) > 1 else ""
-            rate, span = one.pairs.same_position_rate.value, one.files["over_longer"].interval
+            rate, over = one.pairs.same_position_rate.value, one.files["over_longer"]
             if rate is not None and rate > 0.5:
                 found.append(
                     f"in {100 * rate:.0f} % of all pairs both orders pick the same position{by}: mostly position bias"
                 )
-            if span is not None and span[0] <= 0:
+            if share.is_positive(over.value, over.interval, one.pairs.groups) is False:
                 who = one.judge if len(self.overall) > 1 else "the judge"
                 found.append(f"{who} is not shown to be better than picking the longer response (mean of files)")
         return found

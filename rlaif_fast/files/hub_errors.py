@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from contextlib import suppress
+from socket import gaierror
 
 from rlaif_fast.errors import escaped
 
@@ -34,29 +35,39 @@ def hub_reason(error: Exception) -> str:
         return "the hub refuses it to this token, or to none; set HF_TOKEN to one that may"
     if isinstance(error, (errors.HfHubHTTPError, ValueError)):
         return own_words(error)
-    return f"the hub cannot be reached ({_of_system(error) or own_words(error)})"
+    if isinstance(error, OSError) and error.filename is not None:  # of this machine, not of the hub
+        return f"{_clean(str(error.filename))}: {error.strerror}"
+    return f"the hub cannot be reached ({_of_connection(error) or own_words(error)})"
 
 
-def _of_system(error: BaseException) -> str:
-    """The operating system's own words for a connection that failed, which libraries wrap in several errors."""
-    found, chain, seen = "", [error], set()
+def _of_connection(error: BaseException) -> str:
+    """The system's own words for a connection that failed, which libraries wrap in several errors; empty without."""
+    proxy, chain, seen = "", [error], set[int]()
     while chain:
         this = chain.pop()
         if id(this) in seen:
             continue
         seen.add(id(this))
-        if isinstance(this, OSError) and isinstance(this.strerror, str):
-            found = escaped(this.strerror)
-        inside = (this.__cause__, this.__context__, getattr(this, "reason", None), *this.args)
+        if type(this).__name__ == "ProxyError":  # requests', urllib3's and httpx's
+            proxy = "the proxy: "
+        if isinstance(this, ConnectionError | TimeoutError | gaierror) and isinstance(this.strerror, str):
+            return proxy + _clean(this.strerror)
+        behind = this.__cause__ or (None if this.__suppress_context__ else this.__context__)
+        inside = (behind, getattr(this, "reason", None), *this.args)
         chain += [one for one in inside if isinstance(one, BaseException)]
-    return found
+    return ""
 
 
 def own_words(error: Exception) -> str:
     """An error's own words, in one line."""
+    return _clean(f"{type(error).__name__}: {error}")
+
+
+def _clean(text: str) -> str:
+    """In one line, without secrets, and not too long."""
     from huggingface_hub import get_token
 
-    text = f"{type(error).__name__}: {' '.join(str(error).split())}"
+    text = " ".join(text.split())
     with suppress(Exception):
         if token := get_token():
             text = text.replace(token, "***")

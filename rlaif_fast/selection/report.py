@@ -108,7 +108,7 @@ class Selection:
             figures = figures_of(kept)
             if (span := figures.accuracy.interval) is not None and span[0] <= 0.5:
                 found.append(f"{name} is not shown to be better than chance: {_with_span(figures.accuracy)}")
-            if (span := figures.over_longer.interval) is not None and span[0] <= 0:
+            if figures.beats_longer is False:
                 longer = percent(figures.baselines.longer.value)
                 found.append(
                     f"{name} is not shown to be better than picking the longer response, which is right in {longer}:"

@@ -18,16 +18,13 @@ def scratch(output: Path, of_use: Callable[[Path], Path | None] = lambda _: None
     ``of_use``: what of a killed export's folder this one goes on with; all else of it is removed.
     """
     output.parent.mkdir(parents=True, exist_ok=True)
-    prefix = f".{output.name}.partial-"
-    folder = output.parent / f"{prefix}{os.getpid()}"
-    taken = None
-    for left in output.parent.glob(f"{prefix}*"):
-        if left == folder or not _alive(left.name.removeprefix(prefix)):  # pids come again, in containers at once
-            if taken is None and (kept := of_use(left)) is not None:
-                taken = left
-                _remove_all_but(kept)
-            else:
-                shutil.rmtree(left, ignore_errors=True)
+    folder, taken = _own(output), None
+    for left in left_behind(output):
+        if taken is None and (kept := of_use(left)) is not None:
+            taken = left
+            _remove_all_but(kept)
+        else:
+            shutil.rmtree(left, ignore_errors=True)
     if taken is None:
         folder.mkdir()
     elif taken != folder:
@@ -36,6 +33,22 @@ def scratch(output: Path, of_use: Callable[[Path], Path | None] = lambda _: None
         yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def left_behind(output: Path) -> list[Path]:
+    """The folders of exports to ``output`` that were killed."""
+    prefix, own = _prefix(output), _own(output)
+    found = output.parent.glob(f"{prefix}*")
+    return [left for left in found if left == own or not _alive(left.name.removeprefix(prefix))]
+
+
+def _own(output: Path) -> Path:
+    """This process's; one that was killed may have had it, since pids come again, in containers at once."""
+    return output.parent / f"{_prefix(output)}{os.getpid()}"
+
+
+def _prefix(output: Path) -> str:
+    return f".{output.name}.partial-"
 
 
 def _remove_all_but(kept: Path) -> None:
