@@ -76,6 +76,21 @@ def _open_streams() -> None:
             stream.reconfigure(errors="backslashreplace")
 
 
+def _command(arguments: list[str]) -> str:
+    """The command that the arguments begin with: click does not say where an option has no value."""
+    group: click.Group = cli
+    found = ["rlaif-fast"]
+    for name in arguments:
+        command = group.get_command(click.Context(group), name)
+        if command is None:
+            break
+        found.append(name)
+        if not isinstance(command, click.Group):
+            break
+        group = command
+    return " ".join(found)
+
+
 def _run(arguments: list[str], debug: bool) -> int:
     try:
         status = int(cli.main(arguments, prog_name="rlaif-fast", standalone_mode=False) or 0)
@@ -86,7 +101,7 @@ def _run(arguments: list[str], debug: bool) -> int:
         echo(error.format_message())
         return 2
     except click.UsageError as error:
-        command = error.ctx.command_path if error.ctx else "rlaif-fast"
+        command = error.ctx.command_path if error.ctx else _command(arguments)
         return _fail(f"{message_of(error)} (see {command} --help)", 2)
     except click.ClickException as error:
         return _fail(error.format_message(), error.exit_code)

@@ -65,7 +65,7 @@ def test_names_that_say_no_other_format_are_taken(name: str, here: Here) -> None
     done = here("diff", "none.jsonl", "none.jsonl", "--html", name)
     assert (
         done.err
-        == "error: none.jsonl: cannot be read (No such file or directory), give a file of pairs or - for stdin\n"
+        == "error: none.jsonl: cannot be read (No such file or directory), give a file of rows, or - for stdin\n"
     )
 
 

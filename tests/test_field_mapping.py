@@ -29,6 +29,8 @@ def test_fields_not_named_have_their_own_names_and_conversations_become_text() -
     [
         ("", "'' is not NAME=PATH"), ("prompt", "'prompt' is not NAME=PATH"), ("instruction=", "'instruction=' is not"),
         ("instruction=a..b", "'instruction=a..b' is not NAME=PATH"), ("prompt=x", "'prompt' is none of instruction"),
+        ("instrction=x", "'instrction' is none of .*; did you mean 'instruction'\\?$"),
+        ("question=instruction", "'question' is none of .*; the judge's field comes first: instruction=question$"),
         ("id=a,id=b", "id is named twice"), ("instruction=a,", "'' is not NAME=PATH"),
     ],
 )  # fmt: skip
@@ -49,6 +51,12 @@ def test_what_is_no_mapping_is_said(text: str, reason: str) -> None:
 def test_where_a_path_ends_is_said(row: Row, reason: str) -> None:
     with pytest.raises(ValueError, match=f"^{reason}"):
         field_mapping("instruction=a.0.b")(row)
+
+
+def test_an_id_that_is_named_is_there() -> None:
+    row = {"instruction": "i", "response_0": "a", "response_1": "b", "id": 1}
+    with pytest.raises(ValueError, match=r"^has no key$"):
+        field_mapping("id=key")(row)
 
 
 @pytest.mark.parametrize("part", ["-1", "01x", "1e1", "²", "9999999999"])

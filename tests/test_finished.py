@@ -122,6 +122,19 @@ def test_a_pipe_is_compared_too(llama: Path, rlaif_fast: Callable[..., Run], her
     assert more.status == 1 and "finished already, from 4 rows, now there are 5; " in more.err
 
 
+def test_of_runs_that_made_the_same_bytes_the_nearest_is_told(
+    llama: Path, rlaif_fast: Callable[..., Run], here: Here
+) -> None:
+    """A pipe has another window than a file, which nobody gave: that is not what differs."""
+    command = ("-b", llama, "-o", "v.jsonl")
+    assert here("judge", "pairs.jsonl", *command).status == 0
+    made = Path("v.jsonl").read_bytes()
+    assert rlaif_fast("judge", "-", *command, "--restart", stdin=Path("pairs.jsonl").read_bytes()).status == 0
+    assert Path("v.jsonl").read_bytes() == made
+    other = here("judge", _write(ROWS[:2], "other.jsonl"), *command)
+    assert other.status == 1 and "v.jsonl: finished already, from 4 rows, now there are 2; " in other.err
+
+
 def test_rows_that_were_set_aside_are_said_again(llama: Path, here: Here) -> None:
     Path("pairs.jsonl").write_text(json.dumps(ROWS[0]) + "\n{oops\n")
     command = ("judge", "pairs.jsonl", "-b", llama, "-o", "v.jsonl", "--on-error", "skip")

@@ -64,13 +64,13 @@ def test_a_data_set_of_the_hub_is_recognised(given: str, meant: str) -> None:
 def test_what_cannot_be_opened_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("owner/pairs.jsonl", "tests/none", "a/b/c", "/owner/name"):
         assert (
-            refused(name) == f"{name}: cannot be read (No such file or directory), give a file of pairs or - for stdin"
+            refused(name) == f"{name}: cannot be read (No such file or directory), give a file of rows, or - for stdin"
         )
     for address in ("https://huggingface.co/owner/name", "s3://bucket/pairs.jsonl"):
         assert refused(address) == (
             f"{address}: addresses are not read; download the file and give its path, or - for stdin"
         )
-    with pytest.raises(PairError, match="cannot be read \\(No such file or directory\\), give a file of pairs"):
+    with pytest.raises(PairError, match="cannot be read \\(No such file or directory\\), give a file of rows"):
         read(tmp_path / "none")
     if Path("/proc/self/mem").exists():
         with pytest.raises(PairError, match=r"^/proc/self/mem: cannot be read \(Input/output error\)"):

@@ -207,6 +207,12 @@ def test_exact_on_the_command_line(
     assert companion(tmp_path / "m-int8", read_manifest(tmp_path / "m-int8")) == tmp_path / "m-fp32"
 
 
+def test_exact_is_not_int8_twice(tiny_int8: Callable[[str], Path]) -> None:
+    judge = Judge.load(tiny_int8("llama"))
+    with pytest.raises(BundleError, match="a bundle of int8; exact needs the one of fp32"):
+        ExactJudge(judge, judge)
+
+
 @pytest.mark.parametrize("precision", ["int8", "fp32"])
 def test_a_machine_that_answers_differently_is_caught(
     precision: str, tiny_int8: Callable[[str], Path], llama: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,

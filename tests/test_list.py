@@ -42,6 +42,13 @@ def test_nothing_at_hand(home: Path, capfd: pytest.CaptureFixture[str]) -> None:
     assert _printed(capfd, "--json") == (["[]"], "")
 
 
+def test_a_link_to_a_bundle_is_one(home: Path, llama: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    (home / "bundles" / "linked").symlink_to(llama)
+    (home / "bundles" / "broken").symlink_to(home / "nowhere")
+    shown, err = _printed(capfd)
+    assert shown[1].startswith("linked judge fp32 ") and len(shown) == 3 and err == MISSING
+
+
 def test_what_is_at_hand(
     home: Path, llama: Path, tiny_int8: Callable[[str], Path], tiny_folder: Callable[[str], Path],
     capfd: pytest.CaptureFixture[str],

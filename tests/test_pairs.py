@@ -253,7 +253,7 @@ def test_file_that_cannot_be_read(tmp_path: Path) -> None:
     with pytest.raises(PairError) as caught, open_pairs(path):
         pass
     reason = "No such file or directory"
-    assert str(caught.value) == f"{path}: cannot be read ({reason}), give a file of pairs or - for stdin"
+    assert str(caught.value) == f"{path}: cannot be read ({reason}), give a file of rows, or - for stdin"
 
 
 def test_an_error_of_the_block_is_not_the_files(tmp_path: Path) -> None:

@@ -121,7 +121,7 @@ def test_one_row_is_one_row(server: Server, alone: list[str]) -> None:
         ("/judge", ROWS[0] | {"instruction": "a " * 2000}, 422, "request, row 1, id 'n0': the prompt has 2,099 tokens"),
         ("/judge", {"instruction": "a", "response_0": "b"}, 422,
          "request, row 1: field 'response_1' is missing (the row has 'instruction', 'response_0'); say where it is with"
-         " --fields response_1=…"),
+         " ?fields=response_1=…"),
         ("/judge?order=forward", ROWS[0], 400, "parameter: 'order' is not one of 'template', 'orders', 'on_long',"
          " 'fields', 'carry'; did you mean 'orders'?"),
         ("/judge?orders=forward&orders=both", ROWS[0], 400, "parameter 'orders': given more than once; give one"),
@@ -144,8 +144,8 @@ def test_one_row_is_one_row(server: Server, alone: list[str]) -> None:
          "parameter: 'orders' is not one of 'template', 'on_long'"),
         ("/judge?orders=prior", ROWS[0], 400, "orders: 'prior' is not one of 'both', 'forward'"),
         ("/judge?template=score-helpful", ROWS[0], 400, "template: 'score-helpful' is not one of 'summary', 'helpful'"),
-        ("/judge?fields=x", ROWS[0], 422, "--fields: "),
-        ("/score?orders=forward", ROWS[0], 400, "orders: 'forward' is not one of 'both'"),
+        ("/judge?fields=x", ROWS[0], 422, "fields: "),
+        ("/score?orders=forward", ROWS[0], 400, "parameter: 'orders' is not one of 'template', 'on_long', 'fields'"),
         ("/rank", {"instruction": "q", "responses": ["a"]}, 422, "request, row 1, id 1: has 1 response, ranking needs"),
         ("/get_reward", {"query": ["a b"]}, 400, "request: as many prompts as queries are needed, to tell prompt and"),
         ("/get_reward", {"query": ["a b"], "prompts": ["c"]}, 422, "request, query 0: does not begin with its prompt"),

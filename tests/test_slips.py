@@ -21,6 +21,13 @@ from rlaif_fast.wording import near
          "No such option '--min_margin'. Did you mean '--min-margin'? (see rlaif-fast judge --help)"),
         ("judge x --device cpu", "No such option '--device'. (see rlaif-fast judge --help)"),
         ("judge x --foo", "No such option '--foo'. (see rlaif-fast judge --help)"),
+        ("judge x --orders bth", "Invalid value for '--orders': 'bth' is not one of 'both', 'forward', 'prior', 'auto';"
+         " did you mean 'both'? (see rlaif-fast judge --help)"),
+        ("judge x --orders sideways", "Invalid value for '--orders': 'sideways' is not one of 'both', 'forward',"
+         " 'prior', 'auto'. (see rlaif-fast judge --help)"),
+        ("judge x -o", "Option '-o' requires an argument. (see rlaif-fast judge --help)"),
+        ("prompt add x --template",
+         "Option '--template' requires an argument. (see rlaif-fast prompt add --help)"),
         ("judge x -t", "No such option '-t'. (see rlaif-fast judge --help)"),
     ],
 )  # fmt: skip

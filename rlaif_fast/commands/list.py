@@ -59,7 +59,7 @@ def list_(as_json: bool) -> None:
     from rlaif_fast.reports.terminal import say
 
     entries = cache.entries()
-    found = [_listed(entry) for entry in entries if entry.kind in ("bundle", "download", "incomplete")]
+    found = [_listed(entry) for entry in entries if _is_bundle(entry)]
     if as_json:
         click.echo(json.dumps([asdict(one) for one in found]))
         return
@@ -69,6 +69,15 @@ def list_(as_json: bool) -> None:
         say(f"the embedded default, {DEFAULT_MODEL}, is not exported yet; the first `rlaif-fast judge` does it")
     if spoilt := [entry.name for entry in entries if entry.kind in ("damaged", "leftover")]:
         say(f"not listed: {', '.join(spoilt)} (damaged or left over, see `rlaif-fast cache list`)")
+
+
+def _is_bundle(entry: Entry) -> bool:
+    """Whether it can be read as one; a link may lead to one."""
+    from rlaif_fast.bundle.manifest import MANIFEST
+
+    if entry.kind == "link":
+        return (entry.path / MANIFEST).is_file()
+    return entry.kind in ("bundle", "download", "incomplete")
 
 
 def _listed(entry: Entry) -> Listed:

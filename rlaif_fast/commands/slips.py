@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Sequence
+
 import click
 
-from rlaif_fast.wording import near
+from rlaif_fast.wording import meant, near
 
 
 class Group(click.Group):
@@ -20,12 +23,21 @@ class Group(click.Group):
 
 def message_of(error: click.UsageError) -> str:
     """The error's own words, but of an option that there is not: click suggests what is only a little alike."""
+    if isinstance(error, click.BadParameter) and error.param is not None and isinstance(error.param.type, click.Choice):
+        return _with_choice(error.format_message(), error.param.type.choices)
     if not isinstance(error, click.NoSuchOption):
         return error.format_message()
     options = [one for one in error.ctx.command.params if isinstance(one, click.Option)] if error.ctx else []
     names = [name.lstrip("-") for one in options if not one.hidden for name in one.opts if name.startswith("--")]
     found = near(error.option_name.lstrip("-").replace("_", "-").lower(), names)
     return f"No such option '{error.option_name}'.{_meant(found and f'--{found}')}"
+
+
+def _with_choice(message: str, choices: Sequence[str]) -> str:
+    """What click says of a value that is not among ``choices``, with the one that was meant in place of the stop."""
+    given = re.search(r": '(.*)' is not one of ", message)
+    found = meant(given[1], choices) if given else ""
+    return message.rstrip(".") + found if found else message
 
 
 def _meant(name: str | None) -> str:

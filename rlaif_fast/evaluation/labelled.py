@@ -29,6 +29,8 @@ def label_of(pair: Pair) -> Label:
             f"{pair}: has label {pair.carried['input_label']!r} beside responses that are not numbered from 0, which"
             " may mean that either is preferred; remove it, or name the responses response_0 and response_1"
         )
+    if "label" not in pair.carried and "human_label" in pair.carried:
+        raise EvalError(f"{pair}: a verdict, whose label is in human_label; give the pairs that were judged")
     if "label" not in pair.carried:
         raise EvalError(f"{pair}: there is no field label; it says which response people prefer, 0 or 1")
     try:

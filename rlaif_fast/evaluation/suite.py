@@ -118,7 +118,8 @@ class SuiteReport:
             rate, over = one.pairs.same_position_rate.value, one.files["over_longer"]
             if rate is not None and rate > 0.5:
                 found.append(
-                    f"in {100 * rate:.0f} % of all pairs both orders pick the same position{by}: mostly position bias"
+                    f"in {100 * rate:.0f} % of the pairs judged in both orders the position decides{by}: mostly"
+                    " position bias"
                 )
             if share.is_positive(over.value, over.interval, one.pairs.groups) is False:
                 who = one.judge if len(self.overall) > 1 else "the judge"

@@ -37,4 +37,4 @@ def cannot_be_read(path: str, reason: str) -> PairError:
         return PairError(f"{path}: no such file; if a data set of the hub is meant, give {meant}")
     if "://" in path:
         return PairError(f"{path}: addresses are not read; download the file and give its path, or - for stdin")
-    return PairError(f"{path}: cannot be read ({reason}), give a file of pairs or - for stdin")
+    return PairError(f"{path}: cannot be read ({reason}), give a file of rows, or - for stdin")

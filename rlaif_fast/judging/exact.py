@@ -41,6 +41,8 @@ class ExactJudge:
                 f"{exact.manifest.name} is not {fast.manifest.name} in float32: their model, template or reference"
                 " answers differ; export both from the same model"
             )
+        if (precision := exact.manifest.precision) != "fp32":
+            raise BundleError(f"{exact.manifest.name}: a bundle of {precision}; exact needs the one of fp32")
         self.fast, self.exact, self.bound = fast, exact, bound
         self.decided = self.again = self.directly = 0
 

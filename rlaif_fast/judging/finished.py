@@ -82,19 +82,24 @@ def found(output: Path, now: Callable[[], Finished]) -> Finished | None:
     hows = {_how(run, this): run for run in reversed(runs)}
     if is_empty or "" in hows:
         return hows.get("")
+    same = [run for run in runs if not _options(run, this)]  # several runs may have made the same bytes
     raise PairError(
-        f"{output}: finished already, {_how(runs[0], this)}; give another name, or --restart to judge again"
+        f"{output}: finished already, {_how((same or runs)[0], this)}; give another name, or --restart to judge again"
     )
 
 
 def _how(before: Finished, now: Finished) -> str:
     """How the two differ; empty where they do not."""
-    options = difference(before.bound, now.bound) or difference(before.form, now.form)
+    options = _options(before, now)
     if options or (before.input, before.items) == (now.input, now.items):
         return options
     if before.items == now.items:
         return "from rows that have changed since"
     return f"from {counted(before.items, 'row')}, now there are {now.items:,}"
+
+
+def _options(before: Finished, now: Finished) -> str:
+    return difference(before.bound, now.bound) or difference(before.form, now.form)
 
 
 def _record(output: Path) -> Path:

@@ -11,6 +11,17 @@ from typing import Any
 from rlaif_fast.errors import PairError
 from rlaif_fast.schemas.human_labels import label_name
 
+_ENVELOPES = ("rows", "pairs", "items", "data", "inputs", "instances", "examples", "samples", "requests")
+
+
+def envelope(value: Any) -> str | None:
+    """The name under which an object has rows instead of being one; None where it does not."""
+    for name in _ENVELOPES if isinstance(value, dict) else ():
+        rows = value.get(name)
+        if isinstance(rows, list) and rows and all(isinstance(row, dict) for row in rows):
+            return name
+    return None
+
 
 def free_names(carried: Mapping[str, Any], own: Collection[str]) -> dict[str, str]:
     """The output's name of each carried field; a person's ``label`` becomes ``human_label``, before others.
@@ -91,6 +102,8 @@ def checked_row(
     for name in (*texts, *lists):
         if name not in row:
             advice = f"; say where it is with --fields {name}=…" if row else ""
+            if (inside := envelope(row)) is not None:
+                advice = f"; rows may be in {inside!r}: give that list itself"
             raise PairError(
                 f"{at}: field {name!r} is missing (the row has {', '.join(map(repr, row)) or 'none'}){advice}"
             )

@@ -11,6 +11,7 @@ from rlaif_fast.schemas.human_labels import is_judged, tied
 from rlaif_fast.schemas.labels_from_1 import HUMAN_FROM_1, read_from_1
 from rlaif_fast.schemas.prompt_split import asked
 from rlaif_fast.schemas.schema import NAMES, Row, RowSchema
+from rlaif_fast.wording import meant
 
 # What a pair may have besides, if it is named: the preferred response counted from 0 or from 1, and the kind of pair.
 _OF_A_PAIR = ("label", HUMAN_FROM_1, "task")
@@ -34,7 +35,9 @@ def field_mapping(text: str, names: Sequence[str] = NAMES) -> RowSchema:
         if not equals or not path or "" in path.split("."):
             raise ValueError(f"{part.strip()!r} is not NAME=PATH, as in instruction=prompt,response_0=completions.0")
         if name not in (*names, *more):
-            raise ValueError(f"{name!r} is none of {', '.join((*names, *more))}")
+            exchanged = path in (*names, *more)
+            hint = f"; the judge's field comes first: {path}={name}" if exchanged else meant(name, (*names, *more))
+            raise ValueError(f"{name!r} is none of {', '.join((*names, *more))}{hint}")
         if name in seen:
             raise ValueError(f"{name} is named twice")
         seen.add(name)
@@ -52,8 +55,8 @@ def field_mapping(text: str, names: Sequence[str] = NAMES) -> RowSchema:
             texts["label"] = read_from_1(texts.pop(HUMAN_FROM_1))
         if chosen and not is_judged(row) and not any(name in (*row, *texts) for name in ("label", HUMAN_FROM_1)):
             texts["label"] = "tie" if tied(row) else 0
-        if "id" in paths and (key := _id(row, paths["id"])) is not None:
-            texts["id"] = key
+        if "id" in paths:
+            texts["id"] = _at(row, paths["id"])
         return texts, [path for name in paths for path in _parts(row, paths[name])]
 
     return RowSchema("fields", "reading " + ", ".join(f"{path} as {name}" for name, path in paths.items()), read)
@@ -90,13 +93,6 @@ def _joined(row: Mapping[str, Any], path: str) -> Any:
     if not all(isinstance(value, str) for value in values):
         raise ValueError(f"has no texts at {path}")
     return "\n".join(value for value in values if value.strip())
-
-
-def _id(row: Mapping[str, Any], path: str) -> Any:
-    try:
-        return _at(row, path)
-    except ValueError:
-        return None
 
 
 def _at(row: Mapping[str, Any], path: str) -> Any:

@@ -192,7 +192,8 @@ TRL = RowSchema(
     _trl,
 )
 NOTEBOOK = RowSchema(
-    "notebook", "reading the notebook's records: chosen is response_0, rejected is response_1", _notebook
+    "notebook", "reading rows of instruction, chosen and rejected: chosen is response_0, rejected is response_1",
+    _notebook,
 )  # fmt: skip
 VERDICTS = RowSchema(
     "verdicts", "reading verdicts of `judge`, to judge them again: chosen is response_0, rejected is response_1;"

@@ -109,7 +109,8 @@ class Service:
 
     async def _rows(self, kind: str, request: Request) -> Response:
         """``POST /judge``, ``/score`` and ``/rank``."""
-        began, asked = time.perf_counter(), _options(request)
+        taken = OPTIONS if kind != "score" else [name for name in OPTIONS if name != "orders"]
+        began, asked = time.perf_counter(), _options(request, *taken)
         lane = self._lanes.find(kind, asked.pop("template", None), asked.get("orders", "both"))
         shorten = _shorten(asked)
         carry = request.query_params.getlist("carry")
@@ -193,7 +194,7 @@ class Service:
 def _options(request: Request, *names: str) -> dict[str, str]:
     """The query's parameters. Raises ArgumentError for one that is none or two, as the command line does."""
     for name in request.query_params:
-        arguments.one_of("parameter", name, names or OPTIONS)
+        arguments.one_of("parameter", name, names)
         if name != "carry" and len(request.query_params.getlist(name)) > 1:
             raise ArgumentError(f"parameter {name!r}: given more than once; give one")
     return dict(request.query_params)

@@ -11,6 +11,7 @@ from rlaif_fast.files.source import Row, Source
 from rlaif_fast.files.strict_json import DECODER, reason
 from rlaif_fast.integrations.server.lanes import Lane
 from rlaif_fast.rows.candidates import Candidates
+from rlaif_fast.rows.fields import envelope
 from rlaif_fast.rows.pairs import Pair
 from rlaif_fast.rows.reader import row_reader
 from rlaif_fast.rows.samples import Sample
@@ -19,7 +20,6 @@ from rlaif_fast.schemas.column_names import plain
 NAME = "request"  # what messages call it
 OPTIONS = ("template", "orders", "on_long", "fields", "carry")  # a request's, in its query
 _OF_FILES = ("calibration", "exact", "min_margin", "only_consistent", "mark", "disagreement")  # of the commands alone
-_ENVELOPES = ("rows", "pairs", "items", "data", "inputs", "instances", "examples", "samples", "requests")
 I = TypeVar("I", Pair, Sample, Candidates)  # noqa: E741
 
 
@@ -55,18 +55,18 @@ def items_of(
         return (Row(place, f"{NAME}, row {place}", row) for place, row in enumerate(rows, 1))
 
     meant = {*carry, *re.split("[=,+.]", fields or "")}
-    reader = row_reader(Source(NAME, "json", True, read), fields, None, lane.names, carry)
     try:
+        reader = row_reader(Source(NAME, "json", True, read), fields, None, lane.names, carry)
         for row in read():
             _require_no_option(row, meant)
         return list(lane.items(reader)), isinstance(value, list)
-    except PairError:
-        if (name := _envelope(value)) is not None:
+    except PairError as error:
+        if (name := envelope(value)) is not None:
             raise BodyError(
                 f"{NAME}: the rows are in {name!r}; send the row or the list of rows itself, and options"
                 f" ({', '.join(OPTIONS)}) as parameters of the query"
             ) from None
-        raise
+        raise PairError(str(error).replace("--fields: ", "fields: ").replace("--fields ", "?fields=")) from None
 
 
 def _require_no_option(row: Row, meant: Collection[str]) -> None:
@@ -83,12 +83,3 @@ def _require_no_option(row: Row, meant: Collection[str]) -> None:
             f"{row.where}: {name!r} is an option and no part of a row; {what} (there is ?"
             f"{'=, ?'.join(OPTIONS)}=). A column of that name is carried with ?carry={name}"
         )
-
-
-def _envelope(value: Any) -> str | None:
-    """The name under which a body has its rows instead of being them; None where it does not."""
-    for name in _ENVELOPES if isinstance(value, dict) else ():
-        rows = value.get(name)
-        if isinstance(rows, list) and rows and all(isinstance(row, dict) for row in rows):
-            return name
-    return None

@@ -77,9 +77,11 @@ def _rows(kind: str, lanes: Lanes) -> Schema:
             "carry", "a field that is only carried, though it is called as a question's or an option; repeatable", _TEXT
         ),
     ]
-    orders = {"enum": list(get_args(Orders)) if kind != "score" else ["both"], "default": "both"}
+    if kind != "score":
+        orders = {"enum": list(get_args(Orders)), "default": "both"}
+        parameters.append(_parameter("orders", "in which orders pairs are read", orders))
     return {
-        "summary": what, "parameters": [*parameters, _parameter("orders", "in which orders pairs are read", orders)],
+        "summary": what, "parameters": parameters,
         "requestBody": _body(_one_or_many(taken), _SENT),
         "responses": _responses(_one_or_many(_object(answer, required=list(answer)))),
     }  # fmt: skip
