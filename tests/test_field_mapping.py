@@ -45,7 +45,7 @@ def test_what_is_no_mapping_is_said(text: str, reason: str) -> None:
         ({}, r"has no a.0.b \('a' is not there\)"), ({"a": []}, r"has no a.0.b \('0' is not there\)"),
         ({"a": [{"c": 1}]}, r"has no a.0.b \('b' is not there\)"),
         ({"a": "text"}, r"has no a.0.b \('0' is not there\)"),
-        ({"a": {"0": {"b": "x"}}}, "has no response_0$"),
+        ({"a": {"0": {"b": "x"}}}, r"has no response_0 \(the row has 'a'\); add response_0=… to --fields$"),
     ],
 )  # fmt: skip
 def test_where_a_path_ends_is_said(row: Row, reason: str) -> None:

@@ -171,3 +171,19 @@ def test_labels_that_are_none_are_counted_and_said(llama: Path, tmp_path: Path, 
     read = rlaif_fast("judge", path, "-b", llama, "--fields", "human_label_from_1=label")
     assert "neither" not in read.err
     assert [json.loads(line)["human_label_from_1"] for line in read.out.splitlines()] == [1, 2, 2]
+
+
+def test_a_label_that_may_mean_either_response_is_said(llama: Path, tmp_path: Path, rlaif_fast: Cli) -> None:
+    path, verdicts = tmp_path / "p.jsonl", tmp_path / "v.jsonl"
+    write_rows(path, [{"instruction": "q", "chosen": "A fox.", "rejected": "A dog.", "label": n % 2} for n in range(3)])
+    said = (
+        "warning: 1 label with the value 1 may mean either response: kept as input_label, not as human_label; name the"
+        " label with --fields"
+    )
+    done = rlaif_fast("judge", path, "-b", llama, "-o", verdicts)
+    assert done.status == 0 and said in done.err.splitlines()
+    rows = [json.loads(line) for line in verdicts.read_text().splitlines()]
+    assert [row.get("human_label") for row in rows] == [0, None, 0] and rows[1]["input_label"] == 1
+    mapped = "response_0=chosen,response_1=rejected,label=label"
+    assert "may mean" not in rlaif_fast("judge", path, "-b", llama, "--fields", mapped).err
+    assert "may mean" not in rlaif_fast("judge", verdicts, "-b", llama).err

@@ -55,7 +55,7 @@ class PairRun(Run[Pair, Verdict]):
             ValueError: ``exact`` with fewer orders than both, ``calibration`` with ``prior`` or ``auto``, which they do
                 not hold for.
         """
-        super().__init__(rows, {"both": 0, "same": 0, "sample": [], "no label": 0}, sieve)
+        super().__init__(rows, {"both": 0, "same": 0, "sample": [], "no label": 0, "label set aside": 0}, sieve)
         self._no_label = ""  # the first of them
         arguments.one_of("orders", orders, get_args(AnyOrders))
         if exact and orders != "both":
@@ -116,7 +116,9 @@ class PairRun(Run[Pair, Verdict]):
         if result.consistent is not None:
             self.counts["both"] += 1
             self.counts["same"] += not result.consistent
-        for value in (result.pair.carried[name] for name in _LABELS if name in result.pair.carried):
+        carried = result.pair.carried
+        self.counts["label set aside"] += _is_set_aside(carried)
+        for value in (carried[name] for name in _LABELS if name in carried):
             if is_no_label(value):
                 self.counts["no label"] += 1
                 self._no_label = self._no_label or f" (as {str(value)[:40]!r})"
@@ -127,6 +129,11 @@ class PairRun(Run[Pair, Verdict]):
             found.append(
                 f"{counted(count, 'label')} {'is' if count == 1 else 'are'} neither 0 nor 1{self._no_label}:"
                 f" {HUMAN_FROM_1} is null there; where labels count from 1, --fields {HUMAN_FROM_1}=label reads them"
+            )
+        if count := self.counts["label set aside"]:
+            found.append(
+                f"{counted(count, 'label')} with the value 1 may mean either response: kept as input_label, not as"
+                " human_label; name the label with --fields"
             )
         return found
 
@@ -140,3 +147,9 @@ class PairRun(Run[Pair, Verdict]):
         if self.frugal is not None and (judged := self.counts["judged"]):
             found.append(self.frugal.line(judged, judged - self.counts["both"]))
         return found
+
+
+def _is_set_aside(carried: Mapping[str, Any]) -> bool:
+    """Whether the only label is a 1 beside responses that are not numbered from 0; that of a verdict is the judge's."""
+    one = str(carried.get("input_label")).strip() in ("1", "1.0")
+    return one and "p1" not in carried and not any(name in carried for name in _LABELS)

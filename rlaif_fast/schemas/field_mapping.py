@@ -48,7 +48,7 @@ def field_mapping(text: str, names: Sequence[str] = NAMES) -> RowSchema:
     chosen = [paths[name].partition(".")[0] for name in responses] == ["chosen", "rejected"]
 
     def read(row: Mapping[str, Any]) -> tuple[Row, Collection[str]]:
-        found = {name: _joined(row, path) for name, path in paths.items() if name not in ("id", *more)}
+        found = {name: _found(row, name, path) for name, path in paths.items() if name not in ("id", *more)}
         texts = read_as(found, responses)
         texts |= {name: _at(row, paths[name]) for name in more if name in paths}
         if HUMAN_FROM_1 in texts:  # as the label, beside which one of the row's own has another name
@@ -83,6 +83,17 @@ def read_as(found: Row, responses: Sequence[str]) -> Row:
 
 def _parts(row: Mapping[str, Any], path: str) -> list[str]:
     return [path] if path in row else path.split("+")
+
+
+def _found(row: Mapping[str, Any], name: str, path: str) -> Any:
+    """What stands at the path of a field. Raises ValueError, with the row's names where the field was not mapped."""
+    try:
+        return _joined(row, path)
+    except ValueError as error:
+        if path != name:
+            raise
+        has = ", ".join(map(repr, row)) or "none"
+        raise ValueError(f"{error} (the row has {has}); add {name}=… to --fields") from None
 
 
 def _joined(row: Mapping[str, Any], path: str) -> Any:
