@@ -65,7 +65,7 @@ def figures(pairs: list[Row]) -> dict[str, Any]:
             spans[name] = None
         elif name in SHARES and (_few(value, count) or span is None or span[0] == span[1]):
             spans[name] = _of_instructions(value, count)
-        elif span and span[0] == span[1]:  # it knows nothing
+        elif name not in SHARES and (len(members) < 10 or (span and span[0] == span[1])):  # it knows nothing
             spans[name] = None
     found: dict[str, Any] = {name: {"value": values[name], "interval": spans[name]} for name in NAMES}
     found["baselines"] = {name: found.pop(name) for name in ("longer", "first")}
