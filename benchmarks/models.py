@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from benchmarks.peers.base import Setup, Task, once
+from benchmarks.peers.base import Setup, Task, once, texts_of
 from rlaif_fast.bundle.home import DEFAULT_MODEL, bundle_folder, home
 from rlaif_fast.errors import ExportError
 from rlaif_fast.prompts.template import SUMMARY
@@ -26,7 +26,7 @@ def find_setup(
     cache = cache or home() / "peers" / Path(model).name
     folder, gguf = _default(cache) if model == DEFAULT_MODEL else _folder(Path(model))
     tokenizer = PromptTokenizer.from_file(folder / "tokenizer.json")
-    tasks = [Task(pair, tokenizer.encode_many(_texts(pair))) for pair in [*pairs, NEUTRAL]]
+    tasks = [Task(pair, tokenizer.encode_many(texts_of(pair))) for pair in [*pairs, NEUTRAL]]
     longest = max(len(ids) for task in tasks for ids in task.prompts)
     config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     limit = config.get("max_position_embeddings", longest)
@@ -44,11 +44,6 @@ def find_setup(
         longest=longest,
     )
     return setup, tasks
-
-
-def _texts(pair: Pair) -> list[str]:
-    a, b = pair.response_0, pair.response_1
-    return [SUMMARY.render(pair.instruction, a, b), SUMMARY.render(pair.instruction, b, a)]
 
 
 def _folder(path: Path) -> tuple[Path, Path | None]:

@@ -99,6 +99,12 @@ class TwoPasses(Peer):
         return a - b, d - c
 
 
+def texts_of(pair: Pair) -> list[str]:
+    """The pair's prompts: forward, swapped."""
+    a, b = pair.response_0, pair.response_1
+    return [SUMMARY.render(pair.instruction, a, b), SUMMARY.render(pair.instruction, b, a)]
+
+
 def missing(*modules: str) -> str | None:
     """The reason for modules that are not installed, or None."""
     absent = [name for name in modules if not _installed(name)]

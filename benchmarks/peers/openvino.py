@@ -5,9 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from benchmarks.peers.base import Setup, TwoPasses, missing, once
+from benchmarks.peers.base import Setup, TwoPasses, missing, once, texts_of
 from benchmarks.peers.stock_onnx import feed, onnx_file, stock_export
-from rlaif_fast.prompts.template import SUMMARY
 from rlaif_fast.prompts.tokenizer import PromptTokenizer
 
 
@@ -144,6 +143,4 @@ def _calibration_prompts(setup: Setup) -> list[list[int]]:
     from rlaif_fast_export.reference.texts import shipped_pairs
 
     tokenizer = PromptTokenizer.from_file(setup.folder / "tokenizer.json")
-    pairs = [(pair.instruction, pair.response_0, pair.response_1) for pair in shipped_pairs("calibration")]
-    both = [(instruction, *shown) for instruction, a, b in pairs for shown in ((a, b), (b, a))]
-    return tokenizer.encode_many([SUMMARY.render(*texts) for texts in both])
+    return tokenizer.encode_many([text for pair in shipped_pairs("calibration") for text in texts_of(pair)])

@@ -30,7 +30,7 @@ def label_of(pair: Pair) -> Label:
             " may mean that either is preferred; remove it, or name the responses response_0 and response_1"
         )
     if "label" not in pair.carried and "human_label" in pair.carried:
-        raise EvalError(f"{pair}: a verdict, whose label is in human_label; give the pairs that were judged")
+        raise EvalError(f"{pair}: its label is in human_label, as a verdict's is; give the pairs that were judged")
     if "label" not in pair.carried:
         raise EvalError(f"{pair}: there is no field label; it says which response people prefer, 0 or 1")
     try:
