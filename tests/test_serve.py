@@ -150,7 +150,7 @@ def test_one_row_is_one_row(server: Server, alone: list[str]) -> None:
         ("/get_reward", {"query": ["a b"]}, 400, "request: as many prompts as queries are needed, to tell prompt and"),
         ("/get_reward", {"query": ["a b"], "prompts": ["c"]}, 422, "request, query 0: does not begin with its prompt"),
         ("/judge", " " * (1 << 20) + "{}", 413, "request: larger than 1,048,576 bytes; send it in parts"),
-        ("/other", {}, 404, "Not Found"),
+        ("/other", {}, 404, "/other: there is no such path; there are /judge, "),
     ],
 )  # fmt: skip
 def test_an_error_is_one_line(server: Server, path: str, body: Any, status: int, error: str) -> None:
@@ -164,7 +164,8 @@ def test_a_body_in_chunks_is_limited_too(server: Server) -> None:
     parts = iter([b" " * (1 << 19)] * 3)
     connection.request("POST", "/judge", parts, {"Transfer-Encoding": "chunked"}, encode_chunked=True)
     assert connection.getresponse().status == 413
-    assert server.client().get("/judge").status == 405
+    refused = server.client().get("/judge")
+    assert (refused.status, refused.json) == (405, {"error": "/judge: GET is not taken here; send POST"})
 
 
 def test_openrlhf_gets_the_raters_scores(server: Server, bundle: Path) -> None:

@@ -8,6 +8,7 @@ import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
+from http import HTTPStatus
 from json import dumps
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
@@ -229,7 +230,12 @@ def _error(error: Exception, status: int, seconds: float | None = None) -> Respo
     return Response(dumps({"error": text}), status, headers, "application/json")
 
 
-async def _refusal(request: Request, error: Exception) -> Response:  # noqa: ARG001
+async def _refusal(request: Request, error: Exception) -> Response:
     """What Starlette and the limits refuse, in the form of every other error."""
     assert isinstance(error, HTTPException)
-    return JSONResponse({"error": error.detail}, error.status_code, error.headers)
+    said, path = error.detail, request.url.path
+    if error.status_code == HTTPStatus.NOT_FOUND:
+        said = f"{path}: there is no such path; there are {', '.join(route.path for route in request.app.routes)}"
+    elif error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
+        said = f"{path}: {request.method} is not taken here; send {(error.headers or {})['Allow']}"
+    return JSONResponse({"error": said}, error.status_code, error.headers)
