@@ -102,7 +102,8 @@ def test_a_machine_in_use_and_a_quota(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_what_is_damaged_in_the_cache_folder(tmp_path: Path) -> None:
     (tmp_path / "home/bundles/half").mkdir(parents=True)
-    assert found(None)["cache folder"].advice == "rlaif-fast cache remove half"
+    told = found(None)["cache folder"]
+    assert told.advice == "rlaif-fast cache remove half" and "0.00 GB, 0 bundles (" in told.found
 
 
 def test_the_status_of_the_real_command(llama: Path, tmp_path: Path, rlaif_fast: Cli) -> None:

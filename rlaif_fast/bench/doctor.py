@@ -124,9 +124,9 @@ def _cache() -> Finding:
     held = cache.entries()
     if not held:
         return Finding("cache folder", "ok", f"{home()}, empty")
-    kinds = [entry.kind for entry in held]
-    counts = ", ".join(f"{kinds.count(kind)} {kind}" for kind in dict.fromkeys(kinds))
-    found = f"{home()}: {_gb(sum(entry.bytes for entry in held))} ({counts})"
+    bundles = sum(entry.kind in ("bundle", "download", "link") for entry in held)
+    size = _gb(sum(entry.bytes for entry in held))
+    found = f"{home()}: {size}, {counted(bundles, 'bundle')} (rlaif-fast cache list shows all)"
     spoilt = [entry.name for entry in held if entry.kind in ("damaged", "leftover")]
     if spoilt:
         return Finding("cache folder", "warning", found, f"rlaif-fast cache remove {' '.join(spoilt)}")
