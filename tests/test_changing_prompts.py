@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import resource
 import shutil
 import subprocess
@@ -13,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from rlaif_fast import Judge
+from rlaif_fast import BundleError, Judge
 from rlaif_fast.bundle.editing import remove_prompts
 from rlaif_fast.bundle.folder import read_manifest
 from rlaif_fast.judging.rater import Rater
@@ -104,6 +105,20 @@ def test_what_cannot_be_written_leaves_the_bundle_as_it_was(bundle: Path, model:
         assert str(error.value.filename).startswith(str(bundle / file))
         assert _files(bundle) == before
     Judge.load(bundle, template="helpful")
+
+
+@pytest.mark.parametrize("inside", ["", "prompts"])
+def test_a_bundle_that_cannot_be_written_to_is_told_before_the_work(
+    bundle: Path, model: Path, inside: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    locked, real = bundle / inside, os.access
+    monkeypatch.setattr(os, "access", lambda path, mode: path != locked and real(path, mode))  # root may write all
+    for change in (
+        lambda: add_prompts(bundle, find_source(str(model)), [SCORE], chat=False, progress=pytest.fail),
+        lambda: remove_prompts(bundle, ["helpful"]),
+    ):
+        with pytest.raises(BundleError, match=rf"^{re.escape(str(locked))}: cannot be written to; allow it, or copy"):
+            change()
 
 
 def test_what_a_killed_process_left_is_taken_out(bundle: Path, tmp_path: Path) -> None:

@@ -23,10 +23,16 @@ from rlaif_fast.reports.terminal import say
 _OF_PROMPTS = re.compile(rf".*-[0-9a-f]{{8}}\.safetensors({re.escape(WRITING)})?")
 
 
-def require_own(folder: Path) -> None:
-    """Raise BundleError where the bundle is a published one in the cache folder: its folder is called by a commit."""
+def _require_own(folder: Path) -> None:
+    """Raise BundleError where the bundle cannot be written to, or is a published one in the cache folder.
+
+    Of that the folder is called by a commit.
+    """
     if (home() / DOWNLOADS).resolve() in folder.resolve().parents:
         raise BundleError(f"{folder}: downloaded, and pinned to its commit; copy the folder and change the copy")
+    for path in (folder, folder / PROMPTS):
+        if path.exists() and not os.access(path, os.W_OK):
+            raise BundleError(f"{path}: cannot be written to; allow it, or copy the bundle and change the copy")
 
 
 @contextmanager
@@ -47,9 +53,9 @@ def alone_with(folder: Path) -> Iterator[None]:
 def changing(folder: Path) -> Iterator[None]:
     """Alone with a bundle to change its prompts; it is left tidy, whatever happens.
 
-    Raises BundleError where there is no bundle, or a downloaded one.
+    Raises BundleError where there is no bundle, or one that cannot be written to or was downloaded.
     """
-    require_own(folder)
+    _require_own(folder)
     read_manifest(folder)
     with alone_with(folder):
         try:

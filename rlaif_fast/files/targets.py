@@ -175,7 +175,8 @@ def write_whole(path: Path, data: bytes, advice: str) -> None:
             fresh.write_bytes(data)
             put(fresh, path)
     except BaseException:
-        fresh.unlink(missing_ok=True)
+        with suppress(OSError):  # on a read-only disk it is not there either
+            fresh.unlink(missing_ok=True)
         raise
 
 
