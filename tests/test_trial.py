@@ -54,6 +54,20 @@ def test_stopped_while_prompts_are_made(bundle: Path, model: Path, monkeypatch: 
     assert {file.name.rpartition("-")[0] for file in (bundle / "prompts").iterdir()} == {"summary", "harmless"}
 
 
+def test_what_another_process_adds_meanwhile_stays(bundle: Path, model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = subprocess.run
+
+    def run(*given: Any, **more: Any) -> Any:
+        _add(bundle, model, "helpful")
+        return real(*given, **more)
+
+    monkeypatch.setattr(subprocess, "run", run)
+    with Trial(bundle, None, model=str(model)) as trial:
+        assert trial.make(["helpful", "harmless"], chat=False) == ["helpful", "harmless"]
+        assert trial.left_out == []
+    assert _names(bundle) == ["summary", "helpful"]
+
+
 def test_one_selection_at_a_time(bundle: Path, tmp_path: Path) -> None:
     """Prompts that the first one takes out again are not taken for the bundle's own."""
     refused = pytest.raises(BundleError, match="bundle: another select is trying prompts in it; wait for it")

@@ -94,7 +94,11 @@ class Trial:
         lines = [line for line in done.stderr.splitlines() if line.startswith(("left out: ", "error: "))]
         if done.returncode and not lines:  # of a system that is out of memory, for one
             lines = [f"error: making them was ended with status {done.returncode}"]
+        theirs = {f"left out: {name}; there is one already": name for name in wanted}
         for line in lines:
+            if line in theirs:  # what somebody else has put in meanwhile is tried as well, and stays
+                self._made.discard(theirs[line])
+                continue
             line = line.replace("error: ", "left out: prompts that the bundle lacks; ", 1)
             self.left_out.append(line.removesuffix("; leave --chat out, or give --chat auto"))  # options of the other
         return [name for name in self.prompts if name in wanted]
