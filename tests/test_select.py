@@ -177,11 +177,7 @@ def test_a_template_in_two_files_is_tried_once_and_examples_that_are_not_shown_a
         (("--shots", "2,-1"), 2, "give numbers from 0 to 64"),
         (("--against", "mine"), 1, "no prompt 'mine' in this bundle, there is: summary;"),
         (("--template", "mine"), 1, "no template 'mine', there is: "),
-        (
-            ("--template", "score-helpful"),
-            1,
-            "the template 'score-helpful' asks about one response, this needs one for",
-        ),
+        (("--template", "score-helpful"), 1, "the template 'score-helpful' asks about one response, this needs"),
         (("--limit", 12), 1, "choosing needs 10 instructions in each half"),
         (("--json", "x", "--html", "x"), 1, "two reports cannot be one file"),
         (("--template", ROOT / "LICENSE", "--json", ROOT / "LICENSE"), 1, "LICENSE: the input itself, give"),

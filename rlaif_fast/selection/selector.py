@@ -152,10 +152,9 @@ class Selector:
         if not self._shots:
             return []
         if wording is None or wording.exemplars:
-            why = "has examples of its own" if wording else "was made elsewhere: name its .toml file with --template"
-            self.left_out.append(
-                f"left out: {', '.join(map(str, self._shots))} examples; the best prompt, {best}, {why}"
-            )
+            why = "has examples of its own" if wording else "is neither built in nor named with --template"
+            shots = ", ".join(map(str, self._shots))
+            self.left_out.append(f"left out: {shots} examples; the best prompt, {best}, {why}")
             return []
         shown = [self._pairs[place] for place in self._parts.examples]
         files: list[str] = []
