@@ -96,13 +96,16 @@ def read_profile(path: Path) -> Profile:
             raise ValueError(f"orders {orders!r}")
         return Profile(
             judge, typed(raw["prompt"], "str"), cast(Orders, orders),
-            None if fitted is None
-            else checked(judge.digest, *map(known(fitted, _OF_CALIBRATION).__getitem__, _OF_CALIBRATION), path,
-                         "select again"),
-            mapped(raw["selected"]),
+            None if fitted is None else _calibration(fitted, judge.digest, path), mapped(raw["selected"]),
         )  # fmt: skip
     except OSError as error:
         raise EvalError(f"{path}: cannot be read ({error.strerror})") from None
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         reason = f"no {error}" if isinstance(error, KeyError) else f"{type(error).__name__}: {error}"[:200]
         raise EvalError(f"{path}: no profile ({reason}); rlaif-fast select --profile writes one") from None
+
+
+def _calibration(raw: Any, digest: str, path: Path) -> Calibration:
+    """Raises EvalError, and what :func:`~rlaif_fast.bundle.typed_json.known` does."""
+    a, b, fitted = (known(raw, _OF_CALIBRATION)[name] for name in _OF_CALIBRATION)
+    return checked(digest, a, b, fitted, path, "select again")
