@@ -213,7 +213,10 @@ def test_the_commands(tiny_folder: Callable[[str], Path], tmp_path: Path, rlaif_
     many.write_text('{"instruction": "A fox jumps.", "responses": ["The fox.", "A dog.", "It jumps."]}\n')
     assert rlaif_fast("rank", many, "-b", folder, "--template", "harmless").status == 0
     removed = rlaif_fast("prompt", "remove", folder, "harmless")
+    assert removed.err == "removed harmless\n"
     assert removed.status == 0 and rlaif_fast("judge", rows, "-b", folder, "--template", "harmless").status == 1
+    removed = rlaif_fast("prompt", "remove", folder, "helpful", "score-helpful")
+    assert removed.err == "removed helpful, score-helpful\njudge takes summary now, where --template names none\n"
 
 
 def test_what_comes_along_where_it_can(tmp_path: Path) -> None:

@@ -104,7 +104,7 @@ def test_a_calibration_is_kept_to_the_last_digit(tmp_path: Path) -> None:
     [
         ({"a": 0}, "not a complete calibration"), ({"a": -1}, "not a complete"), ({"a": "1"}, "not a complete"),
         ({"a": True}, "not a complete"), ({"b": None}, "not a complete"), ({"bundle": 1}, "not a complete"),
-        ({"fitted": []}, "not a complete"), ({"schema": 2}, "schema 2"),
+        ({"fitted": []}, "not a complete"), ({"schema": 2}, "schema 2"), ({"A": 2}, "unknown field 'A', there is: "),
     ],
 )  # fmt: skip
 def test_a_broken_calibration_is_refused(change: Row, reason: str, tmp_path: Path) -> None:
@@ -119,6 +119,9 @@ def test_what_is_no_calibration_is_refused(text: str, tmp_path: Path) -> None:
     path = tmp_path / "c.json"
     path.write_text(text)
     with pytest.raises(EvalError, match="no calibration, give a file written by"):
+        read_calibration(path)
+    path.write_text(Calibration("digest", 1.0, 0.0, {}).to_json().replace('"b"', '"a"'))
+    with pytest.raises(EvalError, match="the field 'a' stands there twice"):
         read_calibration(path)
     for bad in (tmp_path / "none", tmp_path):
         with pytest.raises(EvalError, match="cannot be read"):

@@ -249,7 +249,7 @@ def test_a_head_that_does_not_fit(tmp_path: Path) -> None:
     source = find_source(str(save_tiny("llama", tmp_path / "model")))
     long = Template("long", "fox " * 3000 + SUMMARY.text)
     with pytest.raises(
-        ExportError, match=r"template long: its head has [\d,]+ tokens, model takes 1,024 with the pair"
+        TemplateError, match=r"template long: its head has [\d,]+ tokens, model takes 1,024 with the pair"
     ):
         fit(source, long, chat=False)
     nearly = Template("nearly", "z" * 880 + SUMMARY.text)

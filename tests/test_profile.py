@@ -46,6 +46,8 @@ def test_a_downloaded_bundle_is_found_by_its_commit(tmp_path: Path, monkeypatch:
     [
         ('"schema": 1', '"schema": 2'), ('"orders": "forward"', '"orders": "prior"'), ('"a": 1.5', '"a": -1'),
         ('"a": 1.5', '"a": NaN'), ('"digest"', '"other"'), ('"prompt": "summary-chat"', '"prompt": 3'), ("{", "["),
+        ('"schema": 1', '"schema": true'), ('"orders"', '"order": "both",\n "orders"'),
+        ('"a": 1.5', '"a": 1.5, "c": 1'), ('"orders"', '"orders": "both",\n "orders"'), ('{\n  "pairs": 3\n }', "[]"),
     ],
 )  # fmt: skip
 def test_a_damaged_profile_is_refused_in_one_line(change: tuple[str, str], tmp_path: Path) -> None:
@@ -53,5 +55,6 @@ def test_a_damaged_profile_is_refused_in_one_line(change: tuple[str, str], tmp_p
     path.write_text(_profile().to_json().replace(*change))
     with pytest.raises(EvalError) as caught:
         read_profile(path)
+    assert path.read_text() != _profile().to_json()
     assert str(caught.value).startswith(f"{path}: ") and "\n" not in str(caught.value)
     assert "select" in str(caught.value), "what to do"

@@ -154,6 +154,22 @@ def test_a_profile_is_held_to_its_bundle(
         assert done.status == 2 and f"{option} needs both orders, and the profile judges in one" in done.err
 
 
+def test_a_template_in_two_files_is_tried_once_and_examples_that_are_not_shown_are_said(
+    rlaif_fast: Callable[..., Run], model: Path, bundle: Path, rows: list[dict[str, Any]], tmp_path: Path
+) -> None:
+    text = (ROOT / "examples/judge.toml").read_text()
+    files = [tmp_path / "a.toml", tmp_path / "b.toml"]
+    for file in files:
+        file.write_text(text)
+    named = [word for file in files for word in ("--template", file)]
+    done = rlaif_fast("select", _write(tmp_path / "labelled.jsonl", rows), "-b", bundle, "--model", model, *named,
+                      "--chat", "no", "--shots", "2", "--json", tmp_path / "s.json", home=tmp_path)  # fmt: skip
+    assert done.status == 0 and "\n1 prompt against summary: " in f"\n{done.err}", done.err
+    found = json.loads((tmp_path / "s.json").read_text())
+    (name,) = {one["prompt"] for one in found["tried"]} - {"summary"}
+    assert found["warnings"][0] == f"left out: 2 examples; the best prompt, {name}, has examples of its own"
+
+
 @pytest.mark.parametrize(
     ("arguments", "status", "said"),
     [
@@ -161,6 +177,7 @@ def test_a_profile_is_held_to_its_bundle(
         (("--shots", "2,-1"), 2, "give numbers from 0 to 64"),
         (("--against", "mine"), 1, "no prompt 'mine' in this bundle, there is: summary;"),
         (("--template", "mine"), 1, "no template 'mine', there is: "),
+        (("--template", "score-helpful"), 1, "the template 'score-helpful' asks about one response, this needs"),
         (("--limit", 12), 1, "choosing needs 10 instructions in each half"),
         (("--json", "x", "--html", "x"), 1, "two reports cannot be one file"),
         (("--template", ROOT / "LICENSE", "--json", ROOT / "LICENSE"), 1, "LICENSE: the input itself, give"),

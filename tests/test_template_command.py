@@ -65,6 +65,16 @@ def test_check(rlaif_fast: Cli, chat_model: Path, tmp_path: Path) -> None:
     assert (done.status, done.err.count("\n")) == (1, 1)
     assert done.err.startswith(f"error: {bad}, line 3: template recipes-")
     assert "label 'first' is not one token after the prompt" in done.err
+    lines = EXAMPLE.read_text().splitlines()
+    place = {key: next(n for n, line in enumerate(lines, 1) if line.startswith(key)) for key in ("head", "ending")}
+    bad.write_text(EXAMPLE.read_text().replace("Better recipe:", "Better recipe: ").replace('["A", "B"]', '["1", "2"]'))
+    done = rlaif_fast("template", "check", bad, "--model", chat_model)
+    assert done.err.startswith(f"error: {bad}, line {place['ending']}: template recipes-")
+    assert done.err.endswith(" is not one token after the blank that the prompt ends with; take that blank away\n")
+    bad.write_text(EXAMPLE.read_text().replace("A good recipe can", "A good recipe " * 500 + "can"))
+    done = rlaif_fast("template", "check", bad, "--model", chat_model)
+    assert done.err.startswith(f"error: {bad}, line {place['head']}: template recipes-")
+    assert ": its head has " in done.err and "; make it shorter, or show fewer examples" in done.err
     bad.write_text(EXAMPLE.read_text().replace("{second}", "{secnod}"))
     done = rlaif_fast("template", "check", bad)
     assert (done.status, done.err) == (1, f"error: {bad}, line 11: body needs {{second}} once, it has it 0 times\n")

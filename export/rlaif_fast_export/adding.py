@@ -8,10 +8,11 @@ from pathlib import Path
 import numpy as np
 from tokenizers import Tokenizer
 
-from rlaif_fast.bundle.editing import drop_unused_head, put_prompts, require_own
-from rlaif_fast.bundle.folder import Bundle, entry, read_manifest
+from rlaif_fast.bundle.editing import changing, put_prompts
+from rlaif_fast.bundle.folder import MAKE_ROOM, Bundle, entry, read_manifest
 from rlaif_fast.bundle.manifest import HEAD, HEADS, Manifest
 from rlaif_fast.errors import BundleError, ExportError
+from rlaif_fast.files.targets import named
 from rlaif_fast.prompts.kinds import Askable
 from rlaif_fast.prompts.score_template import ScoreTemplate
 from rlaif_fast.rows.pairs import Pair
@@ -49,11 +50,10 @@ def add_prompts(
         FidelityError: not faithful to PyTorch.
         TemplateError: a template does not fit the tokenizer.
     """
-    require_own(folder)
-    bundle = Bundle(folder)
-    manifest = bundle.manifest
-    progress(f"reading the configuration of {source.name}", 0)
-    with refused(f"{source.name}: cannot be read", passing=OSError):
+    with changing(folder), refused(f"{source.name}: cannot be read", passing=OSError):
+        bundle = Bundle(folder)
+        manifest = bundle.manifest
+        progress(f"reading the configuration of {source.name}", 0)
         fitter = Fitter(source)
         fitted = _new(fit_all(fitter, templates, chat, skip), bundle, force, skip)
         if not fitted:
@@ -67,18 +67,16 @@ def add_prompts(
         _require_same_model(model, manifest, fitted[0], source.name, folder)
         asked = ask_through(model, *_with_probes(fitted, shipped_pairs("probes", model.parameters), skip), progress)
         if HEAD not in manifest.files and any(isinstance(one.prompt.template, ScoreTemplate) for one in asked):
-            write_head(lm, folder, head_form(lm))
+            with named(folder / HEAD, MAKE_ROOM):
+                write_head(lm, folder, head_form(lm))
             put_prompts(folder, [], {name: entry(folder / name) for name in HEADS if (folder / name).exists()})
         del model, lm, mapped
-        try:
-            manifest = read_manifest(folder)
-            ask = in_segments(folder, manifest) if takes_segments(folder, manifest) else in_one_session(folder)
-            held = held_all(manifest, asked, ask, max_delta or FAITHFUL, progress, skip)
-            for prompt, content in held:
-                write_prompt(folder, prompt, content)
-            put_prompts(folder, [prompt for prompt, _ in held], {})
-        finally:
-            drop_unused_head(folder)
+        manifest = read_manifest(folder)
+        ask = in_segments(folder, manifest) if takes_segments(folder, manifest) else in_one_session(folder)
+        held = held_all(manifest, asked, ask, max_delta or FAITHFUL, progress, skip)
+        for prompt, content in held:
+            write_prompt(folder, prompt, content)
+        put_prompts(folder, [prompt for prompt, _ in held], {})
     return [prompt.name for prompt, _ in held]
 
 

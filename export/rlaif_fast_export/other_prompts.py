@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from rlaif_fast.bundle.editing import drop_unused_head, put_prompts
+from rlaif_fast.bundle.editing import put_prompts, tidy
 from rlaif_fast.bundle.folder import read_manifest
 from rlaif_fast.bundle.manifest import Manifest
 from rlaif_fast.bundle.prompt import BundlePrompt
@@ -235,7 +235,7 @@ def put_all(
     for prompt, content in held:
         write_prompt(folder, prompt, content)
     put_prompts(folder, [prompt for prompt, _ in held], {})
-    drop_unused_head(folder)
+    tidy(folder)
 
 
 def held_all(

@@ -52,7 +52,7 @@ def entries() -> list[Entry]:
     ):  # fmt: skip
         path = home() / name
         if path.is_symlink() or path.is_dir():
-            what = "a link" if path.is_symlink() else f"{sum(one.suffix != '.lock' for one in _inside(path))} {holds}"
+            what = "a link" if path.is_symlink() else f"{len(list(_inside(path)))} {holds}"
             found.append(_entry(path, "link" if path.is_symlink() else kind, what, name))
     return sorted(found, key=lambda entry: entry.name)
 

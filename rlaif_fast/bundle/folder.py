@@ -25,6 +25,7 @@ from rlaif_fast.bundle.names import no_such_bundle
 from rlaif_fast.bundle.plain_file import digest_of, open_plain
 from rlaif_fast.bundle.prompt import Arrays, BundlePrompt, FileEntry
 from rlaif_fast.errors import BundleError
+from rlaif_fast.files.targets import write_whole
 from rlaif_fast.prompts.kinds import Kinds
 
 # Bytes. A manifest is a few kilobytes, a graph at most a few megabytes, the largest vocabularies take 40 MB; keys and
@@ -33,6 +34,7 @@ LARGEST = {
     MANIFEST: 16 << 20, MODEL: 256 << 20, HEAD: 16 << 20, TOKENIZER: 256 << 20, WEIGHTS: 1 << 40, HEAD_WEIGHTS: 1 << 36,
 }  # fmt: skip
 _LARGEST_PROMPT = 16 << 30
+MAKE_ROOM = "make room, or mend it, and give the same command again"
 
 
 class Bundle:
@@ -196,9 +198,7 @@ def read_manifest(folder: Path) -> Manifest:
 
 def write_manifest(folder: Path, manifest: Manifest) -> None:
     """Write the manifest of the bundle in ``folder``, the same bytes on every system; all of it or nothing."""
-    partial = folder / f".{MANIFEST}.partial"
-    partial.write_bytes(manifest.to_json().encode())
-    partial.replace(folder / MANIFEST)
+    write_whole(folder / MANIFEST, manifest.to_json().encode(), MAKE_ROOM)
 
 
 def entry(path: Path) -> FileEntry:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 from pathlib import Path
@@ -11,10 +12,10 @@ import platformdirs
 from rlaif_fast.reports.terminal import say
 
 DEFAULT_MODEL = "smollm2-135m-instruct"
-# In the cache folder: bundles by name, those of the hub, which passed their self-test, what `select` read, and what
-# made finished files.
+# In the cache folder: bundles by name, those of the hub, which passed their self-test, what `select` read, what
+# made finished files, and what is held by a process that changes a bundle.
 BUNDLES, DOWNLOADS, CHECKED, READINGS = "bundles", "downloads", "checked", "readings"
-FINISHED, ENGINES = "finished", "engines"  # and what was measured of engines
+FINISHED, LOCKS, ENGINES = "finished", "locks", "engines"  # and what was measured of engines
 PRECISIONS = ("int8", "fp32")  # in the order that bundles of one model are looked for
 
 
@@ -36,6 +37,11 @@ def default_bundle() -> Path | None:
     """The embedded default's folder; None where it is not exported yet."""
     folders = (bundle_folder(DEFAULT_MODEL, precision) for precision in PRECISIONS)
     return next((folder for folder in folders if folder.exists()), None)
+
+
+def lock_of(folder: Path, what: str) -> Path:
+    """What :mod:`rlaif_fast.files.locking` locks for a bundle's folder; it outlives a folder that is replaced."""
+    return home() / LOCKS / f"{what}-{hashlib.sha256(bytes(folder.resolve())).hexdigest()[:16]}"
 
 
 def name_of(folder: Path) -> str:

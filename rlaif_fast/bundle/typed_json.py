@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import sys
+from collections.abc import Collection
 from dataclasses import fields
 from types import NoneType
 from typing import Any, TypeVar
@@ -38,17 +39,22 @@ def typed(value: Any, kind: str) -> Any:
 def record(cls: type[T], raw: Any) -> T:
     """A flat dataclass from an object with exactly its fields, each of its annotated type."""
     wanted = {f.name: str(f.type) for f in fields(cls)}  # type: ignore[arg-type]
-    unknown = set(_object(raw)) - set(wanted)
-    if unknown:
-        raise ValueError(f"unknown field {sorted(unknown)[0]!r}")
-    return cls(**{name: typed(raw[name], kind) for name, kind in wanted.items()})
+    return cls(**{name: typed(known(raw, wanted)[name], kind) for name, kind in wanted.items()})
+
+
+def known(raw: Any, names: Collection[str]) -> dict[str, Any]:
+    """``raw``, if it is an object without other fields. Raises TypeError, ValueError."""
+    if unknown := [name for name in mapped(raw) if name not in names]:
+        raise ValueError(f"unknown field {min(unknown)!r}, there is: {', '.join(names)}")
+    return mapped(raw)
 
 
 def mapping(raw: Any, kind: str) -> dict[str, Any]:
-    return {typed(name, "str"): typed(value, kind) for name, value in _object(raw).items()}
+    return {typed(name, "str"): typed(value, kind) for name, value in mapped(raw).items()}
 
 
-def _object(raw: Any) -> dict[str, Any]:
+def mapped(raw: Any) -> dict[str, Any]:
+    """``raw``, if it is an object. Raises TypeError."""
     if not isinstance(raw, dict):
         raise TypeError(f"{raw!r} is no object")
     return raw
@@ -60,8 +66,20 @@ def _pair(value: Any, kind: str) -> tuple[Any, Any]:
 
 
 def loads(text: str | bytes) -> Any:
-    """What JSON says. Raises ValueError also for NaN, infinities and numbers so large, which could not be written."""
-    return json.loads(text, parse_constant=_finite, parse_float=_finite)
+    """What JSON says.
+
+    Raises ValueError also for a field that stands there twice, and for NaN, infinities and numbers so large, which
+    could not be written.
+    """
+    return json.loads(text, parse_constant=_finite, parse_float=_finite, object_pairs_hook=_each_once)
+
+
+def _each_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        names = [name for name, _ in pairs]
+        raise ValueError(f"the field {next(name for name in names if names.count(name) > 1)!r} stands there twice")
+    return found
 
 
 def _finite(text: str) -> float:

@@ -68,12 +68,9 @@ def list_(bundle: str, as_json: bool) -> None:
 
 
 def _figures(manifest: Manifest, costs: Mapping[str, PairCost]) -> list[dict[str, Any]]:
-    from rlaif_fast.prompts.kinds import FOR_PAIRS, FOR_SCORES, kind_of
+    from rlaif_fast.prompts.kinds import kind_of
 
-    taken = {  # without --template
-        next((one.name for one in manifest.prompts if isinstance(one.template, kinds)), None)
-        for kinds in (FOR_PAIRS, FOR_SCORES)
-    }
+    taken = _taken(manifest).values()
     return [
         {
             "name": one.name, "kind": kind_of(one.template), "first": one.name in taken, "tokens": len(one.prefix_ids),
@@ -82,6 +79,16 @@ def _figures(manifest: Manifest, costs: Mapping[str, PairCost]) -> list[dict[str
         }
         for one in manifest.prompts
     ]  # fmt: skip
+
+
+def _taken(manifest: Manifest) -> dict[str, str | None]:
+    """The prompts that are taken without ``--template``: by command, their names."""
+    from rlaif_fast.prompts.kinds import FOR_PAIRS, FOR_SCORES
+
+    return {
+        command: next((one.name for one in manifest.prompts if isinstance(one.template, kinds)), None)
+        for command, kinds in (("judge", FOR_PAIRS), ("score", FOR_SCORES))
+    }
 
 
 @prompt.command(cls=Command)
@@ -166,8 +173,14 @@ def _source(folder: Path, manifest: Manifest, model: str | None, revision: str |
 def remove(bundle: str, names: tuple[str, ...]) -> None:
     """Remove prompts from BUNDLE, by the NAMEs that `prompt list` shows. At least one must remain."""
     from rlaif_fast.bundle.editing import remove_prompts
+    from rlaif_fast.bundle.folder import read_manifest
     from rlaif_fast.bundle.home import find_bundle
     from rlaif_fast.reports.terminal import say
 
-    remove_prompts(find_bundle(bundle), names)
+    folder = find_bundle(bundle)
+    before = _taken(read_manifest(folder))
+    remove_prompts(folder, names)
     say(f"removed {', '.join(dict.fromkeys(names))}")
+    for command, taken in _taken(read_manifest(folder)).items():
+        if taken is not None and taken != before[command]:
+            say(f"{command} takes {taken} now, where --template names none")

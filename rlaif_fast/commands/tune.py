@@ -69,7 +69,7 @@ def opened(
     from rlaif_fast.bundle.home import name_of
     from rlaif_fast.errors import UnfaithfulError
     from rlaif_fast.reports.terminal import say
-    from rlaif_fast.runtime.engine_choice import AUTO, has_prompt
+    from rlaif_fast.runtime.engine_choice import AUTO
     from rlaif_fast.runtime.engines import DEFAULT
 
     name = prompt_name(folder, template, kind.kinds)
@@ -78,8 +78,8 @@ def opened(
     try:
         found = kind.load(place, template=name, threads=threads, spin=spin, engine=taken)
     except UnfaithfulError:
-        beside = float32_of(folder, read_manifest(folder)) if engine == AUTO else None
-        if beside is None or not has_prompt(beside[0], name):
+        beside = float32_of(folder, read_manifest(folder).through(name)) if engine == AUTO else None
+        if beside is None:
             raise
         say(f"{name_of(folder)} does not answer here as it did where it was exported: judging with the fp32 bundle")
         since = time.perf_counter()
@@ -103,14 +103,14 @@ def prompt_name(folder: Path, template: str | None, kinds: Kinds) -> str:
 def settled(folder: Path, engine: str, threads: int, template: str, *, spin: bool = True) -> tuple[Path, str]:
     """The bundle and the engine to load: as asked, but which of a model's two bundles ``auto`` takes is found out once.
 
-    A bundle that has no prompt called ``template`` is not taken in the place of ``folder``. What was found is taken
-    also where a read-only cache folder does not keep it.
+    A bundle without the prompt called ``template`` is not taken in the place of ``folder``, and that is said. What was
+    found is taken also where a read-only cache folder does not keep it.
     """
     from rlaif_fast.bench.first_trial import SECONDS, try_both, worthwhile
     from rlaif_fast.bundle.home import name_of
     from rlaif_fast.reports.console import Steps
     from rlaif_fast.reports.terminal import say
-    from rlaif_fast.runtime.engine_choice import AUTO, has_prompt, remember, remembered
+    from rlaif_fast.runtime.engine_choice import AUTO, may_judge, remember, remembered
     from rlaif_fast.runtime.engines import DEFAULT
 
     if engine != AUTO or remembered(folder) is not None or not worthwhile(folder):
@@ -121,7 +121,10 @@ def settled(folder: Path, engine: str, threads: int, template: str, *, spin: boo
     remember(folder, table)
     say(f"chosen: {_found(table)} (`rlaif-fast tune {name_of(folder)}` tries every engine)")
     chosen = Path(table.choice.folder)
-    return (chosen, DEFAULT) if has_prompt(chosen, template) else (folder, DEFAULT)
+    if may_judge(chosen, folder, template):
+        return chosen, DEFAULT
+    say(f"it has no prompt {template} as {name_of(folder)} has it, so that one judges")
+    return folder, DEFAULT
 
 
 def _found(table: Tuned) -> str:

@@ -18,13 +18,14 @@ from typing import Any
 
 import numpy as np
 
-from rlaif_fast.bundle.typed_json import loads
+from rlaif_fast.bundle.typed_json import known, loads, mapped
 from rlaif_fast.errors import EvalError
 from rlaif_fast.evaluation.records import Floats, Sample
 from rlaif_fast.judging.judge import Orders
 from rlaif_fast.judging.verdict import Verdict
 
 SCHEMA = 1
+_FIELDS = ("bundle", "a", "b", "fitted")
 _LIMITS = (1e-3, 1e3)  # of a
 _LARGEST = 1e6  # of a and b in a file; a NaN is not below it either
 _LONGEST = 1 << 20  # bytes of a file; what is cut off is no JSON
@@ -92,13 +93,15 @@ def read_calibration(path: str | Path) -> Calibration:
     try:
         with open(path, "rb") as stream:
             raw = loads(stream.read(_LONGEST).decode())
-        schema, bundle, a, b, fitted = (raw[name] for name in ("schema", "bundle", "a", "b", "fitted"))
+        schema = mapped(raw)["schema"]
+        if type(schema) is not int or schema != SCHEMA:
+            raise EvalError(f"{path}: schema {schema!r}, this version reads {SCHEMA}; fit it again")
+        bundle, a, b, fitted = (known(raw, ("schema", *_FIELDS))[name] for name in _FIELDS)
     except OSError as error:
         raise EvalError(f"{path}: cannot be read ({error.strerror})") from None
-    except (ValueError, KeyError, TypeError, RecursionError):
-        raise EvalError(f"{path}: no calibration, give a file written by `rlaif-fast eval --fit`") from None
-    if type(schema) is not int or schema != SCHEMA:
-        raise EvalError(f"{path}: schema {schema!r}, this version reads {SCHEMA}; fit it again")
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        reason = f"no {error}" if isinstance(error, KeyError) else str(error)[:200]
+        raise EvalError(f"{path}: no calibration, give a file written by `rlaif-fast eval --fit` ({reason})") from None
     return checked(bundle, a, b, fitted, path)
 
 

@@ -13,7 +13,8 @@ from pathlib import Path
 
 from rlaif_fast.errors import ExportError, PairError
 
-SIBLINGS = (".partial", ".journal", ".journal.new", ".lock", ".locked", ".writing", ".errors.jsonl")
+WRITING = ".writing"  # ending of a file that is not whole yet
+SIBLINGS = (".partial", ".journal", ".journal.new", ".lock", ".locked", WRITING, ".errors.jsonl")
 # What file systems answer that cannot do it: SMB and FUSE to a folder's fsync, NFS without a lock daemon to a lock.
 LACKING = {errno.EINVAL, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOLCK, errno.ENOTTY}
 _IN_PLACE = {errno.EBUSY, errno.EXDEV}  # a single file that is mounted into a container has no name to give
@@ -163,14 +164,19 @@ def write_text(path: Path, text: str) -> None:
         with named(path, "nothing more can be written there"):
             path.write_bytes(data)
         return
-    target = target_of(path)
-    fresh = target.with_name(target.name + ".writing")
+    write_whole(target_of(path), data, "make room or give another name")
+
+
+def write_whole(path: Path, data: bytes, advice: str) -> None:
+    """All of a file or nothing. Raises OSError with the path and the advice."""
+    fresh = path.with_name(path.name + WRITING)
     try:
-        with named(path, "make room or give another name"):
+        with named(path, advice):
             fresh.write_bytes(data)
-            put(fresh, target)
+            put(fresh, path)
     except BaseException:
-        fresh.unlink(missing_ok=True)
+        with suppress(OSError):  # on a read-only disk it is not there either
+            fresh.unlink(missing_ok=True)
         raise
 
 

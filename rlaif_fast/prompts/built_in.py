@@ -83,10 +83,15 @@ def wording_named(name: str) -> Wording:
     """A built-in template, or one for a judge model.
 
     Raises:
-        TemplateError: there is none of that name.
+        TemplateError: there is none of that name, or it asks about one response.
     """
     found = _named(name)
     if found is None:
+        if name in SCORE_TEMPLATES or name in GUARDS:
+            raise TemplateError(
+                f"the template {name!r} asks about one response, this needs one for pairs: {', '.join(BUILT_IN)},"
+                f" {', '.join(JUDGE_MODELS)}, or a .toml file"
+            )
         names = [*BUILT_IN, *SCORE_TEMPLATES, *JUDGE_MODELS, *GUARDS]
         if meant := near(name.lower(), names):
             raise TemplateError(

@@ -164,6 +164,12 @@ class PromptTokenizer:
     def _following(self, prompt: str, label: str, template: AnyTemplate) -> int:
         before, after = self.encode(prompt), self.encode(prompt + label)
         if len(after) != len(before) + 1 or after[:-1] != before:
+            if prompt.endswith(" "):
+                raise TemplateError(
+                    f"template {template.name}: label {label!r} is not one token after the blank that the prompt ends"
+                    " with; take that blank away",
+                    part=template.text.split("\n")[-1],
+                )
             raise TemplateError(
                 f"template {template.name}: label {label!r} is not one token after the prompt with this tokenizer"
                 f" ({len(after) - common_length(before, after)} tokens differ), choose labels that are"

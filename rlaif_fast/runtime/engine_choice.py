@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
 from rlaif_fast import arguments
-from rlaif_fast.bundle.float32_bundle import float32_of
+from rlaif_fast.bundle.float32_bundle import float32_of, same_judge
 from rlaif_fast.bundle.folder import read_manifest
 from rlaif_fast.bundle.home import ENGINES, home
 from rlaif_fast.errors import BundleError
@@ -64,14 +64,22 @@ def resolve(folder: Path, engine: str, template: str | None = None) -> tuple[Pat
     if engine != AUTO:
         return folder, engine
     table = remembered(folder)
-    if table is None or not has_prompt(Path(table.choice.folder), template):
+    if table is None or not may_judge(Path(table.choice.folder), folder, template):
         return folder, DEFAULT
     return Path(table.choice.folder), table.choice.engine
 
 
-def has_prompt(folder: Path, template: str | None) -> bool:
-    """Whether the bundle in ``folder`` has the prompt called ``template``; it has what is not named."""
-    return template is None or template in [prompt.name for prompt in read_manifest(folder).prompts]
+def may_judge(other: Path, folder: Path, template: str | None) -> bool:
+    """Whether the bundle in ``other`` may take the place of ``folder``'s through the prompt called ``template``.
+
+    Where it is another bundle of the model, that has to have the same prompt: one of the same name may ask otherwise.
+    """
+    if template is None or other.resolve() == folder.resolve():
+        return True
+    try:
+        return same_judge(*(read_manifest(path).through(template) for path in (folder, other)))
+    except BundleError:
+        return False
 
 
 def remembered(folder: Path) -> Tuned | None:

@@ -9,12 +9,14 @@ from typing import Any, cast
 
 from rlaif_fast.bundle.home import bundle_folder
 from rlaif_fast.bundle.hub import Published
-from rlaif_fast.bundle.typed_json import loads, record, typed
+from rlaif_fast.bundle.typed_json import known, loads, mapped, record, typed
 from rlaif_fast.errors import EvalError
 from rlaif_fast.evaluation.calibration import Calibration, checked
 from rlaif_fast.judging.judge import Orders
 
 SCHEMA = 1
+_FIELDS = ("schema", "judge", "prompt", "orders", "calibration", "selected")
+_OF_CALIBRATION = ("a", "b", "fitted")
 _LONGEST = 1 << 20  # bytes of a file; what is cut off is no JSON
 
 
@@ -64,7 +66,7 @@ class Profile:
 
     def to_json(self) -> str:
         """The file's text."""
-        calibration = self.calibration and {key: getattr(self.calibration, key) for key in ("a", "b", "fitted")}
+        calibration = self.calibration and {key: getattr(self.calibration, key) for key in _OF_CALIBRATION}
         raw = {
             "schema": SCHEMA, "judge": asdict(self.judge), "prompt": self.prompt, "orders": self.orders,
             "calibration": calibration, "selected": self.selected,
@@ -85,20 +87,25 @@ def read_profile(path: Path) -> Profile:
     try:
         with open(path, "rb") as stream:
             raw = loads(stream.read(_LONGEST))
-        if raw["schema"] != SCHEMA:
-            raise EvalError(f"{path}: profile of schema {raw['schema']!r}, this version reads {SCHEMA}; select again")
-        judge = record(Judging, raw["judge"])
+        schema = mapped(raw)["schema"]
+        if type(schema) is not int or schema != SCHEMA:
+            raise EvalError(f"{path}: profile of schema {schema!r}, this version reads {SCHEMA}; select again")
+        judge = record(Judging, known(raw, _FIELDS)["judge"])
         orders, fitted = typed(raw["orders"], "str"), raw["calibration"]
         if orders not in ("both", "forward"):
             raise ValueError(f"orders {orders!r}")
         return Profile(
             judge, typed(raw["prompt"], "str"), cast(Orders, orders),
-            None if fitted is None
-            else checked(judge.digest, fitted["a"], fitted["b"], fitted["fitted"], path, "select again"),
-            dict(raw["selected"]),
+            None if fitted is None else _calibration(fitted, judge.digest, path), mapped(raw["selected"]),
         )  # fmt: skip
     except OSError as error:
         raise EvalError(f"{path}: cannot be read ({error.strerror})") from None
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         reason = f"no {error}" if isinstance(error, KeyError) else f"{type(error).__name__}: {error}"[:200]
         raise EvalError(f"{path}: no profile ({reason}); rlaif-fast select --profile writes one") from None
+
+
+def _calibration(raw: Any, digest: str, path: Path) -> Calibration:
+    """Raises EvalError, and what :func:`~rlaif_fast.bundle.typed_json.known` does."""
+    a, b, fitted = (known(raw, _OF_CALIBRATION)[name] for name in _OF_CALIBRATION)
+    return checked(digest, a, b, fitted, path, "select again")

@@ -135,9 +135,11 @@ class Selector:
         for in_chat in (False, True):
             if chat in ("both", "yes" if in_chat else "no"):
                 names = [prompt_name(one, in_chat) for one in wordings]
-                missing = [file for name, file in zip(names, templates, strict=True) if name not in trial.there]
+                missing = {  # two files may hold the same template
+                    name: file for name, file in zip(names, templates, strict=True) if name not in trial.there
+                }
                 steps("making prompts", 0.5 * in_chat)
-                trial.make(missing, chat=in_chat)
+                trial.make(list(missing.values()), chat=in_chat)
                 found += names
         there = trial.prompts
         return [name for name in found if name in there]
@@ -147,8 +149,13 @@ class Selector:
         chat = best.endswith("-chat")
         known = {template_of(one).name: one for one in (*BUILT_IN.values(), *wordings)}
         wording = known.get(best.removesuffix("-chat"))
-        if wording is None or wording.exemplars or not self._shots:
-            return []  # a prompt that was made elsewhere, of which the bundle has the text alone
+        if not self._shots:
+            return []
+        if wording is None or wording.exemplars:
+            why = "has examples of its own" if wording else "is neither built in nor named with --template"
+            shots = ", ".join(map(str, self._shots))
+            self.left_out.append(f"left out: {shots} examples; the best prompt, {best}, {why}")
+            return []
         shown = [self._pairs[place] for place in self._parts.examples]
         files: list[str] = []
         with TemporaryDirectory() as made:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -10,7 +9,7 @@ from pathlib import Path
 
 from rlaif_fast.bundle.editing import remove_prompts
 from rlaif_fast.bundle.folder import read_manifest
-from rlaif_fast.bundle.home import READINGS, home
+from rlaif_fast.bundle.home import lock_of
 from rlaif_fast.errors import BundleError, PairError
 from rlaif_fast.files.locking import locked
 from rlaif_fast.files.targets import named
@@ -48,9 +47,9 @@ class Trial:
         process tries prompts in it: what that one has made and will take out again would count as the bundle's.
         """
         self.folder, self._model, self._trusted = folder, model, trusted
-        lock = home() / READINGS / f"trial-{hashlib.sha256(bytes(folder.resolve())).hexdigest()[:16]}"
+        lock = lock_of(folder, "trial")
         try:
-            with named(lock.parent, "what is read is kept there; RLAIF_FAST_HOME moves it to another folder"):
+            with named(lock.parent, "what is read is kept beside it; RLAIF_FAST_HOME moves both to another folder"):
                 lock.parent.mkdir(parents=True, exist_ok=True)
                 self._lock = locked(lock, None)
         except PairError:
@@ -95,7 +94,11 @@ class Trial:
         lines = [line for line in done.stderr.splitlines() if line.startswith(("left out: ", "error: "))]
         if done.returncode and not lines:  # of a system that is out of memory, for one
             lines = [f"error: making them was ended with status {done.returncode}"]
+        theirs = {f"left out: {name}; there is one already": name for name in wanted}
         for line in lines:
+            if line in theirs:  # what somebody else has put in meanwhile is tried as well, and stays
+                self._made.discard(theirs[line])
+                continue
             line = line.replace("error: ", "left out: prompts that the bundle lacks; ", 1)
             self.left_out.append(line.removesuffix("; leave --chat out, or give --chat auto"))  # options of the other
         return [name for name in self.prompts if name in wanted]

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from tokenizers import Tokenizer
 
-from rlaif_fast.errors import ExportError
+from rlaif_fast.errors import ExportError, TemplateError
 from rlaif_fast.prompts.guards import Guard
 from rlaif_fast.prompts.kinds import AnyTemplate, Askable
 from rlaif_fast.prompts.reward_template import RewardTemplate
@@ -54,7 +54,7 @@ class Fitter:
     def fit(self, template: Askable, *, chat: bool) -> FittedPrompt:
         """The prompt; a guard's is always the model's chat template's.
 
-        Raises ExportError, and TemplateError where a label is not one token behind the prompt.
+        Raises ExportError, and TemplateError where the head is too long, or a label is not one token behind the prompt.
         """
         source, tokenizer = self._source, self._tokenizer
         if source.is_reward_model or isinstance(template, RewardTemplate):
@@ -99,7 +99,7 @@ class Fitter:
         return FittedPrompt(template, tokenizer, self._own, (0,), prefix_ids, longest)
 
     def _prefix_of(self, template: AnyTemplate) -> tuple[int, list[int]]:
-        """(tokens a prompt may have, those of the head). Raises ExportError."""
+        """(tokens a prompt may have, those of the head). Raises ExportError, TemplateError."""
         longest, prefix_ids = maximum_length(self._source.config()), self._tokenizer.prefix_ids(template)
         if not prefix_ids and isinstance(template, RewardTemplate):
             raise ExportError(
@@ -107,11 +107,12 @@ class Fitter:
                 " stand before it"
             )
         if not prefix_ids:
-            raise ExportError(f"template {template.name}: its head must be at least one token long")
+            raise TemplateError(f"template {template.name}: its head must be at least one token long")
         if len(prefix_ids) >= longest:
-            raise ExportError(
+            raise TemplateError(
                 f"template {template.name}: its head has {len(prefix_ids):,} tokens, {self._source.name} takes"
-                f" {longest:,} with the pair; show fewer examples (--shots) or shorter ones"
+                f" {longest:,} with the pair; make it shorter, or show fewer examples (--shots) or shorter ones",
+                part=template.text.split("\n")[0],
             )
         return longest, prefix_ids
 

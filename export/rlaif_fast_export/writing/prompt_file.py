@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from safetensors.numpy import save
 
+from rlaif_fast.bundle.folder import MAKE_ROOM
 from rlaif_fast.bundle.prompt import (
     ENDING,
     LABEL_BIAS,
@@ -21,6 +22,7 @@ from rlaif_fast.bundle.prompt import (
     BundlePrompt,
     FileEntry,
 )
+from rlaif_fast.files.targets import write_whole
 from rlaif_fast_export.graph.head_form import HeadForm
 from rlaif_fast_export.graph.prefix import LayerPrefix
 from rlaif_fast_export.graph.weights import LARGEST_HALF
@@ -91,6 +93,6 @@ def entry_of(content: bytes) -> FileEntry:
 
 
 def write_prompt(folder: Path, prompt: BundlePrompt, content: bytes) -> None:
-    """Write a prompt's file into the bundle ``folder``."""
+    """Write a prompt's file into the bundle ``folder``; one of the same content that is there stays whole."""
     (folder / PROMPTS).mkdir(exist_ok=True)
-    (folder / prompt.path).write_bytes(content)
+    write_whole(folder / prompt.path, content, MAKE_ROOM)

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from rlaif_fast.bundle.editing import alone_with
 from rlaif_fast.files.targets import sync_file
 
 
@@ -75,12 +76,13 @@ def publish(folder: Path, output: Path) -> None:
         with open(path, "rb") as stream:
             sync_file(stream.fileno())
     old = output.with_name(f".{output.name}.old-{os.getpid()}")
-    if output.exists():
-        output.rename(old)
-    try:
-        folder.rename(output)
-    except OSError:
-        if old.exists():
-            old.rename(output)
-        raise
+    with alone_with(output):
+        if output.exists():
+            output.rename(old)
+        try:
+            folder.rename(output)
+        except OSError:
+            if old.exists():
+                old.rename(output)
+            raise
     shutil.rmtree(old, ignore_errors=True)
