@@ -64,7 +64,9 @@ def _exported() -> int:
         try:
             return export.wait()
         except KeyboardInterrupt:
-            with suppress(subprocess.TimeoutExpired):
-                export.wait(_PATIENCE)
-            export.terminate()  # where this process alone was told
+            for stop in (signal.SIGINT, signal.SIGTERM):  # where this process alone was told: the first leaves no files
+                with suppress(subprocess.TimeoutExpired):
+                    export.wait(_PATIENCE)
+                    break
+                export.send_signal(stop)
             return -signal.SIGINT
