@@ -8,10 +8,10 @@ from pathlib import Path
 
 from rlaif_fast.bundle.folder import read_manifest, write_manifest
 from rlaif_fast.bundle.home import DOWNLOADS, home, name_of
-from rlaif_fast.bundle.manifest import HEAD, HEADS
+from rlaif_fast.bundle.manifest import HEAD, HEADS, MANIFEST
 from rlaif_fast.bundle.names import no_prompt_called
 from rlaif_fast.bundle.prompt import BundlePrompt, FileEntry
-from rlaif_fast.errors import BundleError
+from rlaif_fast.errors import BundleError, ExportError
 from rlaif_fast.prompts.score_template import ScoreTemplate
 
 
@@ -19,6 +19,23 @@ def require_own(folder: Path) -> None:
     """Raise BundleError where the bundle is a published one in the cache folder: its folder is called by a commit."""
     if (home() / DOWNLOADS).resolve() in folder.resolve().parents:
         raise BundleError(f"{folder}: downloaded, and pinned to its commit; copy the folder and change the copy")
+
+
+def require_free(folder: Path, force: bool) -> None:
+    """Raise ExportError where no bundle can be put at ``folder``.
+
+    Args:
+        force: a bundle that is there is replaced. Nothing else is: it would be deleted.
+    """
+    if not folder.exists():
+        return
+    if not folder.is_dir() or folder.is_mount() or (not (folder / MANIFEST).is_file() and any(folder.iterdir())):
+        raise ExportError(f"{folder}: exists already and is no bundle; give another folder with -o")
+    if not force:
+        raise ExportError(
+            f"{folder}: exists already, give --force to replace it or another folder with -o;"
+            f" rlaif-fast prompt add {folder} --template NAME adds a prompt to it"
+        )
 
 
 def put_prompts(folder: Path, prompts: Sequence[BundlePrompt], files: Mapping[str, FileEntry]) -> None:

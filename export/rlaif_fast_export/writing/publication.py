@@ -6,6 +6,7 @@ import os
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from glob import escape
 from pathlib import Path
 
 from rlaif_fast.files.targets import sync_file
@@ -38,7 +39,7 @@ def scratch(output: Path, of_use: Callable[[Path], Path | None] = lambda _: None
 def left_behind(output: Path) -> list[Path]:
     """The folders of exports to ``output`` that were killed."""
     prefix, own = _prefix(output), _own(output)
-    found = output.parent.glob(f"{prefix}*")
+    found = output.parent.glob(f"{escape(prefix)}*")
     return [left for left in found if left == own or not _alive(left.name.removeprefix(prefix))]
 
 
@@ -74,7 +75,8 @@ def publish(folder: Path, output: Path) -> None:
     for path in (path for path in folder.rglob("*") if path.is_file()):
         with open(path, "rb") as stream:
             sync_file(stream.fileno())
-    old = output.with_name(f".{output.name}.old-{os.getpid()}")
+    before = f".{output.name}.old-"
+    old = output.with_name(f"{before}{os.getpid()}")
     if output.exists():
         output.rename(old)
     try:
@@ -83,4 +85,5 @@ def publish(folder: Path, output: Path) -> None:
         if old.exists():
             old.rename(output)
         raise
-    shutil.rmtree(old, ignore_errors=True)
+    for replaced in output.parent.glob(f"{escape(before)}*"):
+        shutil.rmtree(replaced, ignore_errors=True)
