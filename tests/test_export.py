@@ -29,6 +29,7 @@ from rlaif_fast_export.int8.options import Int8Options
 from rlaif_fast_export.reference.verify import fidelity
 from rlaif_fast_export.sources.families import check_supported
 from rlaif_fast_export.sources.source import find_source
+from rlaif_fast_export.writing import publication
 from tests.families import save_tiny, tiny_model
 from tests.gguf_files import write_gguf
 
@@ -194,10 +195,12 @@ def test_a_killed_export_leaves_nothing_at_the_output(tiny_folder: Callable[[str
 
 
 def test_another_exports_scratch_is_not_swept(tiny_folder: Callable[[str], Path], tmp_path: Path) -> None:
-    running = tmp_path / f".bundle.partial-{os.getppid()}"
-    running.mkdir()
-    _export(tiny_folder("llama"), tmp_path / "bundle")
-    assert running.exists()
+    """Whatever their pids, which are the same in two containers."""
+    output = tmp_path / "bundle"
+    with publication.scratch(output) as running:
+        _export(tiny_folder("llama"), output)
+        assert running.exists() and not publication.left_behind(output)
+    assert [p.name for p in tmp_path.iterdir()] == ["bundle"]
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,6 @@ from typing import Any
 
 from rlaif_fast.bundle.editing import require_free
 from rlaif_fast.errors import ExportError
-from rlaif_fast.files.targets import named
 from rlaif_fast.prompts.kinds import Askable
 from rlaif_fast.runtime.selftest import FAITHFUL
 from rlaif_fast_export.builds.base import Progress
@@ -72,7 +71,7 @@ def export_bundle(
         def work_of(left: Path) -> Path | None:
             return left / WORK if int8 is not None and was_left(left / WORK, key) else None
 
-        with scratch(output, work_of) as folder, named(output, "make room, or give another disk's folder with -o"):
+        with scratch(output, work_of) as folder:
             given = source, prompt, others, needed, folder, progress, say
             build = Float32Build(*given) if int8 is None else Int8Build(*given, int8, key)
             build.run()

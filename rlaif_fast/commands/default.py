@@ -60,6 +60,7 @@ def _exported() -> int:
     Ctrl-C in a terminal reaches both: the export says that it was interrupted, and is not left behind.
     """
     command = [sys.executable, "-m", "rlaif_fast", "export", DEFAULT_MODEL, "--precision", "fp32", "--chat", "no"]
+    command.append("--force")  # another `judge` may export the same meanwhile
     with subprocess.Popen(command, stdout=subprocess.DEVNULL) as export:
         try:
             return export.wait()
