@@ -12,12 +12,13 @@ from rlaif_fast.bundle.editing import drop_unused_head, put_prompts, require_own
 from rlaif_fast.bundle.folder import Bundle, entry, read_manifest
 from rlaif_fast.bundle.manifest import HEAD, HEADS, Manifest
 from rlaif_fast.errors import BundleError, ExportError
+from rlaif_fast.files.targets import named
 from rlaif_fast.prompts.kinds import Askable
 from rlaif_fast.prompts.score_template import ScoreTemplate
 from rlaif_fast.rows.pairs import Pair
 from rlaif_fast.runtime.selftest import FAITHFUL
 from rlaif_fast_export.graph.head_form import head_form
-from rlaif_fast_export.other_prompts import Progress, Say, ask_through, asker_for, fit_all, held_all
+from rlaif_fast_export.other_prompts import Progress, Say, ask_through, asker_for, fit_all, held_all, put_held
 from rlaif_fast_export.prompts.fitted import FittedPrompt, Fitter
 from rlaif_fast_export.reference.blockwise import Blockwise
 from rlaif_fast_export.reference.oracle import Asked
@@ -28,7 +29,6 @@ from rlaif_fast_export.sources.failures import refused
 from rlaif_fast_export.sources.source import Source
 from rlaif_fast_export.writing.answers import in_one_session, in_segments, takes_segments
 from rlaif_fast_export.writing.head import write_head
-from rlaif_fast_export.writing.prompt_file import write_prompt
 
 
 def add_prompts(
@@ -66,17 +66,16 @@ def add_prompts(
         model = Blockwise(lm, mapped)
         _require_same_model(model, manifest, fitted[0], source.name, folder)
         asked = ask_through(model, *_with_probes(fitted, shipped_pairs("probes", model.parameters), skip), progress)
-        if HEAD not in manifest.files and any(isinstance(one.prompt.template, ScoreTemplate) for one in asked):
-            write_head(lm, folder, head_form(lm))
-            put_prompts(folder, [], {name: entry(folder / name) for name in HEADS if (folder / name).exists()})
-        del model, lm, mapped
         try:
+            if HEAD not in manifest.files and any(isinstance(one.prompt.template, ScoreTemplate) for one in asked):
+                with named(folder / HEAD, "make room"):
+                    write_head(lm, folder, head_form(lm))
+                put_prompts(folder, [], {name: entry(folder / name) for name in HEADS if (folder / name).exists()})
+            del model, lm, mapped
             manifest = read_manifest(folder)
             ask = in_segments(folder, manifest) if takes_segments(folder, manifest) else in_one_session(folder)
             held = held_all(manifest, asked, ask, max_delta or FAITHFUL, progress, skip)
-            for prompt, content in held:
-                write_prompt(folder, prompt, content)
-            put_prompts(folder, [prompt for prompt, _ in held], {})
+            put_held(folder, held)
         finally:
             drop_unused_head(folder)
     return [prompt.name for prompt, _ in held]

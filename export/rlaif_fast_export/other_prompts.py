@@ -231,11 +231,22 @@ def put_all(
 
     Raises FidelityError for one of ``needed``, by name.
     """
-    held = held_all(read_manifest(folder), asked, ask, limit, progress, say, needed)
-    for prompt, content in held:
-        write_prompt(folder, prompt, content)
-    put_prompts(folder, [prompt for prompt, _ in held], {})
+    put_held(folder, held_all(read_manifest(folder), asked, ask, limit, progress, say, needed))
     drop_unused_head(folder)
+
+
+def put_held(folder: Path, held: Sequence[tuple[BundlePrompt, bytes]]) -> None:
+    """Put what :func:`held_all` gives into a bundle; nothing is left of it where that fails."""
+    try:
+        for prompt, content in held:
+            write_prompt(folder, prompt, content)
+        put_prompts(folder, [prompt for prompt, _ in held], {})
+    except BaseException:
+        listed = {prompt.path for prompt in read_manifest(folder).prompts}
+        for prompt, _ in held:
+            if prompt.path not in listed:
+                (folder / prompt.path).unlink(missing_ok=True)
+        raise
 
 
 def held_all(

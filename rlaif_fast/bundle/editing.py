@@ -72,12 +72,12 @@ def remove_prompts(folder: Path, names: Collection[str]) -> None:
 
 
 def drop_unused_head(folder: Path) -> None:
-    """Take the head over the vocabulary out of a bundle that has no prompt for scores."""
+    """Take the head over the vocabulary out of a bundle that has no prompt for scores, or does not list it."""
     manifest = read_manifest(folder)
     if HEAD in manifest.files and not any(isinstance(one.template, ScoreTemplate) for one in manifest.prompts):
-        kept = {name: entry for name, entry in manifest.files.items() if name not in HEADS}
-        write_manifest(folder, replace(manifest, files=kept))
-        _remove_files(folder, HEADS)
+        manifest = replace(manifest, files={n: entry for n, entry in manifest.files.items() if n not in HEADS})
+        write_manifest(folder, manifest)
+    _remove_files(folder, [name for name in HEADS if name not in manifest.files])
 
 
 def _remove_files(folder: Path, paths: Iterable[str]) -> None:

@@ -22,7 +22,7 @@ from rlaif_fast.bundle.manifest import (
     Manifest,
 )
 from rlaif_fast.bundle.names import no_such_bundle
-from rlaif_fast.bundle.plain_file import digest_of, open_plain
+from rlaif_fast.bundle.plain_file import digest_of, open_plain, write_plain
 from rlaif_fast.bundle.prompt import Arrays, BundlePrompt, FileEntry
 from rlaif_fast.errors import BundleError
 from rlaif_fast.prompts.kinds import Kinds
@@ -196,9 +196,7 @@ def read_manifest(folder: Path) -> Manifest:
 
 def write_manifest(folder: Path, manifest: Manifest) -> None:
     """Write the manifest of the bundle in ``folder``, the same bytes on every system; all of it or nothing."""
-    partial = folder / f".{MANIFEST}.partial"
-    partial.write_bytes(manifest.to_json().encode())
-    partial.replace(folder / MANIFEST)
+    write_plain(folder / MANIFEST, manifest.to_json().encode())
 
 
 def entry(path: Path) -> FileEntry:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from rlaif_fast.errors import BundleError
+from rlaif_fast.files.targets import named
 
 _CHUNK = 1 << 22  # bytes
 # What Windows lacks is 0 there. A named pipe would keep us waiting for somebody who writes.
@@ -43,6 +44,18 @@ def open_plain(path: Path, largest: int) -> tuple[BinaryIO, int]:
         os.close(descriptor)
         raise
     return open(descriptor, "rb"), found.st_size
+
+
+def write_plain(path: Path, content: bytes) -> None:
+    """Write a file, all of it or nothing. Raises OSError, which names it."""
+    partial = path.with_name(f".{path.name}.partial")
+    try:
+        with named(path, "make room"):
+            partial.write_bytes(content)
+            partial.replace(path)
+    except BaseException:
+        partial.unlink(missing_ok=True)
+        raise
 
 
 def digest_of(stream: BinaryIO) -> str:

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from safetensors.numpy import save
 
+from rlaif_fast.bundle.plain_file import write_plain
 from rlaif_fast.bundle.prompt import (
     ENDING,
     LABEL_BIAS,
@@ -93,4 +94,4 @@ def entry_of(content: bytes) -> FileEntry:
 def write_prompt(folder: Path, prompt: BundlePrompt, content: bytes) -> None:
     """Write a prompt's file into the bundle ``folder``."""
     (folder / PROMPTS).mkdir(exist_ok=True)
-    (folder / prompt.path).write_bytes(content)
+    write_plain(folder / prompt.path, content)
