@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import resource
+import shutil
 import signal
 import subprocess
 import sys
@@ -14,15 +16,20 @@ from typing import Any
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 
-from rlaif_fast import ExportError, Judge, TemplateError
+from rlaif_fast import ExportError, Judge, Pair, TemplateError
+from rlaif_fast.bundle.folder import read_manifest
+from rlaif_fast.cli import cli
 from rlaif_fast.prompts.template import SUMMARY, Template
 from rlaif_fast_export import exporter
 from rlaif_fast_export.builds import base
 from rlaif_fast_export.exporter import export_bundle
+from rlaif_fast_export.int8.options import Int8Options
 from rlaif_fast_export.reference.verify import fidelity
 from rlaif_fast_export.sources.families import check_supported
 from rlaif_fast_export.sources.source import find_source
+from rlaif_fast_export.writing import publication
 from tests.families import save_tiny, tiny_model
 from tests.gguf_files import write_gguf
 
@@ -73,13 +80,69 @@ def test_a_nan_deviates() -> None:
         require_exact(found, "x")
 
 
-def test_an_existing_folder_is_left_alone(tiny_folder: Callable[[str], Path], tmp_path: Path) -> None:
+@pytest.mark.parametrize("force", [False, True])
+def test_what_is_no_bundle_is_left_alone(force: bool, tiny_folder: Callable[[str], Path], tmp_path: Path) -> None:
     output = tmp_path / "mine"
     output.mkdir()
     (output / "thesis.txt").write_text("do not lose")
-    with pytest.raises(ExportError, match="exists already, give --force"):
-        _export(tiny_folder("llama"), output)
+    model = tiny_folder("llama")
+    for taken in (output, output / "thesis.txt", model, Path("/")):
+        with pytest.raises(ExportError, match="exists already and is no bundle; give another folder with -o"):
+            _export(model, taken, force=force)
     assert (output / "thesis.txt").read_text() == "do not lose"
+
+
+def test_pairs_that_are_too_long_to_calibrate_on_are_said(
+    tiny_folder: Callable[[str], Path], tmp_path: Path
+) -> None:  # fmt: skip
+    int8 = Int8Options([Pair("word " * 2000, "a", "b")])
+    with pytest.raises(ExportError, match="context of 1,024 tokens holds none of the pairs to calibrate on with the"):
+        export_bundle(
+            find_source(str(tiny_folder("llama"))), tmp_path / "out", SUMMARY, force=False, progress=lambda *_: None,
+            int8=int8,
+        )  # fmt: skip
+    assert not [*tmp_path.iterdir()]
+
+
+def test_an_existing_bundle_is_left_alone(
+    llama: Path, tiny_folder: Callable[[str], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    output, model = tmp_path / "bundle", tiny_folder("gpt2")
+    real = exporter.verify
+
+    def meanwhile(*arguments: Any) -> Any:
+        shutil.copytree(llama, output)
+        return real(*arguments)
+
+    monkeypatch.setattr(exporter, "verify", meanwhile)  # another export is quicker
+    for _ in range(2):
+        with pytest.raises(ExportError, match="exists already, give --force"):
+            _export(model, output)
+        assert read_manifest(output).model.architecture == "llama" and [*tmp_path.iterdir()] == [output]
+
+
+def test_the_folder_that_one_is_in_can_be_replaced(
+    llama: Path, tiny_folder: Callable[[str], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(shutil.copytree(llama, tmp_path / "bundle"))
+    options = ["--template", "summary", "--precision", "fp32", "--force", "-o", "."]
+    done = CliRunner().invoke(cli, ["export", str(tiny_folder("gpt2")), *options])
+    assert done.exit_code == 0, done.output
+    assert read_manifest(tmp_path / "bundle").model.architecture == "gpt2"
+
+
+def test_a_disk_that_fills_up_is_said(
+    rlaif_fast: Callable[..., Any], tiny_folder: Callable[[str], Path], tmp_path: Path
+) -> None:
+    output, before = tmp_path / "bundle", resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (300_000, before[1]))  # the weights take more
+    try:
+        done = rlaif_fast("export", tiny_folder("llama"), "--template", "summary", "--precision", "fp32", "-o", output)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert done.status == 1 and not list(tmp_path.iterdir())
+    said = done.err.splitlines()[-1]
+    assert said.startswith(f"error: {output}: ") and said.endswith("; make room, or give another disk's folder with -o")
 
 
 def test_force_replaces_only_once_the_new_bundle_stands(
@@ -92,6 +155,7 @@ def test_force_replaces_only_once_the_new_bundle_stands(
         with pytest.raises(ExportError, match="no"):
             _export(tiny_folder("gpt2"), output, force=True)
     assert (output / "manifest.json").read_bytes() == before
+    (tmp_path / ".bundle.old-1").mkdir()  # as a kill while the older one was deleted leaves it
     _export(tiny_folder("gpt2"), output, force=True)
     assert Judge.load(output).manifest.model.architecture == "gpt2"
     assert [p.name for p in tmp_path.iterdir()] == ["bundle"]
@@ -131,10 +195,12 @@ def test_a_killed_export_leaves_nothing_at_the_output(tiny_folder: Callable[[str
 
 
 def test_another_exports_scratch_is_not_swept(tiny_folder: Callable[[str], Path], tmp_path: Path) -> None:
-    running = tmp_path / f".bundle.partial-{os.getppid()}"
-    running.mkdir()
-    _export(tiny_folder("llama"), tmp_path / "bundle")
-    assert running.exists()
+    """Whatever their pids, which are the same in two containers."""
+    output = tmp_path / "bundle"
+    with publication.scratch(output) as running:
+        _export(tiny_folder("llama"), output)
+        assert running.exists() and not publication.left_behind(output)
+    assert [p.name for p in tmp_path.iterdir()] == ["bundle"]
 
 
 @pytest.mark.parametrize(

@@ -103,6 +103,18 @@ def test_a_bundle_is_found_by_the_name_that_the_cache_lists() -> None:
     assert find_bundle("owner-name-main-int8") == folder
 
 
+def test_a_bundle_of_a_name_that_is_spelled_alike_is_another_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    from huggingface_hub import constants
+
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    folder = _bundle(bundle_folder("owner/name-2").name, "owner/name-2")
+    assert bundle_folder("owner-name/2") == folder == find_bundle("owner/name-2") == find_bundle("owner-name-2")
+    with pytest.raises(BundleError, match="owner-name/2: no folder, not downloaded yet"):
+        find_bundle("owner-name/2")
+    assert find_bundle("owner name-2") == Path("owner name-2")
+    assert bundle_folder("\u6a21\u578b") != bundle_folder("\u5225")
+
+
 @pytest.mark.parametrize(
     ("name", "said"),
     [

@@ -26,6 +26,7 @@ from rlaif_fast_export.reference.texts import LARGE, shipped_pairs
 from rlaif_fast_export.sources.products import products_of
 from rlaif_fast_export.sources.source import Source
 from rlaif_fast_export.writing.answers import WHOLE
+from rlaif_fast_export.writing.publication import left_behind
 
 PATIENCE = 900  # seconds that the best int8 may take unless it is asked for
 _LARGEST = 1 << 22  # weights of the product that is timed
@@ -79,7 +80,7 @@ class Estimate:
         while not folder.exists():
             folder = folder.parent
         # What a killed export left is gone on with, or removed.
-        left = [f for p in folder.glob(f".{output.name}.partial-*") for f in p.rglob("*") if f.is_file()]
+        left = [f for p in left_behind(output) for f in p.rglob("*") if f.is_file()]
         free = shutil.disk_usage(folder).free + sum(f.stat().st_size for f in left)
         if self.disk > free:
             raise ExportError(

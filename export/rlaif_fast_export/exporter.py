@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from rlaif_fast.bundle.editing import require_free
 from rlaif_fast.errors import ExportError
 from rlaif_fast.prompts.kinds import Askable
 from rlaif_fast.runtime.selftest import FAITHFUL
@@ -25,7 +27,7 @@ from rlaif_fast_export.writing.publication import left_behind, publish, scratch
 from rlaif_fast_export.writing.verification import verify
 
 _REPORT = "; please report the model, with what --debug shows"
-_FORM = 3  # of what lies in the folder: another number where a version keeps something else, or other rows of it
+_FORM = 4  # of what lies in the folder: another number where a version keeps something else, or other rows of it
 
 
 def export_bundle(
@@ -51,8 +53,7 @@ def export_bundle(
         ExportError: unsupported, or not loadable.
         TemplateError: the template does not fit the tokenizer.
     """
-    if output.exists() and not force:
-        raise ExportError(f"{output}: exists already, give --force to replace it or another folder with -o")
+    require_free(output, force)
     progress(f"reading the configuration of {source.name}", 0)
     with refused(f"{source.name}: its configuration cannot be used"):
         source.config()  # what cannot be exported is said before anything else
@@ -81,6 +82,8 @@ def export_bundle(
             del ask
             if source.state() != state:
                 raise ExportError(f"{source.name}: its files changed while it was exported; export it again")
+            shutil.rmtree(folder / WORK, ignore_errors=True)
+            require_free(output, force)  # another export may have been quicker
             publish(folder, output)
     return output
 

@@ -14,7 +14,7 @@ from rlaif_fast.bundle.home import DOWNLOADS, home, lock_of, name_of
 from rlaif_fast.bundle.manifest import HEAD, HEADS, MANIFEST
 from rlaif_fast.bundle.names import no_prompt_called
 from rlaif_fast.bundle.prompt import PROMPTS, BundlePrompt, FileEntry
-from rlaif_fast.errors import BundleError
+from rlaif_fast.errors import BundleError, ExportError
 from rlaif_fast.files.locking import alone
 from rlaif_fast.files.targets import WRITING
 from rlaif_fast.prompts.score_template import ScoreTemplate
@@ -62,6 +62,23 @@ def changing(folder: Path) -> Iterator[None]:
             yield
         finally:
             tidy(folder)
+
+
+def require_free(folder: Path, force: bool) -> None:
+    """Raise ExportError where no bundle can be put at ``folder``.
+
+    Args:
+        force: a bundle that is there is replaced. Nothing else is: it would be deleted.
+    """
+    if not folder.exists():
+        return
+    if not folder.is_dir() or os.path.ismount(folder) or (not (folder / MANIFEST).is_file() and any(folder.iterdir())):
+        raise ExportError(f"{folder}: exists already and is no bundle; give another folder with -o")
+    if not force:
+        raise ExportError(
+            f"{folder}: exists already, give --force to replace it or another folder with -o;"
+            f" rlaif-fast prompt add {folder} --template NAME adds a prompt to it"
+        )
 
 
 def put_prompts(folder: Path, prompts: Sequence[BundlePrompt], files: Mapping[str, FileEntry]) -> None:

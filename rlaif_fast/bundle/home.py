@@ -27,10 +27,14 @@ def home() -> Path:
 
 def bundle_folder(model: str, precision: str = "int8", revision: str | None = None) -> Path:
     """The folder a bundle of ``model`` has where the user names none."""
+    parts = [model_name(model), revision, precision]
+    return home() / BUNDLES / "-".join(re.sub(r"[^\w.]+", "-", part) for part in parts if part)
+
+
+def model_name(model: str) -> str:
+    """What a bundle calls its model, which the user called ``model``: a hub id, a folder or a file."""
     path = Path(model)
-    name = path.stem if path.suffix == ".gguf" else path.resolve().name if path.exists() else model
-    parts = [name, revision, precision]
-    return home() / BUNDLES / "-".join(re.sub(r"[^A-Za-z0-9._]+", "-", part) for part in parts if part)
+    return path.stem if path.suffix == ".gguf" else path.resolve().name if path.exists() else model
 
 
 def default_bundle() -> Path | None:
@@ -62,13 +66,14 @@ def find_bundle(path_or_id: str | Path) -> Path:
     path = Path(path_or_id)
     if path.exists():
         return path
+    from rlaif_fast.bundle.names import is_of, require_no_slip  # it needs this module
+
     names = (bundle_folder(str(path_or_id), precision).name for precision in PRECISIONS)
     folders = (home() / BUNDLES / name for name in (*names, str(path_or_id)))
-    if (found := next((folder for folder in folders if folder.exists()), None)) is not None:
+    if (found := next((one for one in folders if one.exists() and is_of(one, str(path_or_id))), None)) is not None:
         return found
     from rlaif_fast.bundle.download import downloaded  # it reads manifests, which need this module
     from rlaif_fast.bundle.hub import Published
-    from rlaif_fast.bundle.names import require_no_slip
 
     published = Published.named(path_or_id) if isinstance(path_or_id, str) else None
     if published is None:

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from shlex import quote
 
-from rlaif_fast.bundle.home import BUNDLES, DEFAULT_MODEL, PRECISIONS, home
+from rlaif_fast.bundle.home import BUNDLES, DEFAULT_MODEL, PRECISIONS, home, model_name
 from rlaif_fast.errors import BundleError
 from rlaif_fast.prompts.built_in import BUILT_IN
 from rlaif_fast.prompts.guards import GUARDS
@@ -128,12 +128,26 @@ def at_hand() -> list[str]:
     found = {DEFAULT_MODEL: None}
     folders = home() / BUNDLES
     for folder in sorted(folders.iterdir()) if folders.is_dir() else []:
-        try:
-            model = json.loads((folder / "manifest.json").read_bytes())["model"]["id"]
-        except (OSError, ValueError, KeyError, TypeError):
-            continue  # a leftover, or damaged: whoever opens it says so
-        found[folder.name] = found[str(model)] = None
+        if (model := _model_in(folder)) is not None:
+            found[folder.name] = found[model] = None
     return list(found)
+
+
+def is_of(folder: Path, name: str) -> bool:
+    """Whether the bundle in ``folder`` is what ``name`` means, by the folder's name or by its model's.
+
+    ``a/b-c``, ``a-b/c`` and ``a b-c`` are spelled alike there.
+    """
+    model = _model_in(folder)
+    return folder.name.startswith(name) or model in (None, model_name(name))
+
+
+def _model_in(folder: Path) -> str | None:
+    """The id of the model that a bundle is of; None for a leftover, or a damaged one: whoever opens it says so."""
+    try:
+        return str(json.loads((folder / "manifest.json").read_bytes())["model"]["id"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
 
 
 def _plain(name: str) -> str:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from rlaif_fast.commands.headings import Command, option
+from rlaif_fast.commands.numbers import Range
 from rlaif_fast.commands.options import (
     bundle_and_template,
     columns,
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from rlaif_fast.bench.report import Report
 
 _FILE = click.Path(dir_okay=False, path_type=Path)
-_SHARE = click.FloatRange(0, 1)
+_SHARE = Range(0, 1)
 
 
 @click.command(cls=Command)
@@ -55,19 +56,19 @@ _SHARE = click.FloatRange(0, 1)
 @option(
     "Thresholds",
     "--min-speedup",
-    type=click.FloatRange(min=0),
+    type=Range(min=0),
     help="Fail if the bundle is less than this many times as fast as the reference.",
 )
 @option("Thresholds", "--max-flips", type=_SHARE, help="Fail if a larger share of the labels differs: 0.01 is 1 %.")
 @option(
     "Thresholds",
     "--max-worst-delta",
-    type=click.FloatRange(min=0),
+    type=Range(min=0),
     help="Fail if the largest |difference in log-odds| to the reference, of any prompt, is above this.",
 )
-@option("Thresholds", "--max-delta", "old_name", type=click.FloatRange(min=0), hidden=True)  # elsewhere it is a mean
+@option("Thresholds", "--max-delta", "old_name", type=Range(min=0), hidden=True)  # elsewhere it is a mean
 @option("Thresholds", "--baseline", type=_FILE, help="Report of an older run, written by --json.")
-@option("Thresholds", "--max-regression", type=click.FloatRange(min=0), help="Fail if speed or memory is worse than"
+@option("Thresholds", "--max-regression", type=Range(min=0), help="Fail if speed or memory is worse than"
         " the baseline's by a larger share: 0.15 is 15 %.")  # fmt: skip
 @click.pass_context
 def bench(

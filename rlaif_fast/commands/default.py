@@ -60,11 +60,14 @@ def _exported() -> int:
     Ctrl-C in a terminal reaches both: the export says that it was interrupted, and is not left behind.
     """
     command = [sys.executable, "-m", "rlaif_fast", "export", DEFAULT_MODEL, "--precision", "fp32", "--chat", "no"]
+    command.append("--force")  # another `judge` may export the same meanwhile
     with subprocess.Popen(command, stdout=subprocess.DEVNULL) as export:
         try:
             return export.wait()
         except KeyboardInterrupt:
-            with suppress(subprocess.TimeoutExpired):
-                export.wait(_PATIENCE)
-            export.terminate()  # where this process alone was told
+            for stop in (signal.SIGINT, signal.SIGTERM):  # where this process alone was told: the first leaves no files
+                with suppress(subprocess.TimeoutExpired):
+                    export.wait(_PATIENCE)
+                    break
+                export.send_signal(stop)
             return -signal.SIGINT

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from rlaif_fast.commands.numbers import Range
+
 if TYPE_CHECKING:
     from rlaif_fast.evaluation.records import Record
 
@@ -18,9 +20,7 @@ _FILE = click.Path(dir_okay=False, path_type=Path)
 @click.argument("b", type=click.Path(allow_dash=True))
 @click.option("--examples", type=click.IntRange(min=0), default=5, show_default=True,
               help="Number of pairs to show: flipped labels first, then by difference in log-odds.")  # fmt: skip
-@click.option(
-    "--max-flips", type=click.FloatRange(0, 1), help="Fail if a larger share of the labels differs: 0.01 is 1 %."
-)
+@click.option("--max-flips", type=Range(0, 1), help="Fail if a larger share of the labels differs: 0.01 is 1 %.")
 @click.option("--json", "json_file", type=_FILE, help="Write all figures, and the data behind them, as JSON.")
 @click.option("--html", "html_file", type=_FILE, help="Write a report with plots as one HTML file.")
 @click.pass_context

@@ -11,6 +11,7 @@ import click
 
 from rlaif_fast.commands import exporter
 from rlaif_fast.commands.headings import Command, option
+from rlaif_fast.commands.numbers import Range
 from rlaif_fast.commands.prompt_options import CHAT, named_templates, other_templates, prompt_options
 from rlaif_fast.errors import ExportError, TemplateError
 from rlaif_fast.files.targets import folder_of
@@ -42,7 +43,7 @@ _CALIBRATION = 256  # pairs of a file: each takes a forward and a backward pass 
         " that is refused.")  # fmt: skip
 @option("Precision", "--calibrate", type=click.Path(exists=True, dir_okay=False), help="Calibration pairs for int8;"
         " implies --precision int8. [default: texts that come with the exporter]")  # fmt: skip
-@option("Precision", "--max-delta", type=click.FloatRange(min=0, min_open=True), help="Largest mean |difference in"
+@option("Precision", "--max-delta", type=Range(min=0, min_open=True), help="Largest mean |difference in"
         " log-odds| to PyTorch fp32 allowed for an int8 bundle; implies --precision int8. [default: 0.03]")  # fmt: skip
 @option("Output", "-o", "--output", type=click.Path(path_type=Path), help="Folder for the bundle. [default: one in the"
         " cache folder]")  # fmt: skip
@@ -60,6 +61,7 @@ def export(
     huggingface_hub: its token, cache and environment variables apply. The bundle is verified against PyTorch before it
     is kept. Its path is the last line on standard output.
     """
+    from rlaif_fast.bundle.editing import require_free
     from rlaif_fast.bundle.home import bundle_folder
     from rlaif_fast.commands.export_plan import Plan
     from rlaif_fast.prompts.built_in import DEFAULT
@@ -80,11 +82,7 @@ def export(
 
     def free_folder(precision: str) -> Path:
         folder = output or bundle_folder(model, precision, revision)
-        if folder.exists() and not force:
-            raise ExportError(
-                f"{folder}: exists already, give --force to replace it or another folder with -o;"
-                f" rlaif-fast prompt add {folder} --template NAME adds a prompt to it"
-            )
+        require_free(folder, force)
         return folder
 
     if output or precision != "auto":  # said before seconds of imports

@@ -65,12 +65,12 @@ class Plan:
         fast, found = replace(self.best, fast=True), self._estimate(self.best)
         if self.quality != "auto" or found is None or found.seconds <= PATIENCE:
             return self._export(fast if self.quality == "fast" else self.best)
-        if not settled:
-            self.steps.say(f"precision: fp32 instead, since int8 takes {found} (--precision int8 makes it)")
-            return self._export(None)
         if self._is_begun(self.best):
             self.steps.say(f"quality: best, which was begun; as a whole it takes {found}")
             return self._export(self.best)
+        if not settled:
+            self.steps.say(f"precision: fp32 instead, since int8 takes {found} (--precision int8 makes it)")
+            return self._export(None)
         self.steps.say(f"quality: fast, since best takes {found} (--quality best chooses it anyway)")
         best_fits = self._fits(found)
         try:

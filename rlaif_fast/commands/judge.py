@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import click
 
 from rlaif_fast.commands.headings import Command, option
+from rlaif_fast.commands.numbers import Range
 from rlaif_fast.commands.options import (
     bundle_and_template,
     check_mark,
@@ -47,7 +48,7 @@ _SAMPLED = ("prior", "auto")
         " bias measured on a sample. auto: the second order only for pairs whose label it could change.")  # fmt: skip
 @option("Judging", "--sample", type=click.IntRange(min=8), help="Pairs that prior and auto judge in both orders first."
         " [default: prior 200; auto the smallest number that can bound --disagreement, 399 for 0.01]")  # fmt: skip
-@option("Judging", "--disagreement", type=click.FloatRange(0, 1, min_open=True, max_open=True), help="For --orders"
+@option("Judging", "--disagreement", type=Range(0, 1, min_open=True, max_open=True), help="For --orders"
         " auto: largest share of labels that may differ from those of --orders both, with 95 % confidence. [default:"
         " 0.01]")  # fmt: skip
 @option("Judging", "--exact", is_flag=True, help="Same labels as float32: pairs near a tie, which int8 might decide"
@@ -60,7 +61,7 @@ _SAMPLED = ("prior", "auto")
         " in this window share a forward pass. [default: 1024 for a file, 32 for a pipe]")  # fmt: skip
 @option("Output", "--to", type=click.Choice(["rows", "trl"]), default="rows", show_default=True,
         help="Output rows: verdicts, or preference pairs for TRL's trainers.")  # fmt: skip
-@option("Output", "--min-margin", type=click.FloatRange(0, 1), default=0.0, help="Drop verdicts with |p1 - p2| below"
+@option("Output", "--min-margin", type=Range(0, 1), default=0.0, help="Drop verdicts with |p1 - p2| below"
         " this.")  # fmt: skip
 @option("Output", "--only-consistent", is_flag=True, help="Drop verdicts whose two orders disagree.")
 @option(

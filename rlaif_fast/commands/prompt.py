@@ -13,6 +13,7 @@ import click
 
 from rlaif_fast.commands import exporter
 from rlaif_fast.commands.headings import Command, option
+from rlaif_fast.commands.numbers import Range
 from rlaif_fast.commands.prompt_options import CHAT, named_templates, prompt_options
 from rlaif_fast.commands.slips import Group
 from rlaif_fast.errors import BundleError, ExportError, TemplateError
@@ -106,7 +107,7 @@ def _taken(manifest: Manifest) -> dict[str, str | None]:
         " a built-in prompt, or your own .toml file. Repeatable.")  # fmt: skip
 @prompt_options
 @CHAT
-@option("Precision", "--max-delta", type=click.FloatRange(min=0, min_open=True), help="Largest mean |difference in"
+@option("Precision", "--max-delta", type=Range(min=0, min_open=True), help="Largest mean |difference in"
         " log-odds| to PyTorch fp32 allowed for an int8 bundle. [default: 0.03]")  # fmt: skip
 @option("Output", "--force", is_flag=True, help="Replace prompts that have the same name.")
 @option("Output", "--on-error", type=click.Choice(["stop", "skip"]), default="stop", show_default=True,

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import click
 
 from rlaif_fast.commands.headings import Command, option
+from rlaif_fast.commands.numbers import Range
 from rlaif_fast.commands.options import (
     bundle_and_template,
     check_mark,
@@ -58,7 +59,7 @@ class _To(click.Choice):  # type: ignore[type-arg]  # generic in some versions o
         help="Output rows: rankings, or preference pairs for TRL's trainers.")  # fmt: skip
 @option("Output", "--pairs", "which", type=click.Choice(["best-worst", "all"]),
         help="With --to trl: best against worst response of a row, or every two. [default: best-worst]")  # fmt: skip
-@option("Output", "--min-margin", type=click.FloatRange(0, 1), default=0.0, help="With --to trl: drop pairs with"
+@option("Output", "--min-margin", type=Range(0, 1), default=0.0, help="With --to trl: drop pairs with"
         " |p1 - p2| below this.")  # fmt: skip
 @option("Output", "--only-consistent", is_flag=True, help="With --to trl: drop pairs whose two orders disagree.")
 @option(

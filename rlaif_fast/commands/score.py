@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from rlaif_fast.commands.headings import Command, option
+from rlaif_fast.commands.numbers import Range
 from rlaif_fast.commands.options import (
     bundle_and_template,
     check_mark,
@@ -27,7 +28,7 @@ from rlaif_fast.commands.table import check_table, print_scores, table_option
 @reading
 @bundle_and_template
 @running
-@option("Output", "--min-mass", type=click.FloatRange(0, 1), default=0.0, help="Drop scores whose mass is below this.")
+@option("Output", "--min-mass", type=Range(0, 1), default=0.0, help="Drop scores whose mass is below this.")
 @option("Output", "--mark", is_flag=True, help="With --min-mass: keep the rows it would drop, with kept: false.")
 @table_option
 @click.pass_context

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, TypeVar
 import click
 
 from rlaif_fast.commands.headings import Command, option
+from rlaif_fast.commands.numbers import Range
 from rlaif_fast.commands.options import bundle_option, engine_option, give_way, nice_option, threads_option
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ J = TypeVar("J", "Judge", "Rater")
         " for any free one.")  # fmt: skip
 @option("Network", "--token", envvar="RLAIF_FAST_TOKEN", show_envvar=True, help="Bearer token that requests must send."
         " Prefer the environment variable: other users can see the command line.")  # fmt: skip
-@option("Network", "--timeout", type=click.FloatRange(min=0, min_open=True), default=300.0, show_default=True,
+@option("Network", "--timeout", type=Range(min=0, min_open=True), default=300.0, show_default=True,
         metavar="SECONDS", help="Longest time from a request to its answer.")  # fmt: skip
 @option("Network", "--queue", type=click.IntRange(min=1), default=4096, show_default=True, help="Most pairs and"
         " responses that may wait; more are answered with status 429.")  # fmt: skip

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import click
 
+from rlaif_fast.commands.numbers import Range
 from rlaif_fast.commands.options import threads_option
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ J = TypeVar("J", "Judge", "Rater")
 
 @click.command()
 @click.argument("bundle", required=False)
-@click.option("--max-delta", type=click.FloatRange(min=0, min_open=True), help="Largest mean |difference in log-odds|"
+@click.option("--max-delta", type=Range(min=0, min_open=True), help="Largest mean |difference in log-odds|"
               " to PyTorch fp32 that an engine may have. [default: int8 bundles 0.03, or the limit set at export; fp32"
               " bundles none, they stay exact]")  # fmt: skip
 @threads_option

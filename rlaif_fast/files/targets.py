@@ -71,7 +71,7 @@ def check_ending(path: Path, ending: str, endings: Sequence[str], by: str = "") 
 
 
 def folder_of(path: Path) -> Path:
-    """The folder that ``path`` leads to, there or not yet: a link stays, and what it leads to is written.
+    """The folder that ``path`` leads to, there or not yet, by its name: a link stays, and what it leads to is written.
 
     Raises:
         ExportError: a loop of links, or a name that cannot be.
@@ -82,7 +82,7 @@ def folder_of(path: Path) -> Path:
         pass
     except (OSError, ValueError) as error:
         raise ExportError(f"{path}: {getattr(error, 'strerror', None) or error}, give another folder with -o") from None
-    return Path(os.path.realpath(path)) if path.is_symlink() else path
+    return Path(os.path.realpath(path)) if path.is_symlink() or path.name in ("", "..") else path
 
 
 def _check_apart(path: Path, real: Path, read: str) -> None:

@@ -84,7 +84,6 @@ class Int8Build(Build):
         self._work = Work(self._folder / WORK, self._key)
         self._ask(asker)
         self._choose_mix(self.int8.max_delta / (math.sqrt(2) if self._of_rewards else 1.0))
-        self._work.remove()
 
     def _ask(self, asker: Asker | RewardAsker) -> None:
         """Find PyTorch's answers, what the blocks are fed, and the gradients behind them; or take up what was found."""

@@ -91,27 +91,41 @@ def calibrate(
             nearest, and nothing weighed.
         work: takes the rounded weights, and what is needed to go on behind a finished block.
     """
-    found: dict[str, CalibratedGroup] = {}
     wanted, of_block = groups(graph), _by_block(groups(graph), model, weights)
-    for index in reversed(range(len(model.blocks))):
+    found, left = _finished(work, len(model.blocks), texts, gradients)
+    for index in reversed(range(left)):
         tick(1 - (index + 1) / len(model.blocks))
-        own, name = of_block[index], f"block-{index}"
-        if (done := work.load(name)) is not None:
-            found |= {group: CalibratedGroup.found(numbers, work.spool) for group, numbers in done.items()}
-            if gradients is not None and work.load(f"block-{index - 1}") is None:  # the next one begins from these
-                gradients |= dict(zip(texts.all, work.load(f"gradients-{index}"), strict=True))
-            continue
+        own = of_block[index]
         if gradients is None:
             made = nearest_block(index, own, model, weights, texts, inputs, work.spool)
         else:
             made = calibrated_block(index, own, model, weights, texts, inputs, gradients, work.spool)
             work.save(f"gradients-{index}", [gradients[prompt] for prompt in texts.all])
-        work.save(name, {group: calibrated.numbers() for group, calibrated in made.items()})
+        work.save(f"block-{index}", {group: calibrated.numbers() for group, calibrated in made.items()})
         work.drop(f"gradients-{index + 1}")
         found |= made
     sizes = {g.name: Size(*weights.features(g.pieces)) for g in wanted}
     rounded, moves = ({n: getattr(c, what) for n, c in found.items()} for what in ("forms", "moves"))
     return Calibrated(rounded, moves, sizes)
+
+
+def _finished(
+    work: Work, blocks: int, texts: Texts, gradients: dict[Prompt, torch.Tensor] | None
+) -> tuple[dict[str, CalibratedGroup], int]:  # fmt: skip
+    """The groups of the last blocks, as far as they are in ``work``, and how many blocks before them are left.
+
+    ``gradients`` are those behind the first of these afterwards; without them, none of the finished is of use.
+    """
+    found: dict[str, CalibratedGroup] = {}
+    left = blocks
+    while left and (done := work.load(f"block-{left - 1}")) is not None:
+        found |= {group: CalibratedGroup.found(numbers, work.spool) for group, numbers in done.items()}
+        left -= 1
+    if gradients is not None and 0 < left < blocks:
+        if (behind := work.load(f"gradients-{left}")) is None:
+            return {}, blocks
+        gradients |= dict(zip(texts.all, behind, strict=True))
+    return found, left
 
 
 def _by_block(wanted: Sequence[Group], model: Blockwise, weights: Weights) -> list[list[Group]]:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import io
 import os
-import pickle
 import shutil
+import struct
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ import torch
 from rlaif_fast_export.int8.spool import Spool
 
 _KEY = "key"
+_HEAD = struct.Struct("<QII")  # bytes of the spool when this was saved, their CRC-32, and that of what follows
 
 
 class Work:
@@ -33,26 +35,31 @@ class Work:
         self.spool = Spool(folder / "spool")
 
     def load(self, name: str) -> Any:
-        """What was saved under ``name``; None where nothing was, or it is torn."""
+        """What was saved under ``name``; None where nothing was, or it or the spool as it was then is damaged."""
         try:
-            return torch.load(self._folder / f"{name}.pt", weights_only=True)
-        except (OSError, RuntimeError, EOFError, ValueError, pickle.UnpicklingError):
+            written = memoryview((self._folder / f"{name}.pt").read_bytes())
+            size, spooled, own = _HEAD.unpack_from(written)
+        except (OSError, struct.error):
             return None
+        content = written[_HEAD.size :]
+        if zlib.crc32(content) != own or size > self.spool.size or self.spool.sum_of(size) != spooled:
+            return None
+        return torch.load(io.BytesIO(content), weights_only=True)
 
     def save(self, name: str, value: Any) -> None:
         """Tensors, numbers and texts, in lists and dictionaries; whole or not at all."""
         partial, written = self._folder / f"{name}.partial", io.BytesIO()
         torch.save(value, written)  # to a file it would not say that a disk is full
-        partial.write_bytes(written.getbuffer())
+        content = written.getbuffer()
+        with partial.open("wb") as file:
+            size = self.spool.size
+            file.write(_HEAD.pack(size, self.spool.sum_of(size), zlib.crc32(content)))
+            file.write(content)
         os.replace(partial, self._folder / f"{name}.pt")
 
     def drop(self, name: str) -> None:
         """What was saved under ``name``, if it was."""
         (self._folder / f"{name}.pt").unlink(missing_ok=True)
-
-    def remove(self) -> None:
-        """It is done."""
-        shutil.rmtree(self._folder)
 
 
 def was_left(folder: Path, key: str) -> bool:

@@ -100,7 +100,7 @@ def ask_for_int8(
     """
     asker = askers[0]
     probes, held_out = (fitting(asker, shipped_pairs(name, model.parameters)) for name in ("probes", "heldout"))
-    texts = fitting(asker, calibration)
+    texts = fitting(asker, calibration, "pairs to calibrate on")
     through = [_turn(n, pair, askers) for n, pair in enumerate(texts)]
     alone = [askers[which].prompts(p)[n // 2 % 2] for n, (p, which) in enumerate(zip(texts, through, strict=True))]
     asked = Asked(model, asker, [*probes, *held_out], alone)

@@ -135,12 +135,14 @@ def asker_of(tokenizer: PromptTokenizer, template: AnyTemplate, labels: Sequence
     return Asker(tokenizer, template, tuple(labels), longest)
 
 
-def fitting(asker: AnyAsker, pairs: Sequence[Pair]) -> list[Pair]:
-    """The pairs that the model's context holds. Raises ExportError where it holds none."""
+def fitting(
+    asker: AnyAsker, pairs: Sequence[Pair], which: str = "prompts that a bundle is verified on"
+) -> list[Pair]:  # fmt: skip
+    """The pairs that the model's context holds. Raises ExportError where it holds none of ``which``."""
     found = [p for p in pairs if max(map(len, asker.prompts(p))) <= asker.longest]
     if not found:
         raise ExportError(
-            f"the model's context of {asker.longest:,} tokens holds none of the prompts that a bundle is verified on"
+            f"the model's context of {asker.longest:,} tokens holds none of the {which}"
             f" with the template {asker.template.name}; show fewer examples (--shots) or shorten its head"
         )
     return found

@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 import os
+import secrets
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from glob import escape
 from pathlib import Path
 
+from filelock import BaseFileLock
+
 from rlaif_fast.bundle.editing import alone_with
+from rlaif_fast.errors import PairError
+from rlaif_fast.files.locking import locked
 from rlaif_fast.files.targets import sync_file
+
+_HELD = "export"  # in the folder of an export that runs, the lock by which others know it
 
 
 @contextmanager
@@ -19,33 +27,48 @@ def scratch(output: Path, of_use: Callable[[Path], Path | None] = lambda _: None
     ``of_use``: what of a killed export's folder this one goes on with; all else of it is removed.
     """
     output.parent.mkdir(parents=True, exist_ok=True)
-    folder, taken = _own(output), None
-    for left in left_behind(output):
+    taken: tuple[Path, BaseFileLock] | None = None
+    for left, lock in _abandoned(output):
         if taken is None and (kept := of_use(left)) is not None:
-            taken = left
+            taken = left, lock
             _remove_all_but(kept)
         else:
             shutil.rmtree(left, ignore_errors=True)
+            lock.release()
     if taken is None:
+        folder = output.parent / f"{_prefix(output)}{secrets.token_hex(4)}"  # pids are the same in two containers
         folder.mkdir()
-    elif taken != folder:
-        taken.rename(folder)
+        taken = folder, locked(folder / _HELD, None)
+    folder, lock = taken
     try:
         yield folder
+    except OSError as error:
+        if error.filename is not None:
+            raise
+        room = "make room, or give another disk's folder with -o"
+        raise OSError(error.errno, f"{error.strerror or error}; {room}", str(output)) from error
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+        lock.release()
 
 
 def left_behind(output: Path) -> list[Path]:
     """The folders of exports to ``output`` that were killed."""
-    prefix, own = _prefix(output), _own(output)
-    found = output.parent.glob(f"{prefix}*")
-    return [left for left in found if left == own or not _alive(left.name.removeprefix(prefix))]
+    found = []
+    for left, lock in _abandoned(output):
+        lock.release()
+        found.append(left)
+    return found
 
 
-def _own(output: Path) -> Path:
-    """This process's; one that was killed may have had it, since pids come again, in containers at once."""
-    return output.parent / f"{_prefix(output)}{os.getpid()}"
+def _abandoned(output: Path) -> Iterator[tuple[Path, BaseFileLock]]:
+    """The folders that no process holds any more, held now."""
+    for left in sorted(output.parent.glob(f"{escape(_prefix(output))}*")):
+        try:
+            lock = locked(left / _HELD, None)
+        except (PairError, OSError):
+            continue
+        yield left, lock
 
 
 def _prefix(output: Path) -> str:
@@ -56,18 +79,8 @@ def _remove_all_but(kept: Path) -> None:
     for other in kept.parent.iterdir():
         if other.is_dir() and other != kept:
             shutil.rmtree(other)
-        elif other != kept:
+        elif other != kept and other.stem != _HELD:
             other.unlink()
-
-
-def _alive(pid: str) -> bool:
-    try:
-        os.kill(int(pid), 0)
-    except (ProcessLookupError, ValueError):
-        return False
-    except PermissionError:
-        return True
-    return True
 
 
 def publish(folder: Path, output: Path) -> None:
@@ -75,7 +88,10 @@ def publish(folder: Path, output: Path) -> None:
     for path in (path for path in folder.rglob("*") if path.is_file()):
         with open(path, "rb") as stream:
             sync_file(stream.fileno())
-    old = output.with_name(f".{output.name}.old-{os.getpid()}")
+    before = f".{output.name}.old-"
+    old = output.with_name(f"{before}{os.getpid()}")
+    for lock in folder.glob(f"{_HELD}.*"):
+        lock.unlink()
     with alone_with(output):
         if output.exists():
             output.rename(old)
@@ -85,4 +101,5 @@ def publish(folder: Path, output: Path) -> None:
             if old.exists():
                 old.rename(output)
             raise
-    shutil.rmtree(old, ignore_errors=True)
+    for replaced in output.parent.glob(f"{escape(before)}*"):
+        shutil.rmtree(replaced, ignore_errors=True)
