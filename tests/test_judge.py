@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import itertools
+import shutil
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from rlaif_fast import Judge, Pair, PairError
+from rlaif_fast.bundle.folder import read_manifest, write_manifest
+from rlaif_fast.bundle.home import bundle_folder
 from tests.families import CONTEXT, tiny_model, tiny_tokenizer
 from tests.plain_pytorch import reference_log_odds
 
@@ -132,10 +136,9 @@ def test_a_prompt_of_the_whole_context_is_judged(llama_judge: Judge) -> None:
 def test_load_by_id_finds_what_was_exported(
     llama: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tiny_bundle: Callable[[str], Path]
 ) -> None:
-    from rlaif_fast.bundle.home import bundle_folder
-
     monkeypatch.setenv("RLAIF_FAST_HOME", str(tmp_path))
     folder = bundle_folder("someone/their-model")
-    folder.parent.mkdir(parents=True)
-    folder.symlink_to(llama)
-    assert Judge.load("someone/their-model").manifest.model.id == "llama"
+    shutil.copytree(llama, folder)
+    manifest = read_manifest(folder)
+    write_manifest(folder, replace(manifest, model=replace(manifest.model, id="someone/their-model")))
+    assert Judge.load("someone/their-model").manifest.model.id == "someone/their-model"

@@ -162,19 +162,24 @@ class PromptTokenizer:
         return replace(template, labels=labels), tuple(found)
 
     def _following(self, prompt: str, label: str, template: AnyTemplate) -> int:
-        before, after = self.encode(prompt), self.encode(prompt + label)
-        if len(after) != len(before) + 1 or after[:-1] != before:
-            if prompt.endswith(" "):
-                raise TemplateError(
-                    f"template {template.name}: label {label!r} is not one token after the blank that the prompt ends"
-                    " with; take that blank away",
-                    part=template.text.split("\n")[-1],
-                )
+        if (found := self._single(prompt, label)) is not None:
+            return found
+        if prompt.endswith(" ") and self._single(prompt.rstrip(" "), label) is not None:
             raise TemplateError(
-                f"template {template.name}: label {label!r} is not one token after the prompt with this tokenizer"
-                f" ({len(after) - common_length(before, after)} tokens differ), choose labels that are"
+                f"template {template.name}: label {label!r} is not one token after the blank that the prompt ends"
+                " with; take that blank away",
+                part=template.text.split("\n")[-1],
             )
-        return after[-1]
+        before, after = self.encode(prompt), self.encode(prompt + label)
+        raise TemplateError(
+            f"template {template.name}: label {label!r} is not one token after the prompt with this tokenizer"
+            f" ({len(after) - common_length(before, after)} tokens differ), choose labels that are"
+        )
+
+    def _single(self, prompt: str, label: str) -> int | None:
+        """The token that the label is behind the prompt; None where it is several, or merges with it."""
+        before, after = self.encode(prompt), self.encode(prompt + label)
+        return after[-1] if len(after) == len(before) + 1 and after[:-1] == before else None
 
     def prefix_ids(self, template: AnyTemplate) -> list[int]:
         """The tokens every prompt of the template begins with: its head, less what a text may merge with.
