@@ -133,9 +133,7 @@ def test_a_prompt_of_the_whole_context_is_judged(llama_judge: Judge) -> None:
     np.testing.assert_allclose(llama_judge.judge(pair).log_odds_by_order, (forward, -swapped), rtol=0, atol=1e-3)
 
 
-def test_load_by_id_finds_what_was_exported(
-    llama: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tiny_bundle: Callable[[str], Path]
-) -> None:
+def test_load_by_id_finds_what_was_exported(llama: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RLAIF_FAST_HOME", str(tmp_path))
     folder = bundle_folder("someone/their-model")
     shutil.copytree(llama, folder)
