@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import resource
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -19,7 +18,6 @@ from rlaif_fast.bundle.manifest import HEAD, MODEL, WEIGHTS
 from rlaif_fast.errors import ExportError, FidelityError
 from rlaif_fast.judging.rater import Rater
 from rlaif_fast.prompts.built_in import BUILT_IN, template_of
-from rlaif_fast.prompts.kinds import Askable
 from rlaif_fast.prompts.score_template import SCORE_TEMPLATES
 from rlaif_fast.prompts.template import SUMMARY, Template
 from rlaif_fast.rows.pairs import Pair
@@ -219,26 +217,6 @@ def test_the_commands(tiny_folder: Callable[[str], Path], tmp_path: Path, rlaif_
     assert removed.status == 0 and rlaif_fast("judge", rows, "-b", folder, "--template", "harmless").status == 1
     removed = rlaif_fast("prompt", "remove", folder, "helpful", "score-helpful")
     assert removed.err == "removed helpful, score-helpful\njudge takes summary now, where --template names none\n"
-
-
-@pytest.mark.parametrize(
-    ("template", "full"),
-    [(HELPFUL, "prompts/helpful-"), (SCORE, "head.onnx")],
-    ids=["prompt", "head"],
-)
-def test_a_disk_that_fills_up_leaves_a_bundle_as_it_was(
-    template: Askable, full: str, llama: Path, tiny_folder: Callable[[str], Path], tmp_path: Path
-) -> None:
-    bundle = Path(shutil.copytree(llama, tmp_path / "bundle"))
-    there = {file: file.read_bytes() for file in bundle.rglob("*") if file.is_file()}
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (30_000, before[1]))  # less than a prompt's file, or the head, takes
-    try:
-        with pytest.raises(OSError, match=f"make room.*{full}"):
-            add_prompts(bundle, find_source(str(tiny_folder("llama"))), [template], chat=False, progress=_quiet)
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
-    assert {file: file.read_bytes() for file in bundle.rglob("*") if file.is_file()} == there
 
 
 def test_what_comes_along_where_it_can(tmp_path: Path) -> None:

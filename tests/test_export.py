@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from pathlib import Path
 from typing import Any
 
@@ -201,6 +202,22 @@ def test_another_exports_scratch_is_not_swept(tiny_folder: Callable[[str], Path]
         _export(tiny_folder("llama"), output)
         assert running.exists() and not publication.left_behind(output)
     assert [p.name for p in tmp_path.iterdir()] == ["bundle"]
+
+
+def test_a_scratch_that_is_not_locked_yet_is_nobodys_to_take(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    output, real = tmp_path / "bundle", publication.locked
+    with ThreadPoolExecutor(1) as other:
+        looks: list[Future[list[Path]]] = []
+
+        def locked(*given: Any) -> Any:
+            if not looks:  # the folder is there, and has no lock
+                looks.append(other.submit(publication.left_behind, output))
+                assert not wait(looks, timeout=0.5).done, "it did not wait"
+            return real(*given)
+
+        monkeypatch.setattr(publication, "locked", locked)
+        with publication.scratch(output):
+            assert looks[0].result() == []
 
 
 @pytest.mark.parametrize(

@@ -83,8 +83,7 @@ def export_bundle(
             if source.state() != state:
                 raise ExportError(f"{source.name}: its files changed while it was exported; export it again")
             shutil.rmtree(folder / WORK, ignore_errors=True)
-            require_free(output, force)  # another export may have been quicker
-            publish(folder, output)
+            publish(folder, output, force=force)
     return output
 
 

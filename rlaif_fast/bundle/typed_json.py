@@ -39,14 +39,16 @@ def typed(value: Any, kind: str) -> Any:
 def record(cls: type[T], raw: Any) -> T:
     """A flat dataclass from an object with exactly its fields, each of its annotated type."""
     wanted = {f.name: str(f.type) for f in fields(cls)}  # type: ignore[arg-type]
-    return cls(**{name: typed(known(raw, wanted)[name], kind) for name, kind in wanted.items()})
+    found = known(raw, wanted)
+    return cls(**{name: typed(found[name], kind) for name, kind in wanted.items()})
 
 
 def known(raw: Any, names: Collection[str]) -> dict[str, Any]:
     """``raw``, if it is an object without other fields. Raises TypeError, ValueError."""
-    if unknown := [name for name in mapped(raw) if name not in names]:
+    found = mapped(raw)
+    if unknown := [name for name in found if name not in names]:
         raise ValueError(f"unknown field {min(unknown)!r}, there is: {', '.join(names)}")
-    return mapped(raw)
+    return found
 
 
 def mapping(raw: Any, kind: str) -> dict[str, Any]:

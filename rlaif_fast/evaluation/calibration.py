@@ -96,7 +96,8 @@ def read_calibration(path: str | Path) -> Calibration:
         schema = mapped(raw)["schema"]
         if type(schema) is not int or schema != SCHEMA:
             raise EvalError(f"{path}: schema {schema!r}, this version reads {SCHEMA}; fit it again")
-        bundle, a, b, fitted = (known(raw, ("schema", *_FIELDS))[name] for name in _FIELDS)
+        found = known(raw, ("schema", *_FIELDS))
+        bundle, a, b, fitted = (found[name] for name in _FIELDS)
     except OSError as error:
         raise EvalError(f"{path}: cannot be read ({error.strerror})") from None
     except (ValueError, KeyError, TypeError, RecursionError) as error:

@@ -107,5 +107,6 @@ def read_profile(path: Path) -> Profile:
 
 def _calibration(raw: Any, digest: str, path: Path) -> Calibration:
     """Raises EvalError, and what :func:`~rlaif_fast.bundle.typed_json.known` does."""
-    a, b, fitted = (known(raw, _OF_CALIBRATION)[name] for name in _OF_CALIBRATION)
+    found = known(raw, _OF_CALIBRATION)
+    a, b, fitted = (found[name] for name in _OF_CALIBRATION)
     return checked(digest, a, b, fitted, path, "select again")

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from filelock import BaseFileLock
 
-from rlaif_fast.bundle.editing import alone_with
+from rlaif_fast.bundle.editing import alone_with, require_free
 from rlaif_fast.errors import PairError
 from rlaif_fast.files.locking import locked
 from rlaif_fast.files.targets import sync_file
@@ -28,17 +28,18 @@ def scratch(output: Path, of_use: Callable[[Path], Path | None] = lambda _: None
     """
     output.parent.mkdir(parents=True, exist_ok=True)
     taken: tuple[Path, BaseFileLock] | None = None
-    for left, lock in _abandoned(output):
-        if taken is None and (kept := of_use(left)) is not None:
-            taken = left, lock
-            _remove_all_but(kept)
-        else:
-            shutil.rmtree(left, ignore_errors=True)
-            lock.release()
-    if taken is None:
-        folder = output.parent / f"{_prefix(output)}{secrets.token_hex(4)}"  # pids are the same in two containers
-        folder.mkdir()
-        taken = folder, locked(folder / _HELD, None)
+    with alone_with(output):  # a folder that is not locked yet, or not any more, is nobody's to take
+        for left, lock in _abandoned(output):
+            if taken is None and (kept := of_use(left)) is not None:
+                taken = left, lock
+                _remove_all_but(kept)
+            else:
+                shutil.rmtree(left, ignore_errors=True)
+                lock.release()
+        if taken is None:
+            folder = output.parent / f"{_prefix(output)}{secrets.token_hex(4)}"  # pids are the same in two containers
+            folder.mkdir()
+            taken = folder, locked(folder / _HELD, None)
     folder, lock = taken
     try:
         yield folder
@@ -55,9 +56,10 @@ def scratch(output: Path, of_use: Callable[[Path], Path | None] = lambda _: None
 def left_behind(output: Path) -> list[Path]:
     """The folders of exports to ``output`` that were killed."""
     found = []
-    for left, lock in _abandoned(output):
-        lock.release()
-        found.append(left)
+    with alone_with(output):
+        for left, lock in _abandoned(output):
+            lock.release()
+            found.append(left)
     return found
 
 
@@ -83,16 +85,20 @@ def _remove_all_but(kept: Path) -> None:
             other.unlink()
 
 
-def publish(folder: Path, output: Path) -> None:
-    """Move the finished bundle to its place; an older one goes only once the new one stands."""
+def publish(folder: Path, output: Path, *, force: bool) -> None:
+    """Move the finished bundle to its place; an older one goes only once the new one stands.
+
+    Raises ExportError where something is there that ``force`` does not replace: another export may have been quicker.
+    """
     for path in (path for path in folder.rglob("*") if path.is_file()):
         with open(path, "rb") as stream:
             sync_file(stream.fileno())
     before = f".{output.name}.old-"
     old = output.with_name(f"{before}{os.getpid()}")
-    for lock in folder.glob(f"{_HELD}.*"):
-        lock.unlink()
     with alone_with(output):
+        require_free(output, force)
+        for lock in folder.glob(f"{_HELD}.*"):
+            lock.unlink()
         if output.exists():
             output.rename(old)
         try:
