@@ -23,8 +23,8 @@ PAIRS = [Pair("The quick brown fox. " * n, "A fox jumps over it.", "Lazy dog " *
 # Of a block's groups in their order: attention's inputs, its output, and the MLP's, however many they are.
 MIXES = {
     "precise": [Kind.TERMS],
-    "8 bits": [Kind.STATIC],
-    "both": [Kind.TERMS, Kind.ROWS, Kind.TERMS, Kind.TERMS, Kind.FLOAT, Kind.TERMS, Kind.STATIC],
+    "8 bits": [Kind.ROWS],
+    "both": [Kind.TERMS, Kind.ROWS, Kind.TERMS, Kind.TERMS, Kind.FLOAT, Kind.TERMS, Kind.ROWS],
 }
 FAMILIES = ["llama", "gemma2", "phi", "olmo2"]  # norms in front, behind too, behind; parallel attention
 

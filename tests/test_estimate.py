@@ -80,16 +80,16 @@ def test_fast_is_said_rounds_to_the_nearest_and_is_followed_by_best_where_that_i
     tiny_folder: Callable[[str], Path], tmp_path: Path, rlaif_fast: Callable[..., Run], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     found = {}
-    for quality in ("fast", "best"):
+    for quality, most in (("fast", 1), ("best", 0.1)):
         done = rlaif_fast(
-            "export", tiny_folder("llama"), "-o", tmp_path / quality, "--quality", quality, "--max-delta", 1
+            "export", tiny_folder("llama"), "-o", tmp_path / quality, "--quality", quality, "--max-delta", most
         )
         assert done.status == 0, done.err
         line = r"^this takes about (\d0 seconds|\d+ minutes?), .* of disk, of which the bundle keeps 0\.0 GB$"
         assert re.search(line, done.err, re.M)
         found[quality] = read_manifest(tmp_path / quality)
     fast = found["fast"].passes
-    assert fast["rounded_to_nearest"] > 0 and fast["int8_static"] == fast["int8_rows"] == fast["int8_float"] == 0
+    assert fast["rounded_to_nearest"] > 0 and fast["int8_rows"] == fast["int8_float"] == 0
     assert found["best"].passes["rounded_to_nearest"] == 0
     errors = {quality: manifest.prompt.fidelity.mean for quality, manifest in found.items()}
     between = (errors["fast"] + errors["best"]) / 2

@@ -24,10 +24,9 @@ from rlaif_fast.prompts.template import SUMMARY
 from rlaif_fast.runtime import selftest
 from rlaif_fast_export.builds.int8 import Int8Build
 from rlaif_fast_export.exporter import export_bundle
-from rlaif_fast_export.int8.forms import Kind, rounding_error, scaling
+from rlaif_fast_export.int8.forms import Kind, scaling
 from rlaif_fast_export.int8.mix import Size, choose
 from rlaif_fast_export.int8.options import Int8Options
-from rlaif_fast_export.int8.rounding import _shares, compensated, nearest
 from rlaif_fast_export.int8.sensitivity import Moves, expected_error
 from rlaif_fast_export.int8.steadiness import PromptAnswers
 from rlaif_fast_export.reference.pytorch import common_ending
@@ -64,7 +63,7 @@ def test_verdicts_are_near_pytorchs(
     assert np.corrcoef(got, exact)[0, 1] > 0.99
     assert manifest.prompt.bfloat16 is not None and manifest.prompt.fidelity.mean <= tiny_limit(name)
     counts = manifest.passes
-    assert sum(counts[f"int8_{kind}"] for kind in ("static", "rows", "terms")) > 0 and counts["fused_attention"] == 2
+    assert sum(counts[f"int8_{kind}"] for kind in ("rows", "terms")) > 0 and counts["fused_attention"] == 2
     assert manifest.operators["MatMul"] <= 3 + counts["int8_float"], "the label head, the attention of judged rows"
 
 
@@ -241,60 +240,6 @@ def test_inspect_checks(tiny_int8: Callable[[str], Path], rlaif_fast: Callable[.
 # --- the parts
 
 
-def test_compensated_rounding_beats_the_nearest() -> None:
-    """For every scaling of the channels, though all share one factor of the Gram matrix."""
-    generator = torch.Generator().manual_seed(0)
-    mixing = torch.randn(160, 160, generator=generator)
-    x = torch.randn(500, 160, generator=generator) @ mixing  # correlated channels
-    weight, gram = torch.randn(16, 160, generator=generator), x.T @ x
-    scalings = [torch.ones(160), 0.5 + torch.rand(160, generator=generator)]
-    for scaling_, rounded in zip(scalings, compensated(weight, gram, scalings), strict=True):
-        assert rounded.values.dtype == torch.int8 and int(rounded.values.abs().max()) <= 127
-        near = nearest(weight, scaling_)
-        assert torch.equal(near.scales, rounded.scales) and not torch.equal(near.values, rounded.values)
-        error, other = ((x @ (r.dequantized() / scaling_ - weight).T).square().mean() for r in (rounded, near))
-        assert error < 0.5 * other
-    assert torch.equal(gram, x.T @ x)
-
-
-def test_compensated_rounding_is_gptqs() -> None:
-    """Against the method as its paper has it: by the inverse of the Gram matrix, in float64."""
-    generator = torch.Generator().manual_seed(3)
-    x = torch.randn(300, 40, generator=generator) @ torch.randn(40, 40, generator=generator)
-    weight, gram = torch.randn(8, 40, generator=generator), x.T @ x
-    found = compensated(weight, gram, [torch.ones(40)])[0]
-    order = torch.argsort(gram.diagonal()).flip(0)
-    damped = gram.double()[order][:, order]
-    damped.diagonal().add_(0.01 * damped.diagonal().mean())
-    left, steps = (weight[:, order] / found.scales[:, None]).double(), torch.empty(8, 40)
-    for i in range(40):
-        inverse = torch.linalg.inv(damped[i:, i:])
-        steps[:, i] = left[:, i].round().clamp(-127, 127)
-        error = (left[:, i] - steps[:, i]) / inverse[0, 0]
-        left[:, i:] -= error[:, None] * inverse[0]
-    assert (found.values[:, order] == steps).float().mean() > 0.99, "but for values between two steps"
-
-
-def test_rounding_survives_channels_that_are_never_fed() -> None:
-    gram, alone = torch.zeros(8, 8), [torch.ones(8)]
-    gram[0, 0] = 1
-    weight = torch.linspace(-1, 1, 24).reshape(3, 8)
-    assert torch.allclose(compensated(weight, gram, alone)[0].dequantized(), weight, atol=1 / 127)
-    assert torch.isfinite(compensated(torch.zeros(2, 8), gram, alone)[0].dequantized()).all()
-
-
-@pytest.mark.parametrize("kind", Kind)
-def test_a_forms_error_is_below_its_step(kind: Kind) -> None:
-    z = torch.linspace(-1, 1, 4001).reshape(1, -1).repeat(2, 1) * torch.tensor([[1.0], [0.01]])
-    error = rounding_error(z, kind).abs().amax(1)
-    step = {
-        Kind.STATIC: (1 / 127, 1 / 127), Kind.ROWS: (1 / 127, 0.01 / 127), Kind.TERMS: (2**-14, 2**-14),
-        Kind.FLOAT: (0, 0),
-    }[kind]  # fmt: skip
-    allowed = 1.001 if kind is Kind.TERMS else 0.501  # the second term lacks a level at its upper end
-    assert error[0] <= step[0] * allowed and error[1] <= step[1] * allowed
-
-
 @pytest.mark.parametrize("share", [0.3, 1.0])
 def test_scaling_puts_every_channel_inside(share: float) -> None:
     largest, weights = torch.tensor([100.0, 1.0, 0.0]), torch.tensor([0.1, 1.0, 1.0])
@@ -304,14 +249,14 @@ def test_scaling_puts_every_channel_inside(share: float) -> None:
 
 
 def test_the_mix_is_cheap_and_good_enough() -> None:
-    def moves(static: float, rows: float, terms: float) -> Moves:
-        return Moves({Kind.STATIC: [static], Kind.ROWS: [rows], Kind.TERMS: [terms]}, {})
+    def moves(rows: float, terms: float) -> Moves:
+        return Moves({Kind.ROWS: [rows], Kind.TERMS: [terms]}, {})
 
-    found = {"quiet": moves(0.001, 0.001, 0.0), "loud": moves(1.0, 0.99, 0.01), "costly": moves(1.0, 0.99, 0.01)}
+    found = {"quiet": moves(0.001, 0.0), "loud": moves(1.0, 0.01), "costly": moves(1.0, 0.01)}
     sizes = {"quiet": Size(640, 640), "loud": Size(640, 640), "costly": Size(6400, 640)}
-    assert set(choose(found, sizes, 10.0, 10.0).kinds.values()) == {Kind.STATIC}
+    assert set(choose(found, sizes, 10.0, 10.0).kinds.values()) == {Kind.ROWS}
     mix = choose(found, sizes, 0.9, 10.0)
-    assert mix.kinds == {"quiet": Kind.STATIC, "loud": Kind.TERMS, "costly": Kind.STATIC}
+    assert mix.kinds == {"quiet": Kind.ROWS, "loud": Kind.TERMS, "costly": Kind.ROWS}
     assert mix.expected <= 0.9 and mix.expected == pytest.approx(expected_error(1.0 + 0.01**2 + 0.001**2))
     assert mix.worst[0] == "costly"
     everything = choose(found, sizes, 0.0, 10.0)
@@ -322,14 +267,14 @@ def test_the_mix_is_cheap_and_good_enough() -> None:
 def test_a_steady_mix_rounds_its_inputs_less() -> None:
     """Weights are rounded alike on every processor: their error does not count there."""
     found = {
-        "inputs": Moves({Kind.STATIC: [0.1], Kind.ROWS: [0.09], Kind.TERMS: [0.001]}, {}),
-        "weights": Moves({Kind.STATIC: [0.0], Kind.ROWS: [0.0], Kind.TERMS: [0.0]}, {kind: [0.1] for kind in Kind}),
+        "inputs": Moves({Kind.ROWS: [0.1], Kind.TERMS: [0.001]}, {}),
+        "weights": Moves({Kind.ROWS: [0.0], Kind.TERMS: [0.0]}, {kind: [0.1] for kind in Kind}),
     }
     sizes = dict.fromkeys(found, Size(640, 640))
     loose, steady = choose(found, sizes, 1.0, 1.0), choose(found, sizes, 1.0, 0.01)
-    assert set(loose.kinds.values()) == {Kind.STATIC}
+    assert set(loose.kinds.values()) == {Kind.ROWS}
     assert loose.unsteady == pytest.approx(expected_error(2 * 0.1**2))
-    assert steady.kinds == {"inputs": Kind.TERMS, "weights": Kind.STATIC} and steady.unsteady <= 0.01
+    assert steady.kinds == {"inputs": Kind.TERMS, "weights": Kind.ROWS} and steady.unsteady <= 0.01
 
 
 def test_last_bits_move_an_int8_answer_and_hardly_a_float32_one(
@@ -394,12 +339,3 @@ def _export(model: Path, output: Path, options: Int8Options) -> Path:
     return export_bundle(
         find_source(str(model)), output, SUMMARY, force=False, progress=lambda what, share: None, int8=options
     )
-
-
-def test_shares_are_of_the_damped_matrixs_factor() -> None:
-    x = torch.randn(300, 80, generator=torch.Generator().manual_seed(1))
-    gram = x.T @ x
-    damped = gram.double() + 0.01 * gram.double().diagonal().mean() * torch.eye(80, dtype=torch.float64)
-    share = _shares(gram).double()
-    root = torch.linalg.cholesky(damped)
-    assert torch.allclose(share.tril(), root / root.diagonal(), atol=1e-4)

@@ -20,6 +20,7 @@ from rlaif_fast.errors import ExportError
 from rlaif_fast.runtime import memory
 from rlaif_fast_export.int8.calibration import WEIGHED
 from rlaif_fast_export.int8.options import Int8Options
+from rlaif_fast_export.int8.rounding import TOGETHER
 from rlaif_fast_export.other_prompts import FEW, FEW_EXACT
 from rlaif_fast_export.reference.oracle import IN_BFLOAT16, OTHERS, share
 from rlaif_fast_export.reference.texts import LARGE, shipped_pairs
@@ -164,13 +165,13 @@ def estimate(shape: Shape, int8: Int8Options | None, more: int = 0, along: int =
     if fast:
         calibration = prompt * texts
     else:
-        widths = sum(k * k * times for (k, _), times in shape.products.items())
+        widths = sum((k * k + n * min(n, TOGETHER)) * times for (k, n), times in shape.products.items())
         factors = sum(k**3 * times for (k, _), times in shape.products.items())
-        rounding = sum(k * k * n * times for (k, n), times in shape.products.items())
+        rounding = sum(k * n * (k + min(n, TOGETHER)) * times for (k, n), times in shape.products.items())
         others = share(probes, OTHERS)
         calibration = prompt * (2 * (texts + others) + 0.8 * (min(WEIGHED, texts / 2) + others))
         calibration += (0.9 * widths * tokens + 2 * factors / 3 + 4 * rounding) / rate
-        calibration += 40e-6 * sum(k * times for (k, _), times in shape.products.items())
+        calibration += 1e-4 * sum(k * times for (k, _), times in shape.products.items())
     steps["calibrating int8, block by block"] = calibration
     kept = linear + outside // 2
     steps["writing the weights"] = steps["verifying against PyTorch"] = 5 + kept / _DIGESTS + prompt * held_out / 2

@@ -18,7 +18,7 @@ from rlaif_fast_export.graph.weights import Weights
 from rlaif_fast_export.int8.forms import SHARES, Kind, scaling
 from rlaif_fast_export.int8.gradients import Record, recorded
 from rlaif_fast_export.int8.products import Group, RoundedGroup
-from rlaif_fast_export.int8.rounding import LARGE, Rounded, compensated, nearest
+from rlaif_fast_export.int8.rounding import LARGE, Rounded, compensated, feature_parts, nearest
 from rlaif_fast_export.int8.sensitivity import Moves, moves_of
 from rlaif_fast_export.int8.spool import Spool, Spooled
 from rlaif_fast_export.reference.blockwise import Blockwise, Prompt
@@ -77,11 +77,33 @@ class CalibratedGroup:
 
 
 class _Gram:
-    """What one group was fed: its tokens' outer products, each weighed by its worth."""
+    """A sum of outer products that is symmetric, [width, width]."""
 
     def __init__(self, width: int) -> None:
-        self.largest = torch.zeros(width)  # of |x|
         self._sum = torch.zeros(width, width)
+
+    def add(self, weighed: torch.Tensor, plain: torch.Tensor) -> None:
+        """``weighed.T @ plain``, [tokens, width] both."""
+        for start in range(0, len(self._sum), _PANEL):  # of a symmetric matrix the lower panels suffice
+            self._sum[start:, start : start + _PANEL].addmm_(weighed[:, start:].T, plain[:, start : start + _PANEL])
+
+    def whole(self) -> torch.Tensor:
+        return self._sum.tril().add_(self._sum.tril(-1).T)
+
+
+class _Observed:
+    """What one group was fed, each token weighed by its worth, and the verdict's gradients behind it.
+
+    Attributes:
+        largest: of |x|, [K].
+        fed: of the inputs [tokens, K].
+        behind: of the gradients, for as many features as :func:`feature_parts` says.
+    """
+
+    def __init__(self, width: int, features: int) -> None:
+        self.largest, self.fed = torch.zeros(width), _Gram(width)
+        self.behind = [_Gram(n) for n in feature_parts(features)]
+        self._parts = feature_parts(features)
 
     def add(self, x: torch.Tensor, gradient: torch.Tensor) -> None:
         """Inputs [tokens, K]; a token's worth is the squared gradient [tokens, N] behind it, its mean 1.
@@ -91,13 +113,9 @@ class _Gram:
         squares = gradient.square().sum(1)
         worth = (1 - _FLOOR) * squares / squares.mean().clamp(min=1e-30) + _FLOOR
         self.largest = torch.maximum(self.largest, x.abs().amax(0))
-        weighed = x * worth[:, None]
-        for start in range(0, len(self._sum), _PANEL):  # of a symmetric matrix the lower panels suffice
-            self._sum[start:, start : start + _PANEL].addmm_(weighed[:, start:].T, x[:, start : start + _PANEL])
-
-    def whole(self) -> torch.Tensor:
-        """[K, K]."""
-        return self._sum.tril().add_(self._sum.tril(-1).T)
+        self.fed.add(x * worth[:, None], x)
+        for gram, part in zip(self.behind, gradient.split(self._parts, 1), strict=True):
+            gram.add(part, part)
 
 
 def calibrated_block(
@@ -113,7 +131,7 @@ def calibrated_block(
     """
     modules = {p.module for group in groups for p in group.pieces}
     fitted, weighed = {*texts.fitted}, {*texts.weighed}
-    grams = {group: _Gram(weights.features(group.pieces)[0]) for group in groups}
+    observed = {group: _Observed(*weights.features(group.pieces)) for group in groups}
     records: dict[Prompt, Record] = {}
 
     def record_of(prompt: Prompt, group: Group) -> tuple[torch.Tensor, torch.Tensor]:
@@ -133,10 +151,10 @@ def calibrated_block(
         def observe(group: Group) -> None:
             for prompt in together:
                 if prompt in fitted:
-                    grams[group].add(*record_of(prompt, group))
+                    observed[group].add(*record_of(prompt, group))
 
         def round_group(group: Group) -> dict[float, tuple[torch.Tensor, Rounded]]:
-            return _rounded(exact[group], grams.pop(group))
+            return _rounded(exact[group], observed.pop(group))
 
         def flow_of(prompt: Prompt, group: Group) -> torch.Tensor:
             if group in sole:
@@ -212,8 +230,9 @@ def _is_sole(record: Record, group: Group, weight: torch.Tensor) -> bool:
     return float((own - there).abs().max()) <= _SAME * float(own.abs().max())
 
 
-def _rounded(weight: torch.Tensor, gram: _Gram) -> dict[float, tuple[torch.Tensor, Rounded]]:
-    """A group's weights [N, K] for what it is fed: by SHARES, the channels' scale and what it gave."""
-    scales = {share: scaling(gram.largest, weight.abs().amax(0), share) for share in sorted({*SHARES.values()})}
-    forms = compensated(weight, gram.whole(), [*scales.values()])
+def _rounded(weight: torch.Tensor, observed: _Observed) -> dict[float, tuple[torch.Tensor, Rounded]]:
+    """A group's weights [N, K] for what was observed: by SHARES, the channels' scale and what it gave."""
+    scales = {share: scaling(observed.largest, weight.abs().amax(0), share) for share in sorted({*SHARES.values()})}
+    behind = [gram.whole() for gram in observed.behind]
+    forms = compensated(weight, observed.fed.whole(), behind, [*scales.values()])
     return {share: (scale, form) for (share, scale), form in zip(scales.items(), forms, strict=True)}

@@ -2,15 +2,17 @@
 
 x [tokens, K] is scaled a channel, ``z = x / scale``, so that z lies in [-1, 1] on the calibration
 texts; the scale goes into the weights, which does not change the product (SmoothQuant, arXiv
-2211.10438). Scales are constants or belong to one token, so a token's numbers do not depend on its
+2211.10438). Ranges belong to one token or are constants, so a token's numbers do not depend on its
 neighbours. What the runtime does with z:
 
 ======== ============================================================== =============
-STATIC   8 bits over [-1, 1]                                            one product
 ROWS     8 bits over [-m, m], m the token's own maximum of |z|           one product
-TERMS    16 bits over [-2, 2], as two int8 terms: a value, a remainder  two products
+TERMS    16 bits over a constant range, as a value and a remainder       two products
 FLOAT    nothing: inputs and weights stay float32                       as in float32
 ======== ============================================================== =============
+
+8 bits over a constant range would be cheaper, but values beyond it are clipped, and other texts than
+those of the calibration have them, up to 25 times as large (docs/performance.md).
 """
 
 from __future__ import annotations
@@ -20,7 +22,6 @@ from enum import Enum
 import torch
 
 STEPS = 127  # of z in [0, 1]; the unsigned zero point is 128, so -1 and 1 both have a level
-TERM = 2.0**-6  # the step of the first of two terms
 TERM_RATIO = 256  # how much finer the second term's step is
 LOWEST = 1e-6  # of a range or a row's maximum: a channel that is constant on every text
 
@@ -28,7 +29,6 @@ LOWEST = 1e-6  # of a range or a row's maximum: a channel that is constant on ev
 class Kind(Enum):
     """See the module's docstring."""
 
-    STATIC = "static"
     ROWS = "rows"
     TERMS = "terms"
     FLOAT = "float"
@@ -36,7 +36,10 @@ class Kind(Enum):
 
 # Of a channel's range that the weights take over: it spoils them, and what they leave are the inputs' outliers. Inputs
 # of 8 bits need all of it, inputs of 16 can do with outliers (docs/performance.md).
-SHARES = {Kind.STATIC: 1.0, Kind.ROWS: 1.0, Kind.TERMS: 0.3}
+SHARES = {Kind.ROWS: 1.0, Kind.TERMS: 0.3}
+# The step of the first of two terms, by the share that the channels are scaled with. With all of it every channel comes
+# near 1, and most go beyond on other texts, an ending's to 4: it has a range of 8 there, else 2.
+TERM = {1.0: 2.0**-4, 0.3: 2.0**-6}
 
 
 def scaling(largest: torch.Tensor, weight_maxima: torch.Tensor, share: float) -> torch.Tensor:
@@ -52,17 +55,15 @@ def scaling(largest: torch.Tensor, weight_maxima: torch.Tensor, share: float) ->
     return scale * (reach / scale).max()
 
 
-def rounding_error(z: torch.Tensor, kind: Kind) -> torch.Tensor:
-    """What int8 adds to z [tokens, K], as the runtime does it."""
+def rounding_error(z: torch.Tensor, kind: Kind, share: float) -> torch.Tensor:
+    """What int8 adds to z [tokens, K], scaled with this share, as the runtime does it."""
     if kind is Kind.FLOAT:
         return torch.zeros_like(z)
     if kind is Kind.ROWS:
         largest = z.abs().amax(-1, keepdim=True).clamp(min=LOWEST)
         return (z / largest * STEPS).round() / STEPS * largest - z
-    if kind is Kind.TERMS:
-        first = _levels(z, TERM)
-        return first + _levels(z - first, TERM / TERM_RATIO) - z
-    return _levels(z, 1 / STEPS) - z
+    first = _levels(z, TERM[share])
+    return first + _levels(z - first, TERM[share] / TERM_RATIO) - z
 
 
 def _levels(z: torch.Tensor, step: float) -> torch.Tensor:

@@ -10,10 +10,10 @@ from rlaif_fast_export.int8.sensitivity import Moves, expected_error, variance_o
 
 # What an element costs beside the products, in multiply-adds of an int8 product, measured on one
 # machine (docs/performance.md): the passes over the input, and over the output.
-_PER_INPUT = {Kind.STATIC: 70, Kind.ROWS: 350, Kind.TERMS: 550, Kind.FLOAT: 0}
-_PER_OUTPUT = {Kind.STATIC: 0, Kind.ROWS: 60, Kind.TERMS: 60, Kind.FLOAT: 0}
+_PER_INPUT = {Kind.ROWS: 350, Kind.TERMS: 550, Kind.FLOAT: 0}
+_PER_OUTPUT = {Kind.ROWS: 60, Kind.TERMS: 60, Kind.FLOAT: 0}
 _LEAST = 1e-12  # of a limit that gains are measured by
-_PRODUCTS = {Kind.STATIC: 1, Kind.ROWS: 1, Kind.TERMS: 2, Kind.FLOAT: 4}
+_PRODUCTS = {Kind.ROWS: 1, Kind.TERMS: 2, Kind.FLOAT: 4}
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ def choose(moves: Mapping[str, Moves], sizes: Mapping[str, Size], target: float,
         steady: mean |difference| to expect between two processors, whose inputs are rounded independently: the last
             bits of float32 sums differ, and in a deep model that turns roundings everywhere behind them.
     """
-    kinds = dict.fromkeys(moves, Kind.STATIC)
+    kinds = dict.fromkeys(moves, Kind.ROWS)
     limits = variance_of(target), variance_of(steady) / 2
     variances = {n: {kind: (m.variance(kind), m.inputs_variance(kind)) for kind in Kind} for n, m in moves.items()}
 
@@ -64,8 +64,8 @@ def choose(moves: Mapping[str, Moves], sizes: Mapping[str, Size], target: float,
             for kind in Kind:
                 less = [variances[name][now][part] - variances[name][kind][part] for part in over]
                 gain = sum(d / max(limits[part], _LEAST) for d, part in zip(less, over, strict=True))
-                price = sizes[name].cost(kind) - sizes[name].cost(now)
-                if gain > 0 and price > 0 and gain / price > most:
+                price = max(1, sizes[name].cost(kind) - sizes[name].cost(now))  # of few channels float32 costs less
+                if gain / price > most:
                     best, most = (name, kind), gain / price
         if best is None:
             break

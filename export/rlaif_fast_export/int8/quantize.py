@@ -38,7 +38,7 @@ class Int8:
 
     def in_8_bits(self) -> set[ir.Node]:
         """The leaves that are fed 8 bits."""
-        return {leaf for p in self.products if p.kind in (Kind.STATIC, Kind.ROWS) for leaf in p.group.leaves}
+        return {leaf for p in self.products if p.kind is Kind.ROWS for leaf in p.group.leaves}
 
     def of(self, model: ir.Model) -> Int8:
         """The same for ``model``'s leaves, which are those that were chosen for, or copies of them."""

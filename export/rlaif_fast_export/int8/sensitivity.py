@@ -77,9 +77,9 @@ def moves_of(
     for share, (scale, added) in forms.items():
         z, there = x / scale, flow * scale
         of_weights = float(torch.dot(pull.view(-1), added.view(-1)))
-        least = float(rounding_error(z[-ending:], Kind.TERMS).mul_(there[-ending:]).sum())
+        least = float(rounding_error(z[-ending:], Kind.TERMS, share).mul_(there[-ending:]).sum())
         for kind in (kind for kind, own in SHARES.items() if own == share):
-            of_rows = float(rounding_error(z[:-ending], kind).mul_(there[:-ending]).sum())
+            of_rows = float(rounding_error(z[:-ending], kind, share).mul_(there[:-ending]).sum())
             found[kind] = least + of_rows, of_weights
     return found
 

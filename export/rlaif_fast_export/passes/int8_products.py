@@ -20,7 +20,7 @@ import onnx_ir as ir
 from rlaif_fast_export.graph.nodes import MS, constant, emit, ints, is_leaf, is_op
 from rlaif_fast_export.graph.plan import Folded, fold_into, folded, pieces, weight_name
 from rlaif_fast_export.graph.weights import Weights, lazy_tensor
-from rlaif_fast_export.int8.forms import LOWEST, STEPS, TERM, TERM_RATIO, Kind
+from rlaif_fast_export.int8.forms import LOWEST, SHARES, STEPS, TERM, TERM_RATIO, Kind
 
 if TYPE_CHECKING:  # it imports the graph's helpers from this package
     from rlaif_fast_export.int8.quantize import Int8, Product
@@ -43,10 +43,11 @@ class Int8Products:
         self.counts = Counter({f"int8_{what}": 0 for what in (*(kind.value for kind in Kind), "endings")})
         self._graph = graph
         self._of_leaf: dict[ir.Node, tuple[Product, slice]] = {}  # and its rows in the group's weights
+        self._term: dict[ir.Node, float] = {}  # the step of the first of two terms
         self._few: set[ir.Node] = set()  # leaves that compute a prompt's ending or judged rows
         self._inputs: dict[ir.Value, _Input] = {}
         self._folded: set[ir.Value] = set()
-        self._made = {Kind.STATIC: self._static, Kind.ROWS: self._rows, Kind.TERMS: self._terms}
+        self._made = {Kind.ROWS: self._rows, Kind.TERMS: self._terms}
         for product in chosen.products:
             if product.kind is Kind.FLOAT:
                 self.counts["int8_float"] += len(product.group.leaves) + len(product.group.endings)
@@ -60,6 +61,7 @@ class Int8Products:
             for leaf, other in zip(product.group.endings, product.group.leaves, strict=bool(product.group.endings)):
                 precise, rows = self._of_leaf[other]
                 self._of_leaf[leaf] = replace(precise, kind=Kind.TERMS), rows
+            self._term |= dict.fromkeys((*product.group.leaves, *product.group.endings), TERM[SHARES[product.kind]])
             self._fold(product, product.group.leaves)
             self._fold(product, product.group.endings)
             self.counts["int8_endings"] += len(product.group.endings)
@@ -130,21 +132,19 @@ class Int8Products:
             self._inputs[x] = self._made[product.kind](leaf, z)
         return self._inputs[x]
 
-    def _static(self, leaf: ir.Node, z: ir.Value) -> _Input:
-        return _Input((self._levels(leaf, z, 1 / STEPS),), (1 / STEPS,))
-
     def _rows(self, leaf: ir.Node, z: ir.Value) -> _Input:
         largest = emit(leaf, "ReduceMax", emit(leaf, "Abs", z), ints(self._graph, -1), keepdims=1)
         largest = emit(leaf, "Max", largest, self._number("lowest", LOWEST))
         return _Input((self._levels(leaf, emit(leaf, "Div", z, largest), 1 / STEPS),), (1 / STEPS,), largest)
 
     def _terms(self, leaf: ir.Node, z: ir.Value) -> _Input:
-        first = self._levels(leaf, z, TERM)
-        known = emit(leaf, "DequantizeLinear", first, self._number(f"step_{TERM}", TERM), self._zero_point())
-        second = self._levels(leaf, emit(leaf, "Sub", z, known), TERM / TERM_RATIO)
+        step = self._term[leaf]
+        first = self._levels(leaf, z, step)
+        known = emit(leaf, "DequantizeLinear", first, self._number(f"step_{step}", step), self._zero_point())
+        second = self._levels(leaf, emit(leaf, "Sub", z, known), step / TERM_RATIO)
         if leaf in self._few:  # one product reads the weights once
-            return _Input((emit(leaf, "Concat", first, second, axis=1),), (TERM,), joined=True)
-        return _Input((first, second), (TERM, TERM / TERM_RATIO))  # two spare passes over their output
+            return _Input((emit(leaf, "Concat", first, second, axis=1),), (step,), joined=True)
+        return _Input((first, second), (step, step / TERM_RATIO))  # two spare passes over their output
 
     def _levels(self, leaf: ir.Node, z: ir.Value, step: float) -> ir.Value:
         out: ir.Value = emit(leaf, "QuantizeLinear", z, self._number(f"step_{step}", step), self._zero_point())
