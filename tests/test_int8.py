@@ -277,6 +277,12 @@ def test_a_steady_mix_rounds_its_inputs_less() -> None:
     assert steady.kinds == {"inputs": Kind.TERMS, "weights": Kind.ROWS} and steady.unsteady <= 0.01
 
 
+def test_a_mix_is_found_where_more_bits_add_to_the_weights_error() -> None:
+    """One limit asks for 16 bits and the other for 8: there is no way back, and float32 keeps both."""
+    moves = Moves({Kind.ROWS: [0.1], Kind.TERMS: [0.0]}, {Kind.ROWS: [0.1], Kind.TERMS: [0.2]})
+    assert choose({"one": moves}, {"one": Size(640, 640)}, 0.14, 0.01).kinds == {"one": Kind.FLOAT}
+
+
 def test_last_bits_move_an_int8_answer_and_hardly_a_float32_one(
     tiny_int8: Callable[[str], Path], tiny_limit: Callable[[str], float], llama: Path
 ) -> None:

@@ -120,6 +120,7 @@ def _details(manifest: Manifest, table: Tuned | None) -> list[tuple[str, str]]:
         ("attention", f"{counts['fused_attention']} of {layers} layers fused (GroupQueryAttention);"
                       f" {counts['attention_of_judged']} computed for the judged positions only"),
         ("q, k, v", f"{counts['packed_qkv']} of {layers} layers in one product"),
+        # int8_static: of bundles made before, whose 8 bits could have a constant range.
         *([("int8", f"{counts['int8_static'] + counts['int8_rows']} products with 8 bits of input,"
                     f" {counts['int8_terms']} with 16; 16 for the last {prompt.ending} tokens;"
                     f" {counts['int8_float']} in float32")]

@@ -102,8 +102,8 @@ class _Observed:
 
     def __init__(self, width: int, features: int) -> None:
         self.largest, self.fed = torch.zeros(width), _Gram(width)
-        self.behind = [_Gram(n) for n in feature_parts(features)]
         self._parts = feature_parts(features)
+        self.behind = [_Gram(n) for n in self._parts]
 
     def add(self, x: torch.Tensor, gradient: torch.Tensor) -> None:
         """Inputs [tokens, K]; a token's worth is the squared gradient [tokens, N] behind it, its mean 1.

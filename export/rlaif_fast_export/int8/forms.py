@@ -27,7 +27,7 @@ LOWEST = 1e-6  # of a range or a row's maximum: a channel that is constant on ev
 
 
 class Kind(Enum):
-    """See the module's docstring."""
+    """See the module's docstring. Each is more precise than the one before."""
 
     ROWS = "rows"
     TERMS = "terms"
@@ -39,7 +39,7 @@ class Kind(Enum):
 SHARES = {Kind.ROWS: 1.0, Kind.TERMS: 0.3}
 # The step of the first of two terms, by the share that the channels are scaled with. With all of it every channel comes
 # near 1, and most go beyond on other texts, an ending's to 4: it has a range of 8 there, else 2.
-TERM = {1.0: 2.0**-4, 0.3: 2.0**-6}
+TERM = {SHARES[Kind.ROWS]: 2.0**-4, SHARES[Kind.TERMS]: 2.0**-6}
 
 
 def scaling(largest: torch.Tensor, weight_maxima: torch.Tensor, share: float) -> torch.Tensor:

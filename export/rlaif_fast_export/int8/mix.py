@@ -12,6 +12,7 @@ from rlaif_fast_export.int8.sensitivity import Moves, expected_error, variance_o
 # machine (docs/performance.md): the passes over the input, and over the output.
 _PER_INPUT = {Kind.ROWS: 350, Kind.TERMS: 550, Kind.FLOAT: 0}
 _PER_OUTPUT = {Kind.ROWS: 60, Kind.TERMS: 60, Kind.FLOAT: 0}
+_FORMS = list(Kind)  # each more precise than the one before
 _LEAST = 1e-12  # of a limit that gains are measured by
 _PRODUCTS = {Kind.ROWS: 1, Kind.TERMS: 2, Kind.FLOAT: 4}
 
@@ -61,7 +62,7 @@ def choose(moves: Mapping[str, Moves], sizes: Mapping[str, Size], target: float,
     while over := [part for part in (0, 1) if total(part) > limits[part]]:
         best, most = None, 0.0
         for name, now in kinds.items():
-            for kind in Kind:
+            for kind in _FORMS[_FORMS.index(now) + 1 :]:  # never back: two limits could send it to and fro for ever
                 less = [variances[name][now][part] - variances[name][kind][part] for part in over]
                 gain = sum(d / max(limits[part], _LEAST) for d, part in zip(less, over, strict=True))
                 price = max(1, sizes[name].cost(kind) - sizes[name].cost(now))  # of few channels float32 costs less

@@ -63,7 +63,7 @@ def compensated(
 
     Args:
         gram: ``x.T @ x`` of the inputs x before they are scaled, [K, K].
-        behind: ``g.T @ g`` of the gradients g behind the features, parts as :func:`feature_parts` says, [n, n].
+        behind: ``g.T @ g`` of the gradients g behind the features, [n, n] for each part of :func:`feature_parts`.
         scalings: of the channels, [K] each; inputs are ``x / scaling``.
     """
     first = scalings[0]
